@@ -1,0 +1,204 @@
+"""The command line: one sub-command a stage, and `track`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+from fer import params
+from fer.errors import FerError
+from fer.layout import Layout
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="A reproducible benchmark of facial-expression recognition. The stages, in their order: "
+    "**acquire → index → align → split → train → evaluate → report**. "
+    "`snakemake --cores 8 all` or `dvc repro` run them all; each can also be run by hand, from the project's folder.",
+)
+logger = logging.getLogger("fer")
+
+DatasetName = Annotated[str, typer.Argument(help="A dataset: the name of a file in params/datasets/.")]
+ExperimentName = Annotated[str, typer.Argument(help="An experiment: the name of a file in params/experiments/.")]
+Root = Annotated[Path, typer.Option(help="Folder of the study's artifacts.")]
+StudyFile = Annotated[Path, typer.Option(help="The study file.")]
+Fold = Annotated[str, typer.Option(help="Fold of the experiment's protocol.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of weights, order and augmentation.")]
+Device = Annotated[str, typer.Option(help="auto (CUDA, MPS, CPU in this order), cpu, cuda or mps.")]
+Threads = Annotated[int, typer.Option(min=1, help="CPU threads; part of what makes a run repeatable to the bit.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, such as epochs=5; repeatable.")
+]
+
+
+@app.callback()
+def options(
+    log: Annotated[Path | None, typer.Option(help="Write the full log to this file (progress included).")] = None,
+) -> None:
+    """Set up logging: warnings on the terminal, everything in the log file."""
+    formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    terminal = logging.StreamHandler()
+    terminal.setLevel(logging.WARNING if log else logging.INFO)
+    terminal.setFormatter(logging.Formatter("%(message)s"))
+    handlers: list[logging.Handler] = [terminal]
+    if log:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
+        handlers[-1].setFormatter(formatter)
+    logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
+    logger.setLevel(logging.INFO)
+
+
+def announce(stage: str, name: str, work: Callable[[], str]) -> None:
+    """Do the work and say in one line, on the terminal and in the log, what came of it."""
+    started = time.monotonic()
+    logger.debug("%s %s: %s", stage, name, " ".join(sys.argv))
+    line = f"{stage} {name}: {work()} [{time.monotonic() - started:.1f} s]"
+    print(line, flush=True)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(logging.makeLogRecord({"levelname": "INFO", "msg": line}))
+
+
+@app.command(epilog="Example: `fer acquire fer2013 --source ~/downloads/fer2013.tar.gz`")
+def acquire(
+    dataset: DatasetName,
+    source: Annotated[str | None, typer.Option(help="synthetic, or an archive, file or folder.")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="How many faces the synthetic source draws.")] = None,
+    root: Root = Path("."),
+) -> None:
+    """Bring every original image of a dataset into data/raw/."""
+    from fer.datasets import adapter
+    from fer.stages.acquire import acquire as work
+
+    parameters = params.load_dataset(dataset)
+    arguments = (source or parameters.source, samples or parameters.samples, Layout(root).raw(dataset))
+    announce("acquire", dataset, lambda: work(adapter(dataset, parameters), *arguments))
+
+
+@app.command(epilog="Example: `fer index fer2013`")
+def index(dataset: DatasetName, root: Root = Path(".")) -> None:
+    """Say what each original shows, and count classes and parts against the official figures."""
+    from fer.datasets import adapter
+    from fer.stages.index import index as work
+
+    layout = Layout(root)
+    files = (layout.raw(dataset), layout.index(dataset), layout.counts(dataset))
+    announce("index", dataset, lambda: work(adapter(dataset, params.load_dataset(dataset)), *files))
+
+
+@app.command(epilog="Example: `fer align fer2013`")
+def align(dataset: DatasetName, root: Root = Path(".")) -> None:
+    """Find faces and 68 landmarks, and cut the face crops."""
+    from fer.stages.align import align as work
+
+    layout = Layout(root)
+    parameters = params.load_dataset(dataset).alignment
+    files = (layout.faces(dataset), layout.crops(dataset))
+    announce("align", dataset, lambda: work(layout.raw(dataset), parameters, *files))
+
+
+@app.command(epilog="Example: `fer split fer2013 official`")
+def split(
+    dataset: DatasetName,
+    protocol: Annotated[str, typer.Argument(help="A protocol, such as official.")],
+    root: Root = Path("."),
+) -> None:
+    """Decide who trains, who validates and who tests."""
+    from fer.stages.split import split as work
+
+    layout = Layout(root)
+    params.load_dataset(dataset)
+    files = (layout.index(dataset), layout.faces(dataset))
+    announce("split", f"{dataset} {protocol}", lambda: work(*files, protocol, layout.split(dataset, protocol)))
+
+
+@app.command(epilog="Example: `fer train fer2013-attentional_cnn --seed 1 --set epochs=5`")
+def train(
+    experiment: ExperimentName,
+    fold: Fold = "0",
+    seed: Seed = 0,
+    set_: Overrides = None,
+    threads: Threads = 1,
+    device: Device = "auto",
+    root: Root = Path("."),
+) -> None:
+    """Train one run; an interrupted one goes on where it stopped."""
+    run = resolve(experiment, fold, seed, set_, threads, root)
+    from fer.stages.train import train as work
+
+    announce("train", f"{experiment} {fold}.{seed}", lambda: work(run, device))
+
+
+@app.command(epilog="Example: `fer evaluate fer2013-attentional_cnn --seed 1`")
+def evaluate(
+    experiment: ExperimentName,
+    fold: Fold = "0",
+    seed: Seed = 0,
+    threads: Threads = 1,
+    device: Device = "auto",
+    root: Root = Path("."),
+) -> None:
+    """Open the test part once: predictions, metrics, confusion and cost of one run."""
+    run = resolve(experiment, fold, seed, None, threads, root)
+    from fer.stages.evaluate import evaluate as work
+
+    announce("evaluate", f"{experiment} {fold}.{seed}", lambda: work(run, device))
+
+
+@app.command(epilog="Example: `fer report --study params/study.yaml`")
+def report(study: StudyFile = Path("params/study.yaml")) -> None:
+    """Make the results tables and figures of a study."""
+    from fer.stages.report import report as work
+
+    loaded = params.load_study(study)
+    announce("report", loaded.name, lambda: work(loaded))
+
+
+@app.command(epilog="Example: `MLFLOW_TRACKING_URI=http://127.0.0.1:5000 fer track`")
+def track(study: StudyFile = Path("params/study.yaml")) -> None:
+    """Make MLflow show the study's runs, exactly one for each, from their folders."""
+    from fer.runs import study_runs
+    from fer.tracking import project
+
+    loaded = params.load_study(study)
+    announce("track", loaded.name, lambda: project(study_runs(loaded)))
+
+
+def resolve(experiment: str, fold: str, seed: int, settings: list[str] | None, threads: int, root: Path):
+    """Return the run that the options describe, checked before torch is imported."""
+    from fer.runs import Run
+
+    overrides = {}
+    for setting in settings or []:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise FerError(f"--set {setting}: expected KEY=VALUE, such as epochs=5")
+        overrides[name] = yaml.safe_load(value)
+    run = Run(experiment, fold, seed, overrides, threads, Layout(root))
+    _ = run.recipe  # a wrong override is an error now
+    return run
+
+
+def main() -> None:
+    try:
+        app()
+    except FerError as error:
+        logger.error("error: %s", error)
+        sys.exit(2)
+    except OSError as error:
+        logger.error("error: %s", error)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""FER2013 (Goodfellow et al., Challenges in Representation Learning, ICONIP 2013): 35,887 grey images of 48×48.
+
+Layouts read, packed or not, at any depth:
+
+    fer2013.tar.gz → fer2013/fer2013.csv          columns emotion,pixels,Usage
+    icml_face_data.csv                            columns emotion, Usage, pixels (leading blanks)
+    train.csv                                     columns emotion,pixels: the Training images alone
+    train/<class>/Training_<n>.jpg                the folder form, with
+    test/<class>/{PublicTest,PrivateTest}_<n>.jpg
+
+Classes: 0 angry, 1 disgust, 2 fear, 3 happy, 4 sad, 5 surprise, 6 neutral. Subjects are not known.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+
+from fer.datasets import Adapter, Original, Sample, expression, register, sources, synthetic
+from fer.errors import FerError
+from fer.parallel import ordered_map
+from fer.storage import atomic
+
+SIDE = 48
+IMAGES_A_SUBJECT = 8  # of the synthetic source
+USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
+TABLES = ("fer2013.csv", "icml_face_data.csv", "train.csv")  # in order of preference: the first holds everything
+FOLDER_FORM = re.compile(r"(?:^|/)(?P<label>[^/]+)/(?P<usage>[^/_]+)_(?P<number>\d+)\.\w+$")
+
+
+@register
+class Fer2013(Adapter):
+    def originals(self, source: Path) -> Iterator[Original]:
+        found = sources.names(source)
+        tables = [name for want in TABLES for name in found if PurePosixPath(name).name.lower() == want]
+        packed = [name for name in found if PurePosixPath(name).name.lower() == "fer2013.tar.gz"]
+        if tables:
+            with sources.opened(source, tables[0]) as handle:
+                yield from self.table(tables[0], handle)
+        elif packed and source.is_dir():
+            yield from self.originals(source / packed[0])
+        else:
+            yield from self.folders(source)
+
+    def table(self, name: str, handle: BinaryIO) -> Iterator[Original]:
+        """Yield the rows of a CSV form; the path of an original is the table's name and the row, counted from 0."""
+        reader = csv.reader(io.TextIOWrapper(handle, encoding="utf-8", newline=""))
+        header = [column.strip() for column in next(reader, [])]
+        if not {"emotion", "pixels"} <= set(header) <= {"emotion", "pixels", "Usage"}:
+            raise FerError(f"{name}: columns {header}; expected emotion, pixels and Usage (train.csv: emotion, pixels)")
+        for number, values in enumerate(reader):
+            where = f"{name}, row {number} (line {reader.line_num})"
+            if len(values) != len(header):
+                raise FerError(f"{where}: {len(values)} values for {len(header)} columns; is the file truncated?")
+            row = dict(zip(header, values, strict=True))
+            annotation = {"emotion": row["emotion"].strip(), "usage": row.get("Usage", "Training").strip()}
+            self.check(annotation, where)
+            png = cv2.imencode(".png", parse_pixels(row["pixels"], where))[1].tobytes()
+            yield Original(f"{name}#{number}", png, annotation)
+
+    def folders(self, source: Path) -> Iterator[Original]:
+        seen: dict[tuple[str, str], str] = {}
+        for name, handle in sources.files(source):
+            match = FOLDER_FORM.search(name)
+            if not sources.is_image_name(name) or match is None:
+                self.left_out.append(name)
+                continue
+            self.describe(name, {})
+            identity = (match["usage"], match["number"])
+            if identity in seen:
+                raise FerError(f"{source}: {name} and {seen[identity]} are the same image {'_'.join(identity)}")
+            seen[identity] = name
+            yield Original(name, sources.require_image(name, handle.read()))
+
+    def describe(self, path: str, annotation: dict[str, str]) -> Sample:
+        if not annotation:
+            match = FOLDER_FORM.search(path)
+            annotation = {"emotion": self.code(match["label"], path), "usage": match["usage"]}
+        self.check(annotation, path)
+        return Sample(label=int(annotation["emotion"]), part=USAGES[annotation["usage"]])
+
+    def code(self, folder: str, path: str) -> str:
+        """Return the class code of a class folder, whatever synonym it is called by."""
+        codes = {expression(name): str(code) for code, name in enumerate(self.classes)}
+        try:
+            return codes[expression(folder)]
+        except (FerError, KeyError) as error:
+            raise FerError(f"{path}: unknown label {folder!r}; expected {', '.join(self.classes)}") from error
+
+    def check(self, annotation: dict[str, str], where: str) -> None:
+        emotion, usage = annotation["emotion"], annotation["usage"]
+        if not (emotion.isascii() and emotion.isdigit() and int(emotion) < len(self.classes)):
+            raise FerError(f"{where}: unknown label {emotion!r}; expected 0 to {len(self.classes) - 1}")
+        if usage not in USAGES:
+            raise FerError(f"{where}: unknown Usage {usage!r}; expected {', '.join(USAGES)}")
+
+    def write_synthetic(self, samples: int, target: Path) -> Path:
+        """Write `fer2013.tar.gz` with the parts and classes in their official proportions; no subject is in two parts."""
+        archive = target / "fer2013.tar.gz"
+        plan = self.plan(samples)
+        with atomic(target / "fer2013.csv") as scratch, open(scratch, "w", encoding="utf-8") as table:
+            table.write("emotion,pixels,Usage\n")
+            for (code, _, usage), pixels in zip(plan, ordered_map(draw, [face for _, face, _ in plan]), strict=True):
+                table.write(f"{code},{pixels},{usage}\n")
+        with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
+            tar.add(target / "fer2013.csv", "fer2013/fer2013.csv")
+        return archive
+
+    def plan(self, samples: int) -> list[tuple[int, tuple[str, int, int], str]]:
+        """Return (class code, (expression, subject, take), usage) of every image to draw, in the file's order."""
+        official = self.parameters.official_counts
+        total = sum(map(sum, official.values()))
+        plan, subject = [], 0
+        for usage, part in USAGES.items():
+            codes = [
+                code for code, count in enumerate(official[part]) for _ in range(max(2, round(samples * count / total)))
+            ]
+            np.random.default_rng(len(codes)).shuffle(codes)
+            for number, code in enumerate(codes):
+                face = (expression(self.classes[code]), subject + number // IMAGES_A_SUBJECT, number)
+                plan.append((code, face, usage))
+            subject += len(codes) // IMAGES_A_SUBJECT + 1
+        return plan
+
+
+def draw(face: tuple[str, int, int]) -> str:
+    """Return one synthetic face as FER2013 writes it: 2,304 numbers from 0 to 255."""
+    grey = cv2.cvtColor(synthetic.render(*face, size=2 * SIDE).visible, cv2.COLOR_BGR2GRAY)
+    return " ".join(map(str, cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).ravel()))
+
+
+def parse_pixels(text: str, where: str) -> np.ndarray:
+    """Return the 48×48 uint8 image written as 2,304 numbers from 0 to 255."""
+    try:
+        values = np.array([int(value) for value in text.split()])
+    except ValueError as error:
+        raise FerError(f"{where}: pixels must be whole numbers ({error})") from error
+    if len(values) != SIDE * SIDE:
+        raise FerError(f"{where}: {len(values)} pixels, expected {SIDE * SIDE}; is the file truncated?")
+    if values.min() < 0 or values.max() > 255:
+        raise FerError(f"{where}: pixel values from {values.min()} to {values.max()}, expected 0 to 255")
+    return values.astype(np.uint8).reshape(SIDE, SIDE)

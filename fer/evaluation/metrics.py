@@ -1,0 +1,70 @@
+"""Figures of merit of one set of predictions, and their 95 % intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+BOOTSTRAPS = 2000
+ECE_BINS = 15
+
+
+def metrics(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> dict:
+    """Return accuracy, balanced accuracy, precision, recall, F1, calibration and intervals, ready for JSON.
+
+    Args:
+        labels: int (n,), true class codes.
+        probabilities: float (n, classes), rows summing to 1.
+        classes: class names in the order of their codes.
+
+    All figures lie in [0, 1]. Balanced accuracy and the macro averages go over the classes that occur in `labels`.
+    """
+    predicted = probabilities.argmax(1)
+    codes = np.arange(len(classes))
+    matrix = confusion_matrix(labels, predicted, labels=codes)
+    precision, recall, f1, support = precision_recall_fscore_support(labels, predicted, labels=codes, zero_division=0)
+    present = support > 0
+    result = {
+        "n": len(labels),
+        "accuracy": float((predicted == labels).mean()),
+        "balanced_accuracy": float(recall[present].mean()),
+        "ece": expected_calibration_error(labels, probabilities),
+        "confusion_matrix": matrix.tolist(),
+        "per_class": {
+            name: {
+                "precision": float(precision[code]),
+                "recall": float(recall[code]),
+                "f1": float(f1[code]),
+                "n": int(support[code]),
+            }
+            for code, name in enumerate(classes)
+        },
+        "interval": {
+            "accuracy": bootstrap_interval(predicted == labels),
+        },
+    }
+    for name, values in (("precision", precision), ("recall", recall), ("f1", f1)):
+        result[f"macro_{name}"] = float(values[present].mean())
+        result[f"weighted_{name}"] = float(np.average(values, weights=support))
+    return result
+
+
+def bootstrap_interval(correct: np.ndarray, seed: int = 0) -> list[float]:
+    """Return the 95 % percentile bootstrap interval of the mean of `correct` over samples.
+
+    Args:
+        correct: (n,) bool, or float where several runs are averaged sample by sample.
+    """
+    generator = np.random.default_rng(seed)
+    values = np.asarray(correct, dtype=float)
+    means = [values[generator.integers(0, len(values), len(values))].mean() for _ in range(BOOTSTRAPS)]
+    return [float(bound) for bound in np.percentile(means, [2.5, 97.5])]
+
+
+def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = ECE_BINS) -> float:
+    """Return the mean gap between confidence and accuracy over equal-width bins (Guo et al., ICML 2017, eq. 3)."""
+    confidence = probabilities.max(1)
+    correct = probabilities.argmax(1) == labels
+    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = [abs((correct[bin_of == b] - confidence[bin_of == b]).sum()) for b in np.unique(bin_of)]
+    return float(sum(gaps) / len(labels))

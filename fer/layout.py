@@ -1,0 +1,57 @@
+"""Where every artifact lies. The Snakefile and the command line both ask here, so a path is spelled once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of one study below its root ("." for the default study).
+
+    Arguments may be names or Snakemake wildcards such as "{dataset}".
+    """
+
+    root: Path = Path(".")
+
+    def raw(self, dataset: str) -> Path:
+        return self.root / "data" / "raw" / f"{dataset}.parquet"
+
+    def index(self, dataset: str) -> Path:
+        return self.root / "data" / "index" / f"{dataset}.parquet"
+
+    def counts(self, dataset: str) -> Path:
+        """What index found per class and part, beside the official counts (JSON)."""
+        return self.root / "data" / "index" / f"{dataset}.counts.json"
+
+    def faces(self, dataset: str) -> Path:
+        """Detection outcome and landmarks, one row a sample."""
+        return self.root / "data" / "faces" / f"{dataset}.parquet"
+
+    def crops(self, dataset: str) -> Path:
+        """The face crops, uint8 (samples, height, width[, channels]), in the order of the index."""
+        return self.root / "data" / "faces" / f"{dataset}.npy"
+
+    def split(self, dataset: str, protocol: str) -> Path:
+        return self.root / "data" / "splits" / f"{dataset}.{protocol}.parquet"
+
+    def run(self, experiment: str, fold: str, seed: str | int) -> Path:
+        return self.root / "runs" / experiment / f"{fold}.{seed}"
+
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    def log(self, stage: str, name: str) -> Path:
+        return self.root / "logs" / stage / f"{name}.log"
+
+
+# What train leaves in a run's folder, and what evaluate adds.
+WEIGHTS = "weights.safetensors"
+HISTORY = "history.csv"
+PARAMETERS = "parameters.json"
+ENVIRONMENT = "environment.json"
+PREDICTIONS = "predictions.parquet"
+METRICS = "metrics.json"
+CONFUSION = "confusion.csv"
+COST = "cost.json"

@@ -1,0 +1,356 @@
+"""Parameters: every YAML file below `params/`, typed once.
+
+Loading never imports torch, so the Snakefile checks a whole study in milliseconds. Every mistake is a `FerError` that
+names the file, the key, what was given and what is allowed.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+
+from fer.errors import FerError
+
+FOLDER = Path("params")
+SYSTEMS = Path(__file__).parent / "systems"
+ADAPTERS = Path(__file__).parent / "datasets"
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors and values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# --- datasets -------------------------------------------------------------------------------------------------------
+
+
+class Alignment(Strict):
+    """How a distributed image becomes a face crop."""
+
+    crop: Literal["distributed", "similarity"] = Field(
+        description="distributed: the image as its owners cropped it; similarity: eyes level, at canonical places"
+    )
+    size: Positive = Field(description="side of the square crop in pixels")
+    channels: Literal[1, 3] = Field(description="1 = grey, 3 = RGB")
+    enlarge: Annotated[float, Field(ge=1)] = Field(description="factor by which the detector's copy is enlarged")
+    padding: Fraction = Field(description="border replicated around the detector's copy, as a fraction of its side")
+    missing: Literal["full_frame", "drop", "error"] = Field(description="what becomes of an image without a detection")
+
+
+class Dataset(Strict):
+    title: str
+    citation: str
+    obtain: str = Field(description="where a user gets the files, for error messages")
+    classes: list[str] = Field(min_length=2, description="class names in the order of their codes")
+    official_counts: dict[str, list[int]] = Field(description="official images per part, in class order")
+    source: str = Field(description="'synthetic', or the path of the archive, file or folder as distributed")
+    samples: Positive = Field(description="how many images the synthetic source draws")
+    alignment: Alignment
+
+    @model_validator(mode="after")
+    def counts_cover_classes(self) -> Dataset:
+        for part, counts in self.official_counts.items():
+            if len(counts) != len(self.classes):
+                raise ValueError(f"official_counts.{part} has {len(counts)} numbers for {len(self.classes)} classes")
+        return self
+
+
+# --- systems --------------------------------------------------------------------------------------------------------
+
+
+class Input(Strict):
+    """What the network sees: crops resized to `size`, scaled to [0, 1], then (x - mean) / std."""
+
+    size: Positive
+    channels: Literal[1, 3]
+    mean: float
+    std: Annotated[float, Field(gt=0)]
+
+
+class Augmentation(Strict):
+    """Random transforms of each training image, drawn anew for every image and epoch."""
+
+    horizontal_flip: Fraction = 0.0
+    rotation: Annotated[float, Field(ge=0, le=180)] = Field(0.0, description="degrees, uniform in ±rotation")
+    translation: Fraction = Field(0.0, description="fraction of the side, uniform in ±translation")
+    scale: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="zoom factor uniform in 1 ± scale")
+
+
+class Recipe(Strict):
+    """How a system is trained. Its length is given in `epochs` or in `steps`, never both."""
+
+    epochs: Positive | None = None
+    steps: Positive | None = None
+    batch_size: Positive
+    optimizer: Literal["adam", "sgd"]
+    learning_rate: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    schedule: Literal["constant", "cosine", "one_cycle"]
+    dense_penalty: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="λ of λ·‖w‖² over the weights of the last two fully connected layers, added to the loss"
+    )
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    augmentation: Augmentation = Augmentation()
+
+    @model_validator(mode="after")
+    def one_length(self) -> Recipe:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give either epochs or steps")
+        return self
+
+    def override(self, values: dict[str, Any]) -> Recipe:
+        """Return a copy with `values` in place; overriding one of epochs and steps drops the other."""
+        merged = self.model_dump()
+        if values.keys() & {"epochs", "steps"}:
+            merged.update(epochs=None, steps=None)
+        return Recipe.model_validate(merged | values)
+
+
+class System(Strict):
+    title: str
+    citation: str
+    architecture: dict[str, Any] = Field(default_factory=dict, description="arguments of the network's constructor")
+    input: Input
+    recipe: Recipe
+    deviations: list[str] = Field(description="where this reproduction departs from the publication, and why")
+
+
+# --- experiments and studies ----------------------------------------------------------------------------------------
+
+
+class Published(Strict):
+    accuracy: Fraction | None = Field(description="top-1 accuracy on the test images; null where none was published")
+    source: str
+    note: str = ""
+
+
+class Experiment(Strict):
+    dataset: str
+    system: str
+    protocol: Literal["official"]
+    published: Published
+    recipe: dict[str, Any] = Field(default_factory=dict, description="what differs from the system's recipe")
+    deviations: list[str] = Field(default_factory=list)
+
+
+class DatasetOverrides(Strict):
+    """What a study may change of a dataset."""
+
+    source: str | None = None
+    samples: Positive | None = None
+
+
+class RecipeOverrides(Strict):
+    """What a study may change of a recipe: its cost."""
+
+    epochs: Positive | None = None
+    steps: Positive | None = None
+    batch_size: Positive | None = None
+
+
+class Study(Strict):
+    """The experiments, folds and seeds that `all` makes."""
+
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    root: str = Field(".", pattern=r"^(\.|[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*)$", description="folder of its artifacts")
+    datasets: dict[str, DatasetOverrides | None] = Field(default_factory=dict)
+    experiments: dict[str, RecipeOverrides | None] = Field(min_length=1)
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    threads: Positive = Field(1, description="CPU threads of one training job; part of what makes a run repeatable")
+
+    @model_validator(mode="after")
+    def distinct_seeds(self) -> Study:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds {self.seeds} repeat")
+        return self
+
+    def dataset_overrides(self, name: str) -> dict[str, Any]:
+        overrides = self.datasets.get(name)
+        return overrides.model_dump(exclude_none=True) if overrides else {}
+
+    def recipe_overrides(self, experiment: str) -> dict[str, Any]:
+        overrides = self.experiments[experiment]
+        return overrides.model_dump(exclude_none=True) if overrides else {}
+
+
+class Config(Strict):
+    """Snakemake's own configuration (`--config`)."""
+
+    study: str = Field("params/study.yaml", description="the study file")
+
+
+SCHEMAS: dict[str, type[Strict]] = {
+    "config": Config,
+    "study": Study,
+    "dataset": Dataset,
+    "system": System,
+    "experiment": Experiment,
+}
+
+
+# --- loading --------------------------------------------------------------------------------------------------------
+
+Model = TypeVar("Model", bound=Strict)
+
+
+def dataset_file(name: str) -> Path:
+    return FOLDER / "datasets" / f"{name}.yaml"
+
+
+def system_file(name: str) -> Path:
+    return FOLDER / "systems" / f"{name}.yaml"
+
+
+def experiment_file(name: str) -> Path:
+    return FOLDER / "experiments" / f"{name}.yaml"
+
+
+def load_dataset(name: str) -> Dataset:
+    return load(Dataset, known(dataset_file(name), "dataset"))
+
+
+def load_system(name: str) -> System:
+    path = known(system_file(name), "system")
+    system = load(System, path)
+    check(constructor(name), system.architecture, path, "architecture")
+    return system
+
+
+def load_experiment(name: str) -> Experiment:
+    path = known(experiment_file(name), "experiment")
+    experiment = load(Experiment, path)
+    for key, names in (("dataset", dataset_file), ("system", system_file)):
+        known(names(getattr(experiment, key)), key, f"{path}: {key}: ")
+    load_dataset(experiment.dataset)
+    system = load_system(experiment.system)
+    resolve_recipe(system.recipe, experiment.recipe, path, "recipe")
+    return experiment
+
+
+def load_study(path: Path) -> Study:
+    """Load a study and everything it names, so that a mistake anywhere stops before any job runs."""
+    study = load(Study, path)
+    used = set()
+    for name in study.experiments:
+        known(experiment_file(name), "experiment", f"{path}: experiments: ")
+        experiment = load_experiment(name)
+        used.add(experiment.dataset)
+        recipe = resolve_recipe(load_system(experiment.system).recipe, experiment.recipe, experiment_file(name), "recipe")
+        resolve_recipe(recipe, study.recipe_overrides(name), path, f"experiments.{name}")
+    for name in study.datasets:
+        if name not in used:
+            raise FerError(f"{path}: datasets: no experiment of this study uses {name!r}. Used: {listing(used)}")
+    return study
+
+
+def resolve_recipe(recipe: Recipe, values: dict[str, Any], path: Path, key: str) -> Recipe:
+    try:
+        return recipe.override(values)
+    except ValidationError as error:
+        raise FerError(explain(error, Recipe, path, key)) from error
+
+
+def known(path: Path, kind: str, where: str = "") -> Path:
+    """Return the parameter file `path` if it exists; otherwise name those of its kind that do."""
+    if path.exists():
+        return path
+    names = sorted(file.stem for file in path.parent.glob("*.yaml"))
+    raise FerError(f"{where}unknown {kind} {path.stem!r}{suggestion(path.stem, names)}. Known: {listing(names)} (files in {path.parent}/)")
+
+
+def load(model: type[Model], path: Path) -> Model:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FerError(f"{path} cannot be read: {error}") from error
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise FerError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise FerError(f"{path}: expected a mapping of keys to values, given {type(values).__name__}")
+    return check(model, values, path)
+
+
+def check(model: type[Model], values: dict, path: Path, key: str = "") -> Model:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise FerError(explain(error, model, path, key)) from error
+
+
+def explain(error: ValidationError, model: type[BaseModel], path: Path, prefix: str = "") -> str:
+    """One line for each mistake: file, key, what was given, what is allowed."""
+    lines = []
+    for item in error.errors():
+        location = [str(part) for part in item["loc"]]
+        key = ".".join([prefix, *location] if prefix else location) or "(whole file)"
+        if item["type"] == "extra_forbidden":
+            allowed = list(fields_at(model, location[:-1]))
+            lines.append(f"{path}: unknown key {key!r}{suggestion(location[-1], allowed)}. Allowed: {listing(allowed)}")
+        elif item["type"] == "missing":
+            lines.append(f"{path}: the key {key!r} is missing")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            given = f"given {item['input']!r}; " if not isinstance(item["input"], dict) else ""
+            lines.append(f"{path}: {key}: {given}{message[0].lower()}{message[1:]}")
+    return "\n".join(lines)
+
+
+def fields_at(model: type[BaseModel], location: list[str]) -> list[str]:
+    """Return the keys allowed at `location` of `model`, looking through containers and unions."""
+    found = [model]
+    for part in location:
+        inside: list[type[BaseModel]] = []
+        for candidate in found:
+            if part in candidate.model_fields:
+                inside += models_in(candidate.model_fields[part].annotation)
+        found = inside or found
+    return sorted({name for candidate in found for name in candidate.model_fields})
+
+
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in getattr(annotation, "__args__", ()) for model in models_in(argument)]
+
+
+def suggestion(given: str, allowed: list[str]) -> str:
+    close = difflib.get_close_matches(given, allowed, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def listing(names) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+def constructor(system: str) -> type[Strict]:
+    """Return the model of a system's own options, read from its constructor without importing torch.
+
+    The options are the keyword-only arguments of the class decorated with `@register` in `fer/systems/<system>.py`.
+    """
+    path = SYSTEMS / f"{system}.py"
+    if not path.exists():
+        raise FerError(f"params/systems/{system}.yaml has no module: {path} does not exist")
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(item) == "register" for item in node.decorator_list):
+            init = next(item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__")
+            names = {"Literal": Literal, "Fraction": Fraction, "Positive": Positive}
+            options = {
+                argument.arg: (
+                    eval(ast.unparse(argument.annotation), names),  # our own source, never a user's text
+                    ... if default is None else ast.literal_eval(default),
+                )
+                for argument, default in zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True)
+            }
+            return create_model(node.name, __base__=Strict, **options)
+    raise FerError(f"{path} has no class decorated with @register")

@@ -1,0 +1,129 @@
+"""Files that are either whole or absent: every artifact is written beside its name and renamed when complete."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fer.errors import FerError
+
+ROW_GROUP = 1024  # rows buffered before they reach the disk: bounds the memory of every streaming stage
+
+
+@contextmanager
+def atomic(target: Path) -> Iterator[Path]:
+    """Yield a scratch path beside `target`; on success it takes the target's name, on failure it is removed.
+
+    The scratch name is fixed (`.<name>.partial`), so what a killed job leaves behind is overwritten by the next.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = target.with_name(f".{target.name}.partial")
+    try:
+        yield scratch
+        with open(scratch, "rb+") as handle:
+            os.fsync(handle.fileno())
+        os.replace(scratch, target)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+
+
+def write_text(target: Path, text: str) -> None:
+    with atomic(target) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+
+
+def write_json(target: Path, value: object) -> None:
+    """Write `value` as indented JSON with sorted keys, so that equal values make equal files."""
+    write_text(target, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict:
+    return json.loads(require(path).read_text(encoding="utf-8"))
+
+
+def write_rows(target: Path, schema: pa.Schema, rows: Iterable[dict]) -> int:
+    """Stream `rows` into a Parquet file, `ROW_GROUP` at a time; return their number."""
+    count = 0
+    with atomic(target) as scratch, pq.ParquetWriter(scratch, schema, compression="zstd") as writer:
+        for group in batched(rows, ROW_GROUP):
+            writer.write_table(pa.Table.from_pylist(group, schema=schema))
+            count += len(group)
+    return count
+
+
+def read_rows(path: Path, columns: list[str] | None = None, batch: int = 256) -> Iterator[dict]:
+    """Yield the rows of a Parquet file in order, holding only `batch` of them in memory."""
+    for chunk in open_parquet(path).iter_batches(batch, columns=columns):
+        yield from chunk.to_pylist()
+
+
+def open_parquet(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(require(path))
+    except pa.ArrowInvalid as error:
+        raise FerError(f"{path} is not a whole Parquet file ({error}). Delete it and run the stage that makes it.") from error
+
+
+@contextmanager
+def array_writer(target: Path, shape: tuple[int, ...], dtype: str = "uint8") -> Iterator[ArrayWriter]:
+    """Stream an array of known `shape` into a `.npy` file, row after row.
+
+    Plain writes rather than a memory map: a full disk is then an `OSError`, not a bus error that kills the process.
+    """
+    with atomic(target) as scratch, open(scratch, "wb") as handle:
+        header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(handle, header)
+        writer = ArrayWriter(handle, shape, np.dtype(dtype))
+        yield writer
+        if writer.rows != shape[0]:
+            raise FerError(f"{target}: {writer.rows} rows were written where {shape[0]} were announced")
+
+
+class ArrayWriter:
+    """Appends rows to the `.npy` file that `array_writer` opened."""
+
+    def __init__(self, handle, shape: tuple[int, ...], dtype: np.dtype):
+        self.handle, self.row_shape, self.dtype, self.rows = handle, shape[1:], dtype, 0
+
+    def append(self, row: np.ndarray) -> None:
+        if row.shape != self.row_shape or row.dtype != self.dtype:
+            raise ValueError(f"a row of {row.dtype}{row.shape} in an array of {self.dtype}{self.row_shape}")
+        self.handle.write(np.ascontiguousarray(row).tobytes())
+        self.rows += 1
+
+
+def require(path: Path) -> Path:
+    """Return `path` if it exists; otherwise say which stage is missing."""
+    if not path.exists():
+        raise FerError(f"{path} does not exist. Run the stage before this one, or all of them: snakemake --cores 8 all")
+    return path
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    with open(require(path), "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def batched(items: Iterable, size: int) -> Iterator[list]:
+    """Yield lists of `size` items, the last one shorter (itertools.batched, which Python 3.11 lacks)."""
+    group: list = []
+    for item in items:
+        group.append(item)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group

@@ -1,0 +1,46 @@
+"""Systems: one module each, headed by its citation, its layers and where it departs from the publication.
+
+A system is an `nn.Module` class decorated with `@register`. Its constructor takes the number of classes and the input,
+then keyword-only options; their names and types are what `architecture:` in `params/systems/<name>.yaml` may say.
+`forward` takes float images (batch, channels, size, size) and returns logits (batch, classes).
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from torch import nn
+
+from fer.errors import FerError
+from fer.params import Input, System
+
+_registry: dict[str, type[nn.Module]] = {}
+
+
+def register(system: type[nn.Module]) -> type[nn.Module]:
+    """Make a system known by its module's name."""
+    _registry[system.__module__.rpartition(".")[2]] = system
+    return system
+
+
+def build(name: str, system: System, classes: int) -> nn.Module:
+    """Return the network of `system` with fresh random weights from torch's current random state."""
+    try:
+        importlib.import_module(f"fer.systems.{name}")
+    except ModuleNotFoundError as error:
+        raise FerError(f"params/systems/{name}.yaml has no module: fer/systems/{name}.py does not exist") from error
+    return _registry[name](classes, system.input, **system.architecture)
+
+
+def dense_layers(network: nn.Module) -> list[nn.Linear]:
+    """Return the fully connected layers in the order of their definition (the classifier's are the last)."""
+    return [module for module in network.modules() if isinstance(module, nn.Linear)]
+
+
+def require_size(given: Input, size: int, channels: int) -> None:
+    """Refuse an input that the published layer table cannot take."""
+    if (given.size, given.channels) != (size, channels):
+        raise FerError(
+            f"this system takes {size}×{size} images with {channels} channel(s); "
+            f"input gives size {given.size} and channels {given.channels}"
+        )

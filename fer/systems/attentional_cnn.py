@@ -1,0 +1,60 @@
+"""Attentional CNN (Deep-Emotion): Minaee, Minaei, Abdolrashidi, Sensors 21(9):3046, 2021, arXiv 1902.01019, Fig. 3.
+
+A spatial transformer warps the input, then four small convolutions and two dense layers classify it.
+
+    part           layers                                                              output       parameters
+    localisation   conv 7×7 (8), max-pool 2, ReLU                                      8×21×21             400
+                   conv 5×5 (10), max-pool 2, ReLU                                     10×8×8            2,010
+                   linear 640→32, ReLU, linear 32→6 (from the identity)                2×3              20,710
+    sampling       affine grid, bilinear                                               1×48×48
+    features       conv 3×3 (10), ReLU, conv 3×3 (10), max-pool 2, ReLU                10×22×22          1,010
+                   conv 3×3 (10), ReLU, conv 3×3 (10), batch norm, max-pool 2, ReLU    10×9×9            1,840
+    classifier     dropout, linear 810→50, ReLU, linear 50→7                           7                40,907
+                                                                                       total            66,877
+
+Departs from the paper where it contradicts itself or is silent (see `deviations` in params/systems/attentional_cnn.yaml);
+kernels, batch norm and the warped input are those of the public re-implementation omarsayed7/Deep-Emotion. Its dropout,
+left on at evaluation, is not repeated.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fer.params import Fraction, Input
+from fer.systems import register, require_size
+
+
+@register
+class AttentionalCNN(nn.Module):
+    """Input: float (batch, 1, 48, 48) in [-1, 1]. Output: logits (batch, classes)."""
+
+    def __init__(self, classes: int, input: Input, *, dropout: Fraction = 0.5):
+        super().__init__()
+        require_size(input, 48, 1)
+        self.localisation = nn.Sequential(
+            nn.Conv2d(1, 8, 7), nn.MaxPool2d(2), nn.ReLU(),
+            nn.Conv2d(8, 10, 5), nn.MaxPool2d(2), nn.ReLU(),
+            nn.Flatten(), nn.Linear(640, 32), nn.ReLU(), nn.Linear(32, 6),
+        )  # fmt: skip
+        self.features = nn.Sequential(
+            nn.Conv2d(1, 10, 3), nn.ReLU(), nn.Conv2d(10, 10, 3), nn.MaxPool2d(2), nn.ReLU(),
+            nn.Conv2d(10, 10, 3), nn.ReLU(), nn.Conv2d(10, 10, 3), nn.BatchNorm2d(10), nn.MaxPool2d(2), nn.ReLU(),
+        )  # fmt: skip
+        self.classifier = nn.Sequential(
+            nn.Flatten(), nn.Dropout(dropout), nn.Linear(810, 50), nn.ReLU(), nn.Linear(50, classes)
+        )
+        nn.init.zeros_(self.localisation[-1].weight)
+        with torch.no_grad():
+            self.localisation[-1].bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0]))
+
+    def transform(self, images: Tensor) -> Tensor:
+        """Return the images as the spatial transformer crops, turns and zooms them (same shape)."""
+        theta = self.localisation(images).view(-1, 2, 3)
+        grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
+        return functional.grid_sample(images, grid, align_corners=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.classifier(self.features(self.transform(images)))

@@ -1,0 +1,51 @@
+"""The resume point of a training: written whole after every epoch, refused when it belongs to another training."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zipfile import BadZipFile
+
+import torch
+
+from fer.storage import atomic
+
+if TYPE_CHECKING:
+    from fer.training.loop import State
+
+logger = logging.getLogger("fer")
+
+
+def save(path: Path, state: State) -> None:
+    with atomic(path) as scratch:
+        torch.save(
+            {
+                "network": state.network.state_dict(),
+                "optimizer": state.optimizer.state_dict(),
+                "scheduler": state.scheduler.state_dict(),
+                "history": state.history,
+                "best_accuracy": state.best_accuracy,
+                "best_weights": state.best_weights,
+            },
+            scratch,
+        )
+
+
+def load(path: Path, state: State) -> None:
+    """Bring `state` to where the checkpoint left it; without a readable checkpoint training starts anew."""
+    if not path.exists():
+        return
+    try:
+        saved = torch.load(path, weights_only=True, map_location="cpu")  # never unpickles code
+    except (RuntimeError, EOFError, BadZipFile, pickle.UnpicklingError) as error:
+        logger.warning("%s is damaged (%s): training starts anew", path, error)
+        return
+    state.network.load_state_dict(saved["network"])
+    state.optimizer.load_state_dict(saved["optimizer"])
+    state.scheduler.load_state_dict(saved["scheduler"])
+    state.history = saved["history"]
+    state.best_accuracy = saved["best_accuracy"]
+    state.best_weights = saved["best_weights"]
+    logger.info("resumed after epoch %d", state.history[-1]["epoch"])

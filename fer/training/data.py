@@ -1,0 +1,62 @@
+"""Training data: one fold's images as a uint8 tensor on the device, batched by index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from fer.params import Input
+from fer.storage import open_parquet, require
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images of one part of a fold.
+
+    `images`: uint8 (n, channels, size, size); `labels`: int64 (n,); `samples`: int32 (n,), their rows in the index.
+    """
+
+    images: Tensor
+    labels: Tensor
+    samples: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def load_part(crops: Path, index: Path, split: Path, fold: str, part: str, input: Input, device="cpu") -> Part:
+    """Read one part of one fold, resized to the system's input, onto the device."""
+    table = open_parquet(split).read().to_pandas()
+    samples = table.loc[(table["fold"] == fold) & (table["part"] == part), "sample"].to_numpy()
+    labels = open_parquet(index).read(["label"]).to_pandas()["label"].to_numpy()[samples]
+    array = np.load(require(crops), mmap_mode="r")[samples]
+    images = torch.from_numpy(fit(array, input)).to(device)
+    return Part(images, torch.from_numpy(labels.astype(np.int64)).to(device), samples)
+
+
+def fit(array: np.ndarray, input: Input) -> np.ndarray:
+    """Return uint8 crops (n, height, width[, 3]) as (n, channels, size, size)."""
+    if array.shape[1] != input.size:
+        method = cv2.INTER_AREA if input.size < array.shape[1] else cv2.INTER_LINEAR
+        array = np.stack([cv2.resize(crop, (input.size, input.size), interpolation=method) for crop in array])
+    if array.ndim == 3:
+        return np.repeat(array[:, None], input.channels, axis=1)
+    if input.channels == 1:
+        return np.stack([cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY) for crop in array])[:, None]
+    return np.ascontiguousarray(array.transpose(0, 3, 1, 2))
+
+
+def normalise(images: Tensor, input: Input) -> Tensor:
+    """Return uint8 images as the float input of the network: scaled to [0, 1], then (x - mean) / std."""
+    return images.float().mul_(1 / (255 * input.std)).sub_(input.mean / input.std)
+
+
+def shuffled_batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Yield index tensors that cover 0…count-1 once in random order, the last one shorter."""
+    yield from torch.randperm(count, generator=generator).split(size)
