@@ -1,0 +1,24 @@
+# The only definition of the pipeline: acquire → index → align → split → train → evaluate → report.
+# `dvc.yaml` is compiled from it (workflow/scripts/engines.py); what `all` makes is said by the study file
+# (params/study.yaml, or another: --config study=params/studies/paper.yaml).
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/acquire.smk"
+include: "workflow/rules/index.smk"
+include: "workflow/rules/align.smk"
+include: "workflow/rules/split.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        REPORTS,
+
+
+# A last step, outside the DAG because it looks at the whole of it: record in DVC what was made.
+onsuccess:
+    shell("python workflow/scripts/engines.py record --study {config[study]:q}")

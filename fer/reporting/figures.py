@@ -1,0 +1,63 @@
+"""Figures of one experiment: confusion matrix and learning curves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")  # no display is needed, or tried
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from fer.reporting.results import Result
+from fer.reporting.tables import SYNTHETIC
+from fer.storage import atomic
+
+BLUE, ORANGE = "#2f5d8a", "#d1782b"
+plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 150})
+
+
+def confusion(result: Result, target: Path) -> None:
+    """Draw the row-normalised confusion matrix, all folds and seeds together, with its counts."""
+    counts, classes = result.confusion, result.first.dataset.classes
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    figure, axes = plt.subplots(figsize=(4.6, 4.2), layout="constrained")
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (true, predicted), share in np.ndenumerate(shares):
+        text = f"{100 * share:.0f}\n({counts[true, predicted]})"
+        axes.text(predicted, true, text, ha="center", va="center", fontsize=6, color="white" if share > 0.5 else "black")
+    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set(xlabel="predicted", ylabel="true", title=title(result, "confusion, % of the true class (count)"))
+    axes.spines[:].set_visible(False)
+    save(figure, target)
+
+
+def curves(result: Result, target: Path) -> None:
+    """Draw loss and accuracy of every run over its epochs; the dot is the epoch that was kept."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.8), layout="constrained")
+    for number, history in enumerate(result.histories()):
+        best = history.loc[history["val_accuracy"].idxmax()]
+        for axes, quantity, factor in ((left, "loss", 1), (right, "accuracy", 100)):
+            for part, color in (("train", BLUE), ("val", ORANGE)):
+                label = {"train": "train", "val": "validation"}[part] if number == 0 else None
+                values = factor * history[f"{part}_{quantity}"]
+                axes.plot(history["epoch"], values, color=color, alpha=0.7, linewidth=1.2, label=label)
+            axes.plot(best["epoch"], factor * best[f"val_{quantity}"], "o", color=ORANGE, markersize=4)
+    left.set(xlabel="epoch", ylabel="loss")
+    right.set(xlabel="epoch", ylabel="accuracy, %")
+    left.legend(frameon=False)
+    figure.suptitle(title(result, "learning curves"), fontsize=9)
+    save(figure, target)
+
+
+def title(result: Result, what: str) -> str:
+    return f"{result.name}: {what}" + (f"\n{SYNTHETIC}" if result.synthetic else "")
+
+
+def save(figure, target: Path) -> None:
+    with atomic(target) as scratch:
+        figure.savefig(scratch, format="png", metadata={"Software": None})
+    plt.close(figure)

@@ -1,0 +1,13 @@
+rule acquire:
+    input:
+        params="params/datasets/{dataset}.yaml",
+        code=[module("acquire"), "fer/datasets/{dataset}.py", "fer/datasets/synthetic.py"],
+    output:
+        LAYOUT.raw("{dataset}"),
+    params:
+        options=lambda wildcards: options(**STUDY.dataset_overrides(wildcards.dataset)),
+    log:
+        LAYOUT.log("acquire", "{dataset}"),
+    threads: 8
+    shell:
+        "fer --log {log:q} acquire {wildcards.dataset} {params.options}"

@@ -1,0 +1,13 @@
+rule split:
+    input:
+        index=LAYOUT.index("{dataset}"),
+        faces=LAYOUT.faces("{dataset}"),
+        code=[module("split"), "fer/protocols.py"],
+    output:
+        LAYOUT.split("{dataset}", "{protocol}"),
+    params:
+        options=options(),
+    log:
+        LAYOUT.log("split", "{dataset}.{protocol}"),
+    shell:
+        "fer --log {log:q} split {wildcards.dataset} {wildcards.protocol} {params.options}"

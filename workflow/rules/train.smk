@@ -1,0 +1,29 @@
+TRAINING_CODE = [f"fer/training/{name}.py" for name in ("loop", "data", "augmentation")]
+
+
+rule train:
+    input:
+        crops=of_experiment(lambda experiment: LAYOUT.crops(experiment.dataset)),
+        index=of_experiment(lambda experiment: LAYOUT.index(experiment.dataset)),
+        split=of_experiment(lambda experiment: LAYOUT.split(experiment.dataset, experiment.protocol)),
+        experiment="params/experiments/{experiment}.yaml",
+        system=of_experiment(lambda experiment: params.system_file(experiment.system)),
+        dataset=of_experiment(lambda experiment: params.dataset_file(experiment.dataset)),
+        code=of_experiment(
+            lambda experiment: [module("train"), f"fer/systems/{experiment.system}.py", *TRAINING_CODE]
+        ),
+    output:
+        weights=RUN / WEIGHTS,
+        history=RUN / HISTORY,
+        parameters=RUN / PARAMETERS,
+        environment=RUN / ENVIRONMENT,
+    params:
+        options=lambda wildcards: options(
+            STUDY.recipe_overrides(wildcards.experiment), threads=STUDY.threads
+        ),
+    log:
+        LAYOUT.log("train", "{experiment}.{fold}.{seed}"),
+    resources:
+        gpu=GPU,
+    shell:
+        "fer --log {log:q} train {wildcards.experiment} --fold {wildcards.fold} --seed {wildcards.seed} {params.options}"

@@ -1,0 +1,246 @@
+"""The tie between the two engines: Snakemake defines the pipeline, DVC versions what it made.
+
+    python workflow/scripts/engines.py compile   write dvc.yaml from the Snakefile
+    python workflow/scripts/engines.py record    after a Snakemake run: compile, commit to dvc.lock, show in MLflow
+    python workflow/scripts/engines.py settle    after a DVC run: let Snakemake know that its outputs are up to date
+    python workflow/scripts/engines.py pull      fetch the artifacts of this commit, then settle
+    python workflow/scripts/engines.py check     say whether both engines have nothing to do
+
+A study with a root of its own gets its dvc.yaml there (`dvc repro studies/paper/dvc.yaml`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from fer import layout
+from fer.errors import FerError
+from fer.params import Study, load_study
+from fer.storage import write_text
+
+# Metrics and plots of a run, as DVC shows them: how each file is to be drawn.
+METRICS = {layout.METRICS, layout.COST}
+PLOTS = {
+    layout.HISTORY: {"x": "epoch", "y": ["train_loss", "val_loss", "train_accuracy", "val_accuracy"]},
+    layout.CONFUSION: {"x": "predicted", "y": "actual", "template": "confusion"},
+}
+STAGES = ("acquire", "index", "align", "blocks", "split", "augment", "train", "evaluate", "explain", "report")
+NOTE = "# Compiled from the Snakefile by workflow/scripts/engines.py: do not edit, change the rules instead.\n"
+
+
+# --- Snakemake ------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def dag(study_file: Path, forceall: bool):
+    """Yield Snakemake's DAG of `all`; with `forceall` every job of it, else its jobs know whether they must run."""
+    from snakemake.api import SnakemakeApi
+    from snakemake.settings.types import (
+        ConfigSettings,
+        DAGSettings,
+        OutputSettings,
+        Quietness,
+        ResourceSettings,
+        StorageSettings,
+    )
+
+    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL}, show_failed_logs=False)) as api:
+        logging.getLogger("snakemake").setLevel(logging.ERROR)
+        workflow = api.workflow(
+            resource_settings=ResourceSettings(cores=1),
+            config_settings=ConfigSettings(config={"study": str(study_file)}),
+            storage_settings=StorageSettings(),
+            snakefile=Path("Snakefile"),
+        )
+        settings = DAGSettings(targets={"all"}, forceall=forceall, max_checksum_file_size=10**12)
+        workflow.dag(settings)
+        # The public calls of the API print the DAG; its jobs are reached as Snakemake's own printdag does (9.27).
+        inner = workflow._workflow
+        inner._prepare_dag(forceall=forceall, ignore_incomplete=True, lock_warn_only=True)
+        inner._build_dag()
+        yield inner.dag
+
+
+def outstanding(study_file: Path) -> list[str]:
+    """Return what Snakemake would still do for `all`: jobs, and files that are neither made nor there."""
+    with dag(study_file, forceall=False) as graph:
+        jobs = [stage_name(job) for job in graph.jobs if graph.needrun(job)]
+    with dag(study_file, forceall=True) as graph:
+        files = {str(file) for job in graph.jobs for file in (*job.input, *job.output)}
+    return sorted(jobs) + sorted(f"{file} is missing" for file in files if not Path(file).exists())
+
+
+def settle(study_file: Path) -> None:
+    """Write Snakemake's metadata for outputs that another hand made, once they are known to be right."""
+    command = ["snakemake", "--touch", "--forceall", "--cores", "1", "--no-hooks", "--quiet", "all", "--", "all"]
+    run([*command, "--config", f"study={study_file}"])
+
+
+# --- DVC ------------------------------------------------------------------------------------------------------------
+
+
+def stage_name(job) -> str:
+    """Return the DVC stage's name of a job, such as train-fer2013-dnn-0-1 (`@` is reserved, dots are not allowed)."""
+    return "-".join([job.rule.name, *(str(value) for value in job.wildcards_dict.values())]).replace(".", "_")
+
+
+def dvc_file(study: Study) -> Path:
+    return Path(study.root) / "dvc.yaml"
+
+
+def compiled(study_file: Path) -> str:
+    """Return the text of the dvc.yaml that does what the Snakefile says for a study."""
+    study = load_study(study_file)
+    with dag(study_file, forceall=True) as graph:
+        jobs = sorted((job for job in graph.jobs if job.shellcmd), key=lambda job: (STAGES.index(job.rule.name), stage_name(job)))
+        stages = {stage_name(job): stage(job) for job in jobs}
+    report = str(layout.Layout(Path(study.root)).reports() / "results.csv")
+    script = f"python workflow/scripts/engines.py settle --study {study_file}"
+    stages["settle"] = {"cmd": script, "deps": [report]}
+    if study.root != ".":
+        up = os.path.relpath(".", study.root)
+        stages = {name: {"wdir": up, **entry} for name, entry in stages.items()}
+    return NOTE + yaml.safe_dump({"stages": stages}, sort_keys=False, width=1000, allow_unicode=True)
+
+
+def stage(job) -> dict:
+    """Return one DVC stage: parameter files become params, figures metrics and plots, the rest deps and outs."""
+    inputs = sorted({str(file) for file in job.input})
+    entry: dict = {"cmd": job.shellcmd.strip().replace("${", "\\${")}
+    parameters = [file for file in inputs if file.startswith("params/")]
+    if dependencies := [file for file in inputs if file not in parameters]:
+        entry["deps"] = dependencies
+    if parameters:
+        entry["params"] = [{file: None} for file in parameters]
+    for file in sorted(str(file) for file in job.output):
+        name = Path(file).name
+        if name in METRICS:
+            entry.setdefault("metrics", []).append(file)
+        elif name in PLOTS:
+            entry.setdefault("plots", []).append({file: PLOTS[name]})
+        else:
+            entry.setdefault("outs", []).append(file)
+    return entry
+
+
+def compile_dvc(study_file: Path) -> Path:
+    """Write the dvc.yaml of a study if it says something else; return its path."""
+    path, text = dvc_file(load_study(study_file)), compiled(study_file)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
+    return path
+
+
+def dvc_changes(path: Path) -> dict:
+    """Return what `dvc status` finds changed for the stages of one dvc.yaml ({} when clean)."""
+    result = subprocess.run(["dvc", "status", "--json", str(path)], capture_output=True, text=True)
+    if result.returncode:
+        raise FerError(f"dvc status failed:\n{result.stderr}")
+    return json.loads(result.stdout)
+
+
+# --- commands -------------------------------------------------------------------------------------------------------
+
+
+def record(study_file: Path) -> None:
+    """Commit to dvc.lock what a finished Snakemake run made, then show it in MLflow.
+
+    Only a workspace that Snakemake calls up to date is committed: `dvc commit` on a stale one would call it well.
+    """
+    if waiting := outstanding(study_file):
+        print(f"not recorded in DVC: `all` is not complete ({summary(waiting)})")
+        return
+    study = load_study(study_file)
+    if not (Path(".dvc").is_dir() and Path(".git").exists()):
+        print("not recorded in DVC: this folder is not a git checkout with .dvc/ (was it downloaded without git?)")
+    else:
+        run(["dvc", "commit", "--force", "--quiet", str(compile_dvc(study_file))])
+        print("recorded in dvc.lock")
+    show(study_file, study)
+
+
+def show(study_file: Path, study: Study) -> None:
+    """Bring MLflow up to date and say where everything is. Tracking is a projection: its failure is a warning."""
+    if subprocess.run(["fer", "track", "--study", str(study_file)]).returncode:
+        print("MLflow was not updated; when it is there again: fer track")
+    reports = layout.Layout(Path(study.root)).reports()
+    print(f"\nResults: {reports / 'results.md'}, and as a page {reports / 'index.html'}")
+    print("Runs:    mlflow ui   (then open http://127.0.0.1:5000)")
+
+
+def check(study_file: Path) -> None:
+    """Say whether both engines have nothing to do; exit with 1 if not."""
+    study = load_study(study_file)
+    waiting = outstanding(study_file)
+    changes = dvc_changes(dvc_file(study))
+    stale = compiled(study_file) != dvc_file(study).read_text(encoding="utf-8")
+    print(f"snakemake: {summary(waiting) if waiting else 'nothing to do'}")
+    print(f"dvc:       {summary(sorted(changes)) if changes else 'nothing to do'}")
+    if stale:
+        print(f"{dvc_file(study)} differs from the Snakefile: python workflow/scripts/engines.py compile")
+    if waiting or changes or stale:
+        sys.exit(1)
+
+
+def pull(study_file: Path) -> None:
+    """Fetch the artifacts that dvc.lock names, and make both engines see that all is up to date."""
+    path = dvc_file(load_study(study_file))
+    if not Path(path).with_name("dvc.lock").exists():
+        raise FerError(f"{path.with_name('dvc.lock')} does not exist: this commit records no artifacts. Run `make all`.")
+    if not subprocess.run(["dvc", "remote", "list"], capture_output=True, text=True, check=True).stdout.strip():
+        raise FerError(
+            "no DVC remote is configured, so there is nowhere to pull from.\n"
+            "  dvc remote add --default storage <folder, s3://…, ssh://…>   (whoever ran it: dvc push)\n"
+            "Without one, `make all` makes every artifact here."
+        )
+    run(["dvc", "pull", "--quiet", str(path)])
+    if changes := dvc_changes(path):
+        raise FerError(f"the pulled artifacts do not fit this commit: {summary(sorted(changes))}")
+    settle(study_file)
+    check(study_file)
+
+
+def run(command: list[str]) -> None:
+    if subprocess.run(command).returncode:
+        raise FerError(f"`{' '.join(command)}` failed")
+
+
+def summary(items: list[str], most: int = 6) -> str:
+    shown = ", ".join(items[:most])
+    return f"{len(items)} to do: {shown}" + (" …" if len(items) > most else "")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["compile", "record", "settle", "pull", "check"])
+    parser.add_argument("--study", type=Path, default=Path("params/study.yaml"), help="the study file")
+    arguments = parser.parse_args()
+    try:
+        match arguments.command:
+            case "compile":
+                print(compile_dvc(arguments.study))
+            case "record":
+                record(arguments.study)
+            case "settle":
+                settle(arguments.study)
+                show(arguments.study, load_study(arguments.study))
+            case "pull":
+                pull(arguments.study)
+            case "check":
+                check(arguments.study)
+    except FerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
