@@ -36,7 +36,8 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of weights, order and augme
 Device = Annotated[str, typer.Option(help="auto (CUDA, MPS, CPU in this order), cpu, cuda or mps.")]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads; part of what makes a run repeatable to the bit.")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, such as epochs=5; repeatable.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, such as epochs=5; repeatable."),
 ]
 
 
@@ -74,7 +75,7 @@ def acquire(
     dataset: DatasetName,
     source: Annotated[str | None, typer.Option(help="synthetic, or an archive, file or folder.")] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="How many faces the synthetic source draws.")] = None,
-    root: Root = Path("."),
+    root: Root = Path(),
 ) -> None:
     """Bring every original image of a dataset into data/raw/."""
     from fer.datasets import adapter
@@ -86,7 +87,7 @@ def acquire(
 
 
 @app.command(epilog="Example: `fer index fer2013`")
-def index(dataset: DatasetName, root: Root = Path(".")) -> None:
+def index(dataset: DatasetName, root: Root = Path()) -> None:
     """Say what each original shows, and count classes and parts against the official figures."""
     from fer.datasets import adapter
     from fer.stages.index import index as work
@@ -97,7 +98,7 @@ def index(dataset: DatasetName, root: Root = Path(".")) -> None:
 
 
 @app.command(epilog="Example: `fer align fer2013`")
-def align(dataset: DatasetName, root: Root = Path(".")) -> None:
+def align(dataset: DatasetName, root: Root = Path()) -> None:
     """Find faces and 68 landmarks, and cut the face crops."""
     from fer.stages.align import align as work
 
@@ -111,7 +112,7 @@ def align(dataset: DatasetName, root: Root = Path(".")) -> None:
 def split(
     dataset: DatasetName,
     protocol: Annotated[str, typer.Argument(help="A protocol, such as official.")],
-    root: Root = Path("."),
+    root: Root = Path(),
 ) -> None:
     """Decide who trains, who validates and who tests."""
     from fer.stages.split import split as work
@@ -130,7 +131,7 @@ def train(
     set_: Overrides = None,
     threads: Threads = 1,
     device: Device = "auto",
-    root: Root = Path("."),
+    root: Root = Path(),
 ) -> None:
     """Train one run; an interrupted one goes on where it stopped."""
     run = resolve(experiment, fold, seed, set_, threads, root)
@@ -146,7 +147,7 @@ def evaluate(
     seed: Seed = 0,
     threads: Threads = 1,
     device: Device = "auto",
-    root: Root = Path("."),
+    root: Root = Path(),
 ) -> None:
     """Open the test part once: predictions, metrics, confusion and cost of one run."""
     run = resolve(experiment, fold, seed, None, threads, root)

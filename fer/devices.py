@@ -1,13 +1,10 @@
-"""Which device a job computes on, and what the machine is."""
+"""Which device a job computes on."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import platform
-import subprocess
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
@@ -51,33 +48,5 @@ def free_gpu() -> int:
     return os.getpid() % count
 
 
-def environment(device: torch.device, threads: int) -> dict:
-    """Return where and when a figure was measured, ready for JSON."""
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "platform": platform.platform(),
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "threads": threads,
-    }
-
-
-def commit() -> str | None:
-    """Return the checkout's commit id, with `-dirty` when files differ from it; None outside a checkout."""
-    try:
-        command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+def device_name(fabric: Fabric) -> str:
+    return torch.cuda.get_device_name(fabric.device) if fabric.device.type == "cuda" else fabric.device.type

@@ -13,7 +13,7 @@ class Layout:
     Arguments may be names or Snakemake wildcards such as "{dataset}".
     """
 
-    root: Path = Path(".")
+    root: Path = Path()
 
     def raw(self, dataset: str) -> Path:
         return self.root / "data" / "raw" / f"{dataset}.parquet"

@@ -244,7 +244,9 @@ def load_study(path: Path) -> Study:
         known(experiment_file(name), "experiment", f"{path}: experiments: ")
         experiment = load_experiment(name)
         used.add(experiment.dataset)
-        recipe = resolve_recipe(load_system(experiment.system).recipe, experiment.recipe, experiment_file(name), "recipe")
+        recipe = resolve_recipe(
+            load_system(experiment.system).recipe, experiment.recipe, experiment_file(name), "recipe"
+        )
         resolve_recipe(recipe, study.recipe_overrides(name), path, f"experiments.{name}")
     for name in study.datasets:
         if name not in used:
@@ -264,7 +266,10 @@ def known(path: Path, kind: str, where: str = "") -> Path:
     if path.exists():
         return path
     names = sorted(file.stem for file in path.parent.glob("*.yaml"))
-    raise FerError(f"{where}unknown {kind} {path.stem!r}{suggestion(path.stem, names)}. Known: {listing(names)} (files in {path.parent}/)")
+    raise FerError(
+        f"{where}unknown {kind} {path.stem!r}{suggestion(path.stem, names)}. "
+        f"Known: {listing(names)} (files in {path.parent}/)"
+    )
 
 
 def load(model: type[Model], path: Path) -> Model:

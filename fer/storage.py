@@ -70,7 +70,9 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(require(path))
     except pa.ArrowInvalid as error:
-        raise FerError(f"{path} is not a whole Parquet file ({error}). Delete it and run the stage that makes it.") from error
+        raise FerError(
+            f"{path} is not a whole Parquet file ({error}). Delete it and run the stage that makes it."
+        ) from error
 
 
 @contextmanager

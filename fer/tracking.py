@@ -221,7 +221,9 @@ def add(client: MlflowClient, experiment: str, run: Run, digest: str) -> None:
     described = {DIGEST: digest, "mlflow.source.git.commit": machine["commit"] or "unknown"}
     described |= {f"data.{name}.sha256": value for name, value in data.items()}
     described |= {f"environment.{name}": str(value) for name, value in machine.items()}
-    numbers = [Metric(name, float(value), stamp, 0) for name, value in figures.items() if isinstance(value, int | float)]
+    numbers = [
+        Metric(name, float(value), stamp, 0) for name, value in figures.items() if isinstance(value, int | float)
+    ]
     history = history_metrics(pd.read_csv(run.folder / layout.HISTORY).to_dict("records"), when)
     client.log_batch(
         run_id,

@@ -103,7 +103,7 @@ class Fer2013(Adapter):
             raise FerError(f"{where}: unknown Usage {usage!r}; expected {', '.join(USAGES)}")
 
     def write_synthetic(self, samples: int, target: Path) -> Path:
-        """Write `fer2013.tar.gz` with the parts and classes in their official proportions; no subject is in two parts."""
+        """Write `fer2013.tar.gz`, parts and classes in official proportions; no subject is in two parts."""
         archive = target / "fer2013.tar.gz"
         plan = self.plan(samples)
         with atomic(target / "fer2013.csv") as scratch, open(scratch, "w", encoding="utf-8") as table:

@@ -41,7 +41,7 @@ def models():
 
 
 def prepare(image: np.ndarray, enlarge: float, padding: float) -> tuple[np.ndarray, float]:
-    """Return what the detector sees of a grey uint8 image: enlarged, its border replicated; and the border in pixels."""
+    """Return what the detector sees of a grey uint8 image (enlarged, border replicated) and the border in pixels."""
     large = cv2.resize(image, None, fx=enlarge, fy=enlarge, interpolation=cv2.INTER_CUBIC)
     border = round(padding * max(large.shape[:2]))
     return cv2.copyMakeBorder(large, border, border, border, border, cv2.BORDER_REPLICATE), border

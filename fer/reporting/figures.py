@@ -27,7 +27,9 @@ def confusion(result: Result, target: Path) -> None:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (true, predicted), share in np.ndenumerate(shares):
         text = f"{100 * share:.0f}\n({counts[true, predicted]})"
-        axes.text(predicted, true, text, ha="center", va="center", fontsize=6, color="white" if share > 0.5 else "black")
+        axes.text(
+            predicted, true, text, ha="center", va="center", fontsize=6, color="white" if share > 0.5 else "black"
+        )
     axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
     axes.set_yticks(range(len(classes)), classes)
     axes.set(xlabel="predicted", ylabel="true", title=title(result, "confusion, % of the true class (count)"))

@@ -101,7 +101,9 @@ def latex(results: list[Result]) -> str:
     return table.style.hide(axis="index").to_latex(
         hrules=True,
         column_format="lll" + "r" * (table.shape[1] - 3),
-        caption=escape(f"Published accuracy beside ours: mean ± standard deviation over seeds, bootstrap interval.{note}"),
+        caption=escape(
+            f"Published accuracy beside ours: mean ± standard deviation over seeds, bootstrap interval.{note}"
+        ),
         label="tab:fer",
         position_float="centering",
     )

@@ -46,7 +46,9 @@ def store(adapter: Adapter, source: Path, target: Path) -> str:
             "  Then name its place as `source` in the study file or with --source, or use --source synthetic."
         )
     count = write_rows(target, SCHEMA, rows(adapter, source))
-    ignored = f"; {len(adapter.left_out)} other files left out, such as {adapter.left_out[0]}" if adapter.left_out else ""
+    ignored = (
+        f"; {len(adapter.left_out)} other files left out, such as {adapter.left_out[0]}" if adapter.left_out else ""
+    )
     return f"{count:,} originals{ignored}"
 
 

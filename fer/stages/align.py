@@ -49,7 +49,8 @@ def align(raw: Path, parameters: Alignment, faces: Path, crops_file: Path) -> st
                 yield {"sample": number, **row}
 
         write_rows(faces, SCHEMA, rows())
-    return f"{outcome['detected']:,} of {total:,} faces detected ({outcome['detected'] / total:.1%}), {outcome['blank']} blank images"
+    found, blank = outcome["detected"], outcome["blank"]
+    return f"{found:,} of {total:,} faces detected ({found / total:.1%}), {blank} blank images"
 
 
 def prepare_worker() -> None:

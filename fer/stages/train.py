@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 
 import fer
 from fer import layout, systems
-from fer.devices import environment, make_fabric
+from fer.devices import device_name, make_fabric
+from fer.machine import environment
 from fer.runs import Run
 from fer.storage import atomic, file_sha256, write_json, write_text
 from fer.tracking import LiveRun
@@ -50,8 +51,8 @@ def train(run: Run, device: str = "auto") -> str:
     write_history(run.folder / layout.HISTORY, state.history)
     data = {name: file_sha256(path) for name, path in run.data.items()}
     write_json(run.folder / layout.PARAMETERS, run.resolved() | {"data": data})
-    machine = environment(fabric.device, run.threads)
-    write_json(run.folder / layout.ENVIRONMENT, machine | {"seconds": round(time.monotonic() - started, 1)})
+    seconds = round(time.monotonic() - started, 1)
+    write_json(run.folder / layout.ENVIRONMENT, environment() | {"device": device_name(fabric), "seconds": seconds})
     for leftover in run.folder.glob("*.checkpoint"):
         leftover.unlink()
     best = max(state.history, key=lambda row: row["val_accuracy"])

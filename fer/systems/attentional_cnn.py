@@ -12,7 +12,7 @@ A spatial transformer warps the input, then four small convolutions and two dens
     classifier     dropout, linear 810→50, ReLU, linear 50→7                           7                40,907
                                                                                        total            66,877
 
-Departs from the paper where it contradicts itself or is silent (see `deviations` in params/systems/attentional_cnn.yaml);
+Departs from the paper where it contradicts itself or is silent (`deviations` in params/systems/attentional_cnn.yaml);
 kernels, batch norm and the warped input are those of the public re-implementation omarsayed7/Deep-Emotion. Its dropout,
 left on at evaluation, is not repeated.
 """

@@ -9,8 +9,8 @@ Intelligence and Neuroscience 2022, 7450637. Its layers are those of TensorFlow'
     linear 192→7                                                         7                1,351
                                                                          total        3,653,191
 
-TensorFlow's "same" pooling of an even side pads right and bottom only, which is PyTorch's `ceil_mode`. Its local response
-norm has radius 4, bias 1, alpha 0.001/9 an element and beta 0.75; PyTorch divides alpha by the size 9 itself.
+TensorFlow's "same" pooling of an even side pads right and bottom only, which is PyTorch's `ceil_mode`. Its local
+response norm has radius 4, bias 1, alpha 0.001/9 an element and beta 0.75; PyTorch divides alpha by the size 9 itself.
 Weights start from a truncated normal with σ 0.1, biases at 0.1.
 """
 

@@ -1,13 +1,17 @@
 rule acquire:
     input:
         params="params/datasets/{dataset}.yaml",
-        code=[module("acquire"), "fer/datasets/{dataset}.py", "fer/datasets/synthetic.py"],
+        code=[
+            module("acquire"),
+            "fer/datasets/{dataset}.py",
+            "fer/datasets/synthetic.py",
+        ],
     output:
         LAYOUT.raw("{dataset}"),
-    params:
-        options=lambda wildcards: options(**STUDY.dataset_overrides(wildcards.dataset)),
     log:
         LAYOUT.log("acquire", "{dataset}"),
     threads: 8
+    params:
+        options=lambda wildcards: options(**STUDY.dataset_overrides(wildcards.dataset)),
     shell:
         "fer --log {log:q} acquire {wildcards.dataset} {params.options}"

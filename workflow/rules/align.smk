@@ -6,10 +6,10 @@ rule align:
     output:
         faces=LAYOUT.faces("{dataset}"),
         crops=LAYOUT.crops("{dataset}"),
-    params:
-        options=options(),
     log:
         LAYOUT.log("align", "{dataset}"),
     threads: 8
+    params:
+        options=options(),
     shell:
         "fer --log {log:q} align {wildcards.dataset} {params.options}"

@@ -6,9 +6,19 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from fer import params, protocols
+from fer import machine, params, protocols
 from fer.errors import FerError
-from fer.layout import Layout, CONFUSION, COST, ENVIRONMENT, HISTORY, METRICS, PARAMETERS, PREDICTIONS, WEIGHTS
+from fer.layout import (
+    Layout,
+    CONFUSION,
+    COST,
+    ENVIRONMENT,
+    HISTORY,
+    METRICS,
+    PARAMETERS,
+    PREDICTIONS,
+    WEIGHTS,
+)
 
 validate(config, "../schemas/config.schema.json")
 
@@ -33,7 +43,7 @@ FIGURES = [
 ]
 
 # Claimed by a training where there is a GPU; the profile says how many there are to share (--resources gpu=2).
-GPU = int(any(Path("/dev").glob("nvidia[0-9]*")))
+GPU = min(1, machine.gpus())
 
 
 wildcard_constraints:

@@ -21,9 +21,9 @@ rule evaluate:
         metrics=RUN / METRICS,
         confusion=RUN / CONFUSION,
         cost=RUN / COST,
-    params:
-        options=options(threads=STUDY.threads),
     log:
         LAYOUT.log("evaluate", "{experiment}.{fold}.{seed}"),
+    params:
+        options=options(threads=STUDY.threads),
     shell:
         "fer --log {log:q} evaluate {wildcards.experiment} --fold {wildcards.fold} --seed {wildcards.seed} {params.options}"

@@ -6,9 +6,9 @@ rule index:
     output:
         index=LAYOUT.index("{dataset}"),
         counts=LAYOUT.counts("{dataset}"),
-    params:
-        options=options(),
     log:
         LAYOUT.log("index", "{dataset}"),
+    params:
+        options=options(),
     shell:
         "fer --log {log:q} index {wildcards.dataset} {params.options}"

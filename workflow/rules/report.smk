@@ -7,7 +7,16 @@ rule report:
         runs=[
             run / name
             for run in RUNS
-            for name in (PREDICTIONS, METRICS, COST, HISTORY, PARAMETERS, ENVIRONMENT, CONFUSION, WEIGHTS)
+            for name in (
+                PREDICTIONS,
+                METRICS,
+                COST,
+                HISTORY,
+                PARAMETERS,
+                ENVIRONMENT,
+                CONFUSION,
+                WEIGHTS,
+            )
         ],
         code=[
             module("report"),

@@ -5,9 +5,9 @@ rule split:
         code=[module("split"), "fer/protocols.py"],
     output:
         LAYOUT.split("{dataset}", "{protocol}"),
-    params:
-        options=options(),
     log:
         LAYOUT.log("split", "{dataset}.{protocol}"),
+    params:
+        options=options(),
     shell:
         "fer --log {log:q} split {wildcards.dataset} {wildcards.protocol} {params.options}"

@@ -10,20 +10,22 @@ rule train:
         system=of_experiment(lambda experiment: params.system_file(experiment.system)),
         dataset=of_experiment(lambda experiment: params.dataset_file(experiment.dataset)),
         code=of_experiment(
-            lambda experiment: [module("train"), f"fer/systems/{experiment.system}.py", *TRAINING_CODE]
+            lambda experiment: [
+                module("train"),
+                f"fer/systems/{experiment.system}.py",
+                *TRAINING_CODE,
+            ]
         ),
     output:
         weights=RUN / WEIGHTS,
         history=RUN / HISTORY,
         parameters=RUN / PARAMETERS,
         environment=RUN / ENVIRONMENT,
-    params:
-        options=lambda wildcards: options(
-            STUDY.recipe_overrides(wildcards.experiment), threads=STUDY.threads
-        ),
     log:
         LAYOUT.log("train", "{experiment}.{fold}.{seed}"),
     resources:
         gpu=GPU,
+    params:
+        options=lambda wildcards: options(STUDY.recipe_overrides(wildcards.experiment), threads=STUDY.threads),
     shell:
         "fer --log {log:q} train {wildcards.experiment} --fold {wildcards.fold} --seed {wildcards.seed} {params.options}"

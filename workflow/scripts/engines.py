@@ -101,7 +101,9 @@ def compiled(study_file: Path) -> str:
     """Return the text of the dvc.yaml that does what the Snakefile says for a study."""
     study = load_study(study_file)
     with dag(study_file, forceall=True) as graph:
-        jobs = sorted((job for job in graph.jobs if job.shellcmd), key=lambda job: (STAGES.index(job.rule.name), stage_name(job)))
+        jobs = sorted(
+            (job for job in graph.jobs if job.shellcmd), key=lambda job: (STAGES.index(job.rule.name), stage_name(job))
+        )
         stages = {stage_name(job): stage(job) for job in jobs}
     report = str(layout.Layout(Path(study.root)).reports() / "results.csv")
     script = f"python workflow/scripts/engines.py settle --study {study_file}"
@@ -195,7 +197,9 @@ def pull(study_file: Path) -> None:
     """Fetch the artifacts that dvc.lock names, and make both engines see that all is up to date."""
     path = dvc_file(load_study(study_file))
     if not Path(path).with_name("dvc.lock").exists():
-        raise FerError(f"{path.with_name('dvc.lock')} does not exist: this commit records no artifacts. Run `make all`.")
+        raise FerError(
+            f"{path.with_name('dvc.lock')} does not exist: this commit records no artifacts. Run `make all`."
+        )
     if not subprocess.run(["dvc", "remote", "list"], capture_output=True, text=True, check=True).stdout.strip():
         raise FerError(
             "no DVC remote is configured, so there is nowhere to pull from.\n"

@@ -17,7 +17,10 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 def schemas() -> dict[Path, str]:
     """Return the text of every schema file."""
     return {
-        FOLDER / f"{name}.schema.json": json.dumps({"$schema": DIALECT} | model.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+        FOLDER / f"{name}.schema.json": json.dumps(
+            {"$schema": DIALECT} | model.model_json_schema(), indent=2, ensure_ascii=False
+        )
+        + "\n"
         for name, model in SCHEMAS.items()
     }
 

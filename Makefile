@@ -1,0 +1,55 @@
+# make all     the default study: from synthetic archives to reports/
+# make test    the test suite
+# make pull    the artifacts of this commit from the DVC remote, both engines up to date
+# make check   do both engines have nothing to do?
+# make lint    formatting, lints, and generated files up to date
+# make bench   the benchmarks of benchmarks/README.md
+# make lock    new versions of everything, within pyproject.toml
+
+PYTHON ?= python3.11
+CORES ?= 8
+STUDY ?= params/study.yaml
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
+
+.PHONY: all test pull check lint bench lock
+.DEFAULT_GOAL := all
+
+all: .venv/installed
+	snakemake --cores $(CORES) all --config study=$(STUDY)
+
+test: .venv/installed
+	pytest
+
+pull: .venv/installed
+	python workflow/scripts/engines.py pull --study $(STUDY)
+
+check: .venv/installed
+	python workflow/scripts/engines.py check --study $(STUDY)
+
+lint: .venv/installed
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow/rules
+	pytest tests/test_generated.py
+
+bench: .venv/installed
+	python benchmarks/training.py
+	python benchmarks/align.py
+
+lock: .venv/installed
+	pip install --quiet uv
+	uv pip compile pyproject.toml --extra engines --extra dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-annotate --upgrade -o requirements.lock
+
+# Exact versions, checked by hash. The mark is made last, so an interrupted installation is done again.
+.venv/installed: requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: $(PYTHON) was not found (make PYTHON=/path/to/python3.11)"; exit 1; }
+	@echo "Installing into .venv (once; about 6 GB and two to five minutes)"
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --require-hashes -r requirements.lock
+	.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	printf '\n# fer: the engines send nothing home\nexport MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true\n' >> .venv/bin/activate
+	@touch $@
