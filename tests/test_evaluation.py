@@ -1,0 +1,111 @@
+"""Figures of merit against scikit-learn, hand-made cases and known coverage."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import balanced_accuracy_score, f1_score, precision_score
+
+from fer import layout, params
+from fer.evaluation.cost import cost
+from fer.evaluation.metrics import bootstrap_interval, expected_calibration_error, metrics
+from fer.runs import Run
+from fer.stages.evaluate import evaluate
+from fer.stages.train import train
+from fer.storage import read_json
+
+
+def drawn(n=300, classes=4, seed=0):
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, classes, n)
+    probabilities = generator.dirichlet(np.ones(classes), n)
+    probabilities[np.arange(n), labels] += 0.3
+    return labels, probabilities / probabilities.sum(1, keepdims=True)
+
+
+def test_metrics_agree_with_scikit_learn():
+    labels, probabilities = drawn()
+    figures, predicted = metrics(labels, probabilities, list("abcd")), probabilities.argmax(1)
+    assert figures["accuracy"] == pytest.approx((labels == predicted).mean())
+    assert figures["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(labels, predicted))
+    assert figures["macro_f1"] == pytest.approx(f1_score(labels, predicted, average="macro"))
+    assert figures["weighted_f1"] == pytest.approx(f1_score(labels, predicted, average="weighted"))
+    assert figures["macro_precision"] == pytest.approx(precision_score(labels, predicted, average="macro"))
+    assert figures["weighted_recall"] == pytest.approx(figures["accuracy"])
+
+
+def test_the_confusion_matrix_has_true_classes_in_rows():
+    figures = metrics(np.array([0, 0, 1]), np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9]]), ["a", "b"])
+    assert figures["confusion_matrix"] == [[1, 1], [0, 1]]
+
+
+def test_a_class_without_test_samples_does_not_count_in_macro_averages():
+    figures = metrics(np.array([0, 1]), np.array([[1.0, 0, 0], [0, 1.0, 0]]), ["a", "b", "absent"])
+    assert figures["balanced_accuracy"] == figures["macro_f1"] == 1.0
+    assert figures["per_class"]["absent"]["n"] == 0
+
+
+def test_a_calibrated_predictor_has_no_calibration_error_and_a_boastful_one_has_its_excess():
+    generator = np.random.default_rng(0)
+    confidence = generator.uniform(0.5, 1, 200_000)
+    correct = generator.random(200_000) < confidence
+    probabilities = np.stack([confidence, 1 - confidence], 1)
+    assert expected_calibration_error((~correct).astype(int), probabilities) < 0.01
+    half_right = np.arange(100) % 2
+    assert expected_calibration_error(half_right, np.tile([0.9, 0.1], (100, 1))) == pytest.approx(0.4)
+
+
+def test_the_bootstrap_interval_covers_the_truth_about_95_times_in_100():
+    generator = np.random.default_rng(1)
+    covered = 0
+    for _ in range(100):
+        low, high = bootstrap_interval(generator.random(400) < 0.7)
+        covered += low <= 0.7 <= high
+    assert 88 <= covered <= 100
+
+
+def test_cost_counts_parameters_and_flops_exactly():
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3, bias=False), torch.nn.Flatten(), torch.nn.Linear(64, 7))
+    figures = cost(network, params.Input(size=6, channels=1, mean=0, std=1))
+    assert figures["parameters"] == 36 + 64 * 7 + 7
+    assert figures["flops"] == 2 * (4 * 16 * 9 + 64 * 7)
+    assert figures["milliseconds"] > 0
+
+
+@pytest.fixture
+def evaluated(data):
+    run = Run("fer2013-attentional_cnn", "0", 0, {"epochs": 6, "batch_size": 20}, 1, data)
+    train(run, "cpu")
+    evaluate(run, "cpu")
+    return run
+
+
+def test_predictions_keep_every_test_sample_with_all_its_probabilities(evaluated):
+    table = pd.read_parquet(evaluated.folder / layout.PREDICTIONS)
+    split = pd.read_parquet(evaluated.data["split"])
+    index = pd.read_parquet(evaluated.data["index"])
+    assert sorted(table["sample"]) == sorted(split.loc[split["part"] == "test", "sample"])
+    assert (table["label"].to_numpy() == index["label"].to_numpy()[table["sample"]]).all()
+    probabilities = table[[f"p_{name}" for name in evaluated.dataset.classes]].to_numpy()
+    assert np.allclose(probabilities.sum(1), 1, atol=1e-5)
+    assert (probabilities.argmax(1) == table["predicted"]).all()
+
+
+def test_every_figure_follows_from_the_predictions(evaluated):
+    table = pd.read_parquet(evaluated.folder / layout.PREDICTIONS)
+    figures = read_json(evaluated.folder / layout.METRICS)
+    assert figures["accuracy"] == (table["label"] == table["predicted"]).mean()
+    pairs = pd.read_csv(evaluated.folder / layout.CONFUSION)
+    assert (pairs["actual"] == pairs["predicted"]).mean() == figures["accuracy"]
+    assert sum(map(sum, figures["confusion_matrix"])) == figures["n"] == len(table)
+
+
+def test_evaluating_twice_gives_the_same_predictions_to_the_bit(evaluated):
+    names = (layout.PREDICTIONS, layout.METRICS, layout.CONFUSION)
+    before = [(evaluated.folder / name).read_bytes() for name in names]
+    evaluate(evaluated, "cpu")
+    assert [(evaluated.folder / name).read_bytes() for name in names] == before
+
+
+def test_what_was_learned_shows_on_the_test_part(evaluated):
+    assert read_json(evaluated.folder / layout.METRICS)["accuracy"] > 0.5, "chance is 0.14"

@@ -1,0 +1,145 @@
+"""MLflow shows what the run folders say: once, whenever asked, and never at the training's expense."""
+
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from mlflow import MlflowClient
+
+from fer import layout, tracking
+from fer.errors import FerError
+from fer.runs import Run
+from fer.stages.evaluate import evaluate
+from fer.stages.train import train
+from fer.storage import read_json
+
+EXPERIMENT = "fer2013-attentional_cnn"
+
+
+@pytest.fixture
+def own_store(monkeypatch, tmp_path):
+    uri = f"sqlite:///{tmp_path}/own.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    return uri
+
+
+@pytest.fixture
+def run(data):
+    run = Run(EXPERIMENT, "0", 0, {"epochs": 2, "batch_size": 64}, 1, data)
+    train(run, "cpu")
+    evaluate(run, "cpu")
+    return run
+
+
+def shown(uri):
+    client = MlflowClient(uri)
+    found = client.get_experiment_by_name(EXPERIMENT)
+    return client.search_runs([found.experiment_id]) if found else []
+
+
+def test_a_training_is_shown_live_epoch_by_epoch(own_store, run):
+    (live,) = shown(own_store)
+    assert live.data.tags[tracking.STATE] == "live" and live.data.params["recipe.epochs"] == "2"
+    history = MlflowClient(own_store).get_metric_history(live.info.run_id, "val_accuracy")
+    assert [point.step for point in history] == [0, 1]
+
+
+def test_projecting_replaces_the_live_run_by_one_current_run_with_everything(own_store, run):
+    tracking.project([run])
+    (current,) = shown(own_store)
+    figures = read_json(run.folder / layout.METRICS)
+    assert current.data.tags[tracking.STATE] == "current" and current.info.status == "FINISHED"
+    assert current.data.metrics["test_accuracy"] == figures["accuracy"]
+    assert current.data.params["recipe.learning_rate"] == "0.005"
+    assert len(current.data.tags["data.crops.sha256"]) == 64
+    artifacts = {item.path for item in MlflowClient(own_store).list_artifacts(current.info.run_id)}
+    assert artifacts == set(tracking.ARTIFACTS)
+
+
+def test_projecting_again_changes_nothing(own_store, run):
+    tracking.project([run])
+    (before,) = shown(own_store)
+    assert "0 of them new" in tracking.project([run])
+    assert [item.info.run_id for item in shown(own_store)] == [before.info.run_id]
+
+
+def test_a_rerun_leaves_exactly_one_current_run(own_store, run):
+    tracking.project([run])
+    changed = Run(EXPERIMENT, "0", 0, {"epochs": 3, "batch_size": 64}, 1, run.layout)
+    train(changed, "cpu")
+    evaluate(changed, "cpu")
+    tracking.project([changed])
+    (current,) = shown(own_store)
+    assert current.data.params["recipe.epochs"] == "3"
+
+
+def test_the_store_is_rebuilt_from_the_run_folders_alone(own_store, run, monkeypatch, tmp_path):
+    tracking.project([run])
+    (first,) = shown(own_store)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/rebuilt.db")
+    tracking.project([run])
+    (again,) = shown(f"sqlite:///{tmp_path}/rebuilt.db")
+    assert again.data.metrics == first.data.metrics and again.data.params == first.data.params
+
+
+def test_an_unfinished_run_is_named_and_not_shown(own_store, run):
+    (run.folder / layout.METRICS).unlink()
+    with pytest.raises(FerError, match=r"lacks metrics\.json"):
+        tracking.project([run])
+
+
+def test_eight_jobs_that_start_at_once_on_a_store_that_does_not_exist_do_not_fail(own_store, tmp_path):
+    code = (
+        "from fer import tracking; client = tracking.connect();"
+        "client.create_run(tracking.experiment_id(client, 'shared'))"
+    )
+    jobs = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(8)]
+    errors = [job.communicate()[1] for job in jobs]
+    assert [job.returncode for job in jobs] == [0] * 8, errors
+    client = MlflowClient(own_store)
+    assert len(client.search_runs([client.get_experiment_by_name("shared").experiment_id])) == 8
+
+
+def test_a_dead_tracking_server_does_not_stop_a_training(data, monkeypatch, caplog):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    run = Run(EXPERIMENT, "0", 0, {"epochs": 1, "batch_size": 64}, 1, data)
+    train(run, "cpu")
+    assert (run.folder / layout.WEIGHTS).exists()
+    assert "Training goes on" in caplog.text
+
+
+def test_a_server_that_answers_with_errors_does_not_stop_a_training(data, monkeypatch, caplog):
+    class Failing(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(500)
+
+        do_POST = do_GET
+
+        def log_message(self, *arguments):
+            """Keep the test's output clean."""
+
+    server = HTTPServer(("127.0.0.1", 0), Failing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    run = Run(EXPERIMENT, "0", 0, {"epochs": 1, "batch_size": 64}, 1, data)
+    train(run, "cpu")
+    server.shutdown()
+    assert (run.folder / layout.WEIGHTS).exists()
+    assert "Training goes on" in caplog.text
+
+
+def test_training_needs_neither_mlflow_nor_snakemake_nor_dvc(data, tmp_path):
+    blocked = tmp_path / "blocked"
+    for name in ("mlflow", "snakemake", "dvc"):
+        (blocked / name).mkdir(parents=True)
+        (blocked / name / "__init__.py").write_text("raise ModuleNotFoundError(f'{__name__} is not here')")
+    command = f"fer train {EXPERIMENT} --root {data.root} --set epochs=1 --device cpu"
+    environment = {"PYTHONPATH": str(blocked), "PATH": os.environ["PATH"]}
+    program = [sys.executable, "-m", "fer.cli", *command.split()[1:]]
+    result = subprocess.run(program, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
