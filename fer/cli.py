@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 import yaml
 
-from fer import params
+from fer import params, protocols
 from fer.errors import FerError
 from fer.layout import Layout
 
@@ -119,6 +119,7 @@ def split(
 
     layout = Layout(root)
     params.load_dataset(dataset)
+    protocols.folds(protocol)  # a wrong name is an error now
     files = (layout.index(dataset), layout.faces(dataset))
     announce("split", f"{dataset} {protocol}", lambda: work(*files, protocol, layout.split(dataset, protocol)))
 

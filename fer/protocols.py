@@ -16,7 +16,9 @@ PARTS = ("train", "val", "test")
 
 def folds(protocol: str) -> list[str]:
     """Return the names of the protocol's folds."""
-    return {"official": ["0"]}[protocol]
+    if protocol not in PROTOCOLS:
+        raise FerError(f"unknown protocol {protocol!r}. Known: {', '.join(sorted(PROTOCOLS))}")
+    return ["0"]
 
 
 def assign(protocol: str, index: pd.DataFrame) -> pd.DataFrame:

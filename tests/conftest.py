@@ -118,7 +118,10 @@ def make_clone(tmp_path_factory):
     def make(study: dict = TINY) -> Clone:
         folder = tmp_path_factory.mktemp("clone") / "fer"
         listed = subprocess.run(
-            ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=PROJECT, text=True, capture_output=True
+            ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+            cwd=PROJECT,
+            text=True,
+            capture_output=True,
         )
         files = [name for name in listed.stdout.splitlines() if (PROJECT / name).is_file() and name != "dvc.lock"]
         for name in files:

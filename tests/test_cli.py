@@ -1,0 +1,65 @@
+"""The command line as a person meets it."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+STAGES = ("acquire", "index", "align", "split", "train", "evaluate", "report")
+
+
+def fer(*arguments, **options):
+    result = subprocess.run([sys.executable, "-m", "fer.cli", *arguments], capture_output=True, text=True, **options)
+    result.stderr = re.sub(r"\x1b\[[0-9;]*m", "", result.stderr)
+    return result
+
+
+def test_help_names_every_stage_in_the_order_of_the_line():
+    text = fer("--help").stdout
+    positions = [re.search(rf"│ {stage}\b", text).start() for stage in STAGES]
+    assert positions == sorted(positions)
+
+
+@pytest.mark.parametrize("stage", [*STAGES, "track"])
+def test_every_command_s_help_has_an_example(stage):
+    result = fer(stage, "--help")
+    assert result.returncode == 0 and "Example:" in result.stdout
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_is_found_by_its_one_word(stage):
+    assert Path(f"fer/stages/{stage}.py").exists()
+    assert f"rule {stage}:" in Path(f"workflow/rules/{stage}.smk").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["acquire", "fer2014"], "unknown dataset 'fer2014' (did you mean 'fer2013'?). Known: fer2013"),
+        (["train", "fer2013-dn"], "unknown experiment 'fer2013-dn' (did you mean 'fer2013-dnn'?)"),
+        (["train", "fer2013-dnn", "--set", "epoch=3"], "unknown key 'epoch' (did you mean 'epochs'?)"),
+        (["train", "fer2013-dnn", "--set", "epochs=many"], "epochs: given 'many'"),
+        (["train", "fer2013-dnn", "--set", "epochs"], "expected KEY=VALUE"),
+        (["train", "fer2013-dnn", "--fold", "7"], "has no fold '7'. Folds of its protocol: 0"),
+        (["train", "fer2013-dnn", "--device", "tpu"], "unknown device 'tpu'. Known: auto, cpu, cuda, mps"),
+        (["report", "--study", "no.yaml"], "no.yaml cannot be read"),
+        (["index", "fer2013", "--root", "nowhere"], "nowhere/data/raw/fer2013.parquet does not exist"),
+        (["split", "fer2013", "fair"], "unknown protocol 'fair'"),
+    ],
+)
+def test_a_mistake_is_one_clear_error_and_no_traceback(arguments, message):
+    result = fer(*arguments)
+    assert result.returncode == 2
+    assert message in result.stderr and result.stderr.startswith("error: ")
+    assert "Traceback" not in result.stderr
+
+
+def test_a_stage_says_in_one_line_what_came_of_it_and_keeps_a_full_log(data, tmp_path):
+    log = tmp_path / "logs" / "train.log"
+    options = ["--root", str(data.root), "--set", "epochs=2", "--device", "cpu"]
+    result = fer("--log", str(log), "train", "fer2013-attentional_cnn", *options)
+    assert result.returncode == 0, result.stderr
+    assert re.fullmatch(r"train fer2013-attentional_cnn 0\.0: best of 2 epochs: .*\[\d+\.\d s\]\n", result.stdout)
+    assert result.stdout.strip() in log.read_text()

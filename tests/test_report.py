@@ -1,0 +1,111 @@
+"""The report says what was measured, beside what was published, and never passes synthetic figures off as real."""
+
+import re
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fer import layout, params
+from fer.params import Study
+from fer.reporting.results import collect
+from fer.runs import study_runs
+from fer.stages.evaluate import evaluate
+from fer.stages.report import report
+from fer.stages.train import train
+from fer.storage import read_json
+
+EXPERIMENT = "fer2013-attentional_cnn"
+
+
+@pytest.fixture(scope="module")
+def reported(learnable, tmp_path_factory):
+    """A study of one experiment and two seeds, trained and reported from a folder of its own."""
+    folder = tmp_path_factory.mktemp("reported")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        shutil.copytree("params", folder / "params")
+        shutil.copytree(learnable.root / "data", folder / "data")
+        patch.chdir(folder)
+        study = Study(name="test", experiments={EXPERIMENT: {"epochs": 3, "batch_size": 20}}, seeds=[0, 1])
+        for run in study_runs(study):
+            train(run, "cpu")
+            evaluate(run, "cpu")
+        report(study)
+    return folder, study
+
+
+@pytest.fixture
+def folder(reported, monkeypatch):
+    monkeypatch.chdir(reported[0])
+    return reported[0]
+
+
+def test_the_table_s_figures_are_those_of_the_runs(folder, reported):
+    row = pd.read_csv(folder / "reports/results.csv").iloc[0]
+    accuracies = [read_json(run.folder / layout.METRICS)["accuracy"] for run in study_runs(reported[1])]
+    assert row["accuracy_mean"] == pytest.approx(np.mean(accuracies))
+    assert row["accuracy_std"] == pytest.approx(np.std(accuracies, ddof=1))
+    assert row["accuracy_low"] <= row["accuracy_mean"] <= row["accuracy_high"]
+    assert row["n_test"] == 70 and row["seeds"] == 2 and row["parameters"] == 66_877
+
+
+def test_the_published_figure_stands_beside_ours_with_its_source(folder):
+    text = (folder / "reports/results.md").read_text()
+    published = params.load_experiment(EXPERIMENT).published
+    assert f"{100 * published.accuracy:.2f}" in text and published.source in text and published.note in text
+
+
+def test_every_deviation_of_the_system_is_printed(folder):
+    text = (folder / "reports/results.md").read_text()
+    assert all(deviation in text for deviation in params.load_system("attentional_cnn").deviations)
+
+
+@pytest.mark.parametrize("name", ["results.md", "results.tex", "index.html"])
+def test_synthetic_figures_are_stamped_wherever_they_stand(folder, name):
+    text = (folder / "reports" / name).read_text()
+    assert "SYNTHETIC: measured on drawn faces" in text
+    assert "FER2013 (SYNTHETIC)" in text
+
+
+def test_real_figures_are_not_stamped(folder, reported, tmp_path):
+    real = reported[1].model_copy(update={"datasets": {"fer2013": params.DatasetOverrides(source="somewhere.csv")}})
+    before = {path: path.read_bytes() for path in (folder / "reports").rglob("*") if path.is_file()}
+    report(real)
+    try:
+        for name in ("results.md", "results.tex", "results.csv", "index.html"):
+            assert "synthetic" not in (folder / "reports" / name).read_text().lower()
+    finally:
+        for path, content in before.items():
+            path.write_bytes(content)
+
+
+def test_the_page_needs_no_other_file(folder):
+    page = (folder / "reports/index.html").read_text()
+    links = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert links and all(link.startswith(("data:", "#")) for link in links)
+
+
+def test_figures_in_the_markdown_exist(folder):
+    text = (folder / "reports/results.md").read_text()
+    figures = re.findall(r"\]\((figures/[^)]+)\)", text)
+    assert len(figures) == 2
+    assert all((folder / "reports" / name).read_bytes().startswith(b"\x89PNG") for name in figures)
+
+
+def test_the_latex_table_uses_booktabs_and_escapes_what_latex_would_read(folder):
+    text = (folder / "reports/results.tex").read_text()
+    assert r"\toprule" in text and r"\bottomrule" in text
+    assert not re.search(r"(?<!\\)[%#]", text)
+
+
+def test_reporting_twice_gives_the_same_files_to_the_bit(folder, reported):
+    before = {path: path.read_bytes() for path in (folder / "reports").rglob("*") if path.is_file()}
+    report(reported[1])
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_the_deviation_over_seeds_is_left_out_for_a_single_seed(folder, reported):
+    (result,) = collect(reported[1].model_copy(update={"seeds": [0]}))
+    assert result.std("accuracy") is None and result.interval[0] < result.interval[1]
