@@ -1,0 +1,453 @@
+"""Synthetic faces: drawn with OpenCV, seeded, without any download, so that the whole pipeline runs for everybody.
+
+An expression is a set of facial action units (Ekman and Friesen, Facial Action Coding System, 1978; combinations after
+EMFACS). Each unit moves some of the 68 landmarks of a neutral face; identity scales parts of the face; pose turns it; then
+it is drawn from its landmarks, which are therefore true. The infrared rendering shares the geometry of the visible one.
+
+Coordinates of the face: the unit is the distance of the outer eye corners, x to the image's right, y down, origin between
+the eyes. "Right" is the subject's right, the image's left, as in iBUG's landmark order (see `fer.faces.landmarks`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+ACTION_UNITS: dict[str, tuple[int, ...]] = {
+    "anger": (4, 5, 7, 23),
+    "disgust": (9, 15, 16),
+    "fear": (1, 2, 4, 5, 7, 20, 26),
+    "happiness": (6, 12),
+    "sadness": (1, 4, 15),
+    "surprise": (1, 2, 5, 26),
+    "neutral": (),
+    "contempt": (12, 14),
+}
+ONE_SIDED = {"contempt"}  # its units act on the subject's left alone
+
+# The mean face of 68 landmarks (frontal, x y in thousandths of the outer eye corners' distance).
+NEUTRAL = np.array([
+    (-809,   84), (-802,  291), (-778,  498), (-737,  697), (-660,  878), (-535, 1030), (-378, 1149), (-200, 1234),
+    (  -3, 1256), ( 187, 1231), ( 354, 1145), ( 504, 1029), ( 624,  876), ( 702,  690), ( 744,  488), ( 769,  283),
+    ( 778,   78),                                                                                       # jaw 0-16
+    (-675, -130), (-567, -233), (-419, -269), (-268, -258), (-132, -210),                               # right brow
+    ( 128, -218), ( 271, -268), ( 416, -277), ( 557, -239), ( 654, -139),                               # left brow
+    (   3,  -51), (   4,   71), (   6,  193), (   9,  319),                                             # nose bridge
+    (-166,  440), ( -83,  463), (   2,  483), (  86,  464), ( 162,  439),                               # nose base
+    (-509,    0), (-417,  -57), (-310,  -57), (-220,    8), (-314,   26), (-422,   28),                 # right eye
+    ( 207,    5), ( 301,  -64), ( 406,  -61), ( 491,   -6), ( 414,   22), ( 311,   22),                 # left eye
+    (-321,  725), (-197,  654), ( -78,  620), (   0,  638), (  87,  620), ( 203,  657), ( 311,  719),   # outer lips
+    ( 205,  809), (  94,  846), (   0,  854), ( -86,  848), (-203,  813),
+    (-272,  726), ( -80,  690), (   0,  696), (  88,  689), ( 264,  722), (  88,  747), (   0,  756), ( -83,  749),
+]) / 1000.0  # fmt: skip
+
+# What each action unit does at full intensity: {landmarks of the subject's right: (dx, dy)}, in hundredths of the unit;
+# the left side mirrors it. Middle points (8, 33, 51, 57, 62, 66) stand in for themselves.
+MOVES: dict[int, dict[tuple[int, ...], tuple[float, float]]] = {
+    1: {(21,): (0, -13), (20,): (0, -9), (19,): (0, -3)},
+    2: {(17,): (0, -9), (18,): (0, -12), (19,): (0, -9), (20,): (0, -4)},
+    4: {(21,): (5, 9), (20,): (3, 8), (19,): (1, 5), (18,): (0, 2)},
+    5: {(37, 38): (0, -5)},
+    6: {(40, 41): (0, -3), (36,): (0, -1)},
+    7: {(40, 41): (0, -2), (37, 38): (0, 2)},
+    9: {(31, 32): (-1, -6), (33,): (0, -5), (49, 50): (0, -5), (51,): (0, -5), (20, 21): (1, 5), (39,): (0, 1)},
+    12: {(48,): (-13, -12), (60,): (-12, -11), (49, 59): (-8, -5), (50, 58): (-3, 0), (61, 67): (-3, 1)},
+    14: {(48, 60): (-7, -3), (49, 59): (-3, 0)},
+    15: {(48, 60): (1, 12), (49,): (0, 5), (59,): (0, 8), (58,): (0, 2)},
+    16: {(58, 59): (0, 8), (57,): (0, 8), (67,): (0, 9), (66,): (0, 9)},
+    20: {(48, 60): (-13, 3), (49, 59): (-8, 2), (58,): (-4, 3)},
+    23: {(48, 60): (6, 0), (49, 50): (2, 4), (51,): (0, 4), (58, 59): (2, -5), (57,): (0, -5), (61, 62): (0, 2)},
+    26: {(59,): (2, 15), (58,): (2, 27), (57,): (0, 28), (67,): (0, 29), (66,): (0, 30), (60,): (3, 4), (48,): (3, 5),
+         (8,): (0, 24), (7,): (0, 23), (6,): (0, 20), (5,): (1, 15), (4,): (2, 8), (3,): (1, 4)},
+}  # fmt: skip
+
+JAW, FOREHEAD_TOP = slice(0, 17), -0.92
+RIGHT_BROW, LEFT_BROW = range(17, 22), range(22, 27)
+EYES = (range(36, 42), range(42, 48))
+OUTER_LIPS, INNER_LIPS = range(48, 60), range(60, 68)
+MIRROR = np.array([
+    *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), 45, 44, 43, 42, 47, 46,
+    39, 38, 37, 36, 41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), *range(67, 64, -1),
+])  # fmt: skip
+SUBPIXEL = 4  # bits of OpenCV's fixed-point coordinates
+
+
+def displacements() -> dict[int, np.ndarray]:
+    """Return (68, 2) landmark shifts of each action unit at full intensity, both sides."""
+    shifts = {}
+    for unit, moves in MOVES.items():
+        shift = np.zeros((68, 2))
+        for points, (dx, dy) in moves.items():
+            for point in points:
+                shift[point] = dx / 100, dy / 100
+                if MIRROR[point] != point:
+                    shift[MIRROR[point]] = -dx / 100, dy / 100
+        shifts[unit] = shift
+    return shifts
+
+
+SHIFTS = displacements()
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a subject keeps from image to image."""
+
+    points: np.ndarray  # (68, 2), the neutral face of this subject
+    skin: np.ndarray  # BGR, 0-255
+    hair: np.ndarray
+    lips: np.ndarray
+    iris: np.ndarray
+    brow: float  # half thickness of the brows
+    hairline: float  # y
+    volume: float  # of the hair, beyond the skull
+    beard: float  # 0 (none) to 1
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """One synthetic face.
+
+    `visible`: uint8 (size, size, 3), BGR. `landmarks`: float32 (68, 2), x and y in pixels, true. `infrared` is drawn when
+    asked for: uint8 (size, size), bright where warm, in register with `visible`.
+    """
+
+    visible: np.ndarray
+    landmarks: np.ndarray
+    _scene: Scene = field(repr=False)
+
+    @cached_property
+    def infrared(self) -> np.ndarray:
+        return draw_infrared(self._scene)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A posed face on its canvas, ready to be drawn."""
+
+    identity: Identity
+    points: np.ndarray  # (68, 2) in face coordinates, expression included
+    units: dict[int, float]  # intensity of every active unit
+    yaw: float
+    matrix: np.ndarray  # (2, 3): face coordinates to pixels
+    size: int
+    noise: int  # seed of background and sensor
+
+    def project(self, points: Iterable) -> np.ndarray:
+        """Return pixels (n, 2) of points in face coordinates: turned about the vertical axis, then onto the canvas."""
+        points = np.asarray(list(points), dtype=float).reshape(-1, 2)
+        x, y = points.T
+        nose = np.clip((y + 0.1) / 0.5, 0, 1) * (np.abs(x) < 0.1) * (y < 0.5)
+        depth = 0.45 - 0.7 * np.minimum(x**2, 1) + 0.25 * nose
+        turned = np.stack([x * np.cos(self.yaw) + depth * np.sin(self.yaw), y], 1)
+        return turned @ self.matrix[:, :2].T + self.matrix[:, 2]
+
+    @property
+    def scale(self) -> float:
+        """Pixels a unit."""
+        return float(np.hypot(*self.matrix[:, 0]))
+
+
+def render(expression: str, subject: int, take: int, *, size: int = 192, seed: int = 0) -> Rendering:
+    """Draw one face.
+
+    Args:
+        expression: a key of ACTION_UNITS.
+        subject: identity: the same (seed, subject) is the same person.
+        take: pose, light, intensity, background and noise vary with (seed, subject, expression, take).
+        size: side of the square image in pixels, at least 24.
+
+    Raises:
+        ValueError: unknown expression, or a size below 24.
+    """
+    if expression not in ACTION_UNITS:
+        raise ValueError(f"unknown expression {expression!r}. Known: {', '.join(ACTION_UNITS)}")
+    if size < 24:
+        raise ValueError(f"size {size}: a face needs at least 24 pixels")
+    code = list(ACTION_UNITS).index(expression)
+    scene = pose(make_identity(seed, subject), expression, np.random.default_rng([seed, subject, code, take, 1]), size)
+    return Rendering(draw_visible(scene), scene.project(scene.points).astype(np.float32), scene)
+
+
+def make_identity(seed: int, subject: int) -> Identity:
+    generator = np.random.default_rng([seed, subject, 0])
+    points = NEUTRAL.copy()
+    shape = generator.normal(0, 1, 8)
+    points[JAW, 0] *= 1 + 0.05 * shape[0]
+    points[4:13, 1] += 0.04 * shape[1]
+    points[17:27, 1] += 0.02 * shape[2]
+    points[27:36, 0] *= 1 + 0.10 * shape[3]
+    points[48:68, 0] *= 1 + 0.07 * shape[4]
+    points[48:68, 1] += 0.02 * shape[5]
+    for eye in EYES:
+        centre = points[eye].mean(0)
+        points[eye] = centre + (points[eye] - centre) * (1 + 0.06 * shape[6], 1 + 0.14 * shape[7])
+    tone = generator.uniform(0, 1)
+    skin = (1 - tone) * np.array([175, 200, 232]) + tone * np.array([62, 92, 135])
+    hair = np.array([[22, 25, 32], [35, 55, 85], [60, 105, 160], [120, 120, 125]])[generator.integers(0, 4)]
+    return Identity(
+        points=points,
+        skin=skin,
+        hair=hair * generator.uniform(0.7, 1.2),
+        lips=0.62 * skin + 0.38 * np.array([70, 60, 175]),
+        iris=np.array([[45, 70, 100], [110, 90, 60], [60, 90, 60]])[generator.integers(0, 3)],
+        brow=generator.uniform(0.028, 0.05),
+        hairline=generator.uniform(-0.72, -0.58),
+        volume=generator.uniform(0.04, 0.20),
+        beard=generator.uniform(0.3, 1.0) if generator.random() < 0.2 else 0.0,
+    )
+
+
+def pose(identity: Identity, expression: str, generator: np.random.Generator, size: int) -> Scene:
+    """Return the subject with the expression's units at an intensity of 0.5 to 1, some stray ones, and a pose."""
+    intensity = generator.uniform(0.5, 1.0)
+    units = {unit: intensity * generator.uniform(0.8, 1.2) for unit in ACTION_UNITS[expression]}
+    for unit in generator.choice(list(SHIFTS), 2, replace=False):
+        units[int(unit)] = units.get(int(unit), 0) + generator.uniform(0, 0.15)
+    shift = sum(value * SHIFTS[unit] for unit, value in units.items())
+    if expression in ONE_SIDED:
+        shift = shift * (identity.points[:, :1] > 0.02)
+    points = identity.points + shift
+    if expression == "happiness" and intensity > 0.65:  # broad smiles part the lips
+        points[65:68, 1] += 0.07 * intensity
+        points[55:60, 1] += 0.04 * intensity
+    points[65:68, 1] = np.maximum(points[65:68, 1], points[[63, 62, 61], 1])  # lips do not cross
+    points[56:59, 1] = np.maximum(points[56:59, 1], points[65:68, 1] + 0.03)
+    for upper, lower in ((37, 41), (38, 40), (43, 47), (44, 46)):
+        points[upper, 1] = min(points[upper, 1], points[lower, 1] - 0.02)
+
+    angle = np.radians(generator.uniform(-9, 9))
+    scale = size * 0.375 * generator.uniform(0.93, 1.05)
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    turn[:, 1] *= generator.uniform(0.96, 1.03)  # a small pitch
+    centre = np.array([0.5, 0.53]) * size + generator.uniform(-0.025, 0.025, 2) * size
+    matrix = np.column_stack([turn, centre - turn @ (0, 0.30)])
+    yaw = np.radians(generator.uniform(-14, 14))
+    return Scene(identity, points, units, yaw, matrix, size, int(generator.integers(2**31)))
+
+
+# --- drawing --------------------------------------------------------------------------------------------------------
+
+
+def draw_visible(scene: Scene) -> np.ndarray:
+    generator = np.random.default_rng(scene.noise)
+    identity, size = scene.identity, scene.size
+    palette = {
+        "hair": identity.hair,
+        "skin": identity.skin,
+        "neck": identity.skin * 0.72,
+        "ear": identity.skin * 0.86,
+        "brow": 0.75 * identity.hair + 0.12 * identity.skin,
+        "sclera": np.array([225, 228, 232]),
+        "iris": identity.iris,
+        "pupil": np.array([15, 15, 18]),
+        "lid": identity.skin * 0.35,
+        "crease": identity.skin * 0.62,
+        "nose": identity.skin * 0.55,
+        "lips": identity.lips,
+        "mouth": np.array([28, 22, 55]),
+        "teeth": np.array([225, 232, 238]),
+    }
+    corners = generator.uniform(40, 210, (2, 2, 1)) + generator.normal(0, 18, (2, 2, 3))
+    corners = np.clip(corners, 0, 255).astype(np.float32)
+    canvas = cv2.resize(corners, (size, size), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
+    draw_face(canvas, scene, palette)
+    light = light_map(scene, generator)
+    image = canvas.astype(np.float32) * cv2.resize(light, (size, size), interpolation=cv2.INTER_LINEAR)[..., None]
+    image = cv2.GaussianBlur(image, (0, 0), max(0.3, size / 260))
+    image = 255 * np.clip(image / 255, 0, 1) ** generator.uniform(0.8, 1.25)
+    image += generator.normal(0, generator.uniform(1, 6), image.shape[:2])[..., None]
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def draw_infrared(scene: Scene) -> np.ndarray:
+    """Draw the face by its warmth: skin warm, inner eye corners and mouth warmest, nose tip, brows and hair cool."""
+    generator = np.random.default_rng([scene.noise, 2])
+    warmth = {
+        "hair": 92, "skin": 178, "neck": 186, "ear": 150, "brow": 140, "sclera": 170, "iris": 164, "pupil": 162,
+        "lid": 180, "crease": 186, "nose": 168, "lips": 192, "mouth": 212, "teeth": 196,
+    }  # fmt: skip
+    canvas = np.full((scene.size, scene.size, 3), generator.integers(25, 60), np.uint8)
+    draw_face(canvas, scene, {name: np.full(3, value) for name, value in warmth.items()})
+    image = canvas[..., 0].astype(np.float32)
+    points = scene.points
+    for place, strength, width in (
+        (points[39], 32, 0.10), (points[42], 32, 0.10), (points[33], -38, 0.17), ((0, -0.45), 12, 0.35),
+    ):  # fmt: skip
+        image += cv2.resize(strength * blob(scene, place, width), (scene.size, scene.size))
+    image = cv2.GaussianBlur(image, (0, 0), max(0.5, scene.size / 110)) + generator.normal(0, 2.5, image.shape)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def draw_face(canvas: np.ndarray, scene: Scene, palette: dict[str, np.ndarray]) -> None:
+    """Draw everything that has an outline, back to front."""
+    points, identity = scene.points, scene.identity
+    jaw = points[JAW]
+    right, left = jaw[0], jaw[-1]
+
+    def fill(outline, colour: str) -> None:
+        polygon(canvas, scene.project(outline), palette[colour])
+
+    def line(path, colour: str, width: float) -> None:
+        stroke(canvas, scene.project(path), palette[colour], width * scene.scale)
+
+    skull = arc(right, left, FOREHEAD_TOP)
+    volume = identity.volume
+    fill(arc(right - (volume, -0.25), left + (volume, 0.25), FOREHEAD_TOP - 1.2 * volume), "hair")
+    fill([(-0.42, 0.9), (0.42, 0.9), (0.52, 2.2), (-0.52, 2.2)], "neck")
+    for side in (right, left):
+        outwards = np.sign(side[0])
+        fill(ellipse(side + (0.03 * outwards, 0.10), 0.09, 0.20), "ear")
+    fill([*jaw, *skull[::-1]], "skin")
+    fringe = arc(right + (0.02, -0.1), left - (0.02, 0.1), FOREHEAD_TOP - 0.01)
+    fill([*fringe, *arc(left - (0.02, 0.1), right + (0.02, -0.1), identity.hairline)], "hair")
+    draw_creases(scene, line)
+    for brow in (RIGHT_BROW, LEFT_BROW):
+        taper = identity.brow * np.array([0.5, 0.9, 1.0, 1.05, 0.9])[:: 1 if brow is RIGHT_BROW else -1, None]
+        path = points[brow]
+        fill([*(path - taper * (0, 0.8)), *(path + taper * (0, 1.0))[::-1]], "brow")
+    for eye in EYES:
+        draw_eye(canvas, scene, palette, points[eye])
+    draw_nose(scene, fill, line)
+    draw_mouth(scene, fill, line)
+
+
+def draw_creases(scene: Scene, line) -> None:
+    """Draw the folds that action units make: nasolabial, between the brows, across the forehead and the nose."""
+    points, units = scene.points, scene.units
+    smile = max(units.get(12, 0), units.get(6, 0), 0.8 * units.get(9, 0), 0.5 * units.get(15, 0))
+    if smile > 0.25:
+        for wing, corner, side in ((31, 48, -1), (35, 54, 1)):
+            start, end = points[wing] + (0.05 * side, -0.04), points[corner] + (0.09 * side, -0.02)
+            line([start, (start + end) / 2 + (0.07 * side, -0.03), end], "crease", 0.016 * (0.6 + smile))
+    if units.get(4, 0) > 0.25:
+        for inner, side in ((21, -1), (22, 1)):
+            at = points[inner] * (0.45, 1) + (0.0, 0.02)
+            line([at + (0.01 * side, -0.07), at + (0, 0.06)], "crease", 0.02 * (0.5 + units[4]))
+    if units.get(1, 0) > 0.3:
+        for height in (-0.40, -0.48):
+            line([(-0.32, height), (0, height - 0.03), (0.32, height)], "crease", 0.012 * (0.5 + units[1]))
+    if units.get(9, 0) > 0.25:
+        for height in (0.04, 0.10, 0.16):
+            line([(-0.10, height + 0.03), (0, height), (0.10, height + 0.03)], "crease", 0.016 * (0.5 + units[9]))
+
+
+def draw_eye(canvas: np.ndarray, scene: Scene, palette: dict[str, np.ndarray], eye: np.ndarray) -> None:
+    outline = smooth(scene.project(eye))
+    left, top = np.maximum(np.floor(outline.min(0)).astype(int) - 2, 0)
+    right, bottom = np.minimum(np.ceil(outline.max(0)).astype(int) + 3, scene.size)
+    if right <= left or bottom <= top:
+        return
+    window = canvas[top:bottom, left:right]
+    inside = np.zeros(window.shape[:2], np.uint8)
+    polygon(inside, outline - (left, top), (255,))
+    ball = np.ascontiguousarray(np.broadcast_to(palette["sclera"], window.shape).astype(np.uint8))
+    centre = scene.project([eye.mean(0)])[0] - (left, top)
+    disc(ball, centre, 0.078 * scene.scale, palette["iris"])
+    disc(ball, centre, 0.038 * scene.scale, palette["pupil"])
+    share = inside[..., None].astype(np.float32) / 255
+    window[:] = (share * ball + (1 - share) * window).astype(np.uint8)
+    stroke(canvas, smooth(scene.project(eye[:4]), closed=False), palette["lid"], 0.030 * scene.scale)
+    stroke(canvas, scene.project(eye[[3, 4, 5, 0]]), palette["crease"], 0.014 * scene.scale)
+    stroke(canvas, scene.project(eye[:4] - (0, 0.055)), palette["crease"], 0.014 * scene.scale)
+
+
+def draw_nose(scene: Scene, fill, line) -> None:
+    points = scene.points
+    for wing, brow, side in ((31, 21, -1), (35, 22, 1)):
+        line([points[brow] * (0.75, 1) + (0, 0.10), points[28] + (0.075 * side, 0.0)], "crease", 0.012)
+        line([points[wing] + (0.0, -0.11), points[wing] + (0.035 * side, -0.05), points[wing]], "crease", 0.022)
+    for nostril in (32, 34):
+        fill(ellipse(points[nostril] + (0, -0.012), 0.045, 0.024), "nose")
+    line(points[31:36], "nose", 0.018)
+
+
+def draw_mouth(scene: Scene, fill, line) -> None:
+    outer, inner = scene.points[OUTER_LIPS], scene.points[INNER_LIPS]
+    fill(outer, "lips")
+    gap = inner[6, 1] - inner[2, 1]
+    if gap > 0.03:
+        fill(inner, "mouth")
+        depth = min(0.45 * gap, 0.07)
+        fill([*inner[:5], *(inner[3:0:-1] * (0.95, 1) + (0, depth))], "teeth")
+    line(inner[:5], "nose", 0.018)
+    below = outer[9] + (0, 0.10)
+    line([below - (0.10, 0), below, below + (0.10, 0)], "crease", 0.02)
+
+
+def light_map(scene: Scene, generator: np.random.Generator) -> np.ndarray:
+    """Return a coarse float32 map of light: a direction, the roundness of the head, and shades of its features."""
+    points = scene.points
+    light = np.ones((48, 48), np.float32)
+    across, down = np.meshgrid(np.linspace(-1, 1, 48), np.linspace(-1, 1, 48))
+    angle, strength = generator.uniform(0, 2 * np.pi), generator.uniform(0, 0.28)
+    light += strength * (np.cos(angle) * across + np.sin(angle) * down)
+    shades = [
+        ((points[0] + points[3]) / 2, -0.28, 0.28), ((points[16] + points[13]) / 2, -0.28, 0.28),
+        (points[36:42].mean(0) - (0, 0.04), -0.16, 0.20), (points[42:48].mean(0) - (0, 0.04), -0.16, 0.20),
+        ((-0.42, 0.36), 0.10, 0.20), ((0.42, 0.36), 0.10, 0.20), (points[30], 0.16, 0.10), ((0, -0.42), 0.10, 0.35),
+        (points[57] + (0, 0.09), -0.12, 0.12), (points[33] + (0, 0.06), -0.14, 0.10), (points[8] + (0, 0.14), -0.30, 0.40),
+        (points[8] - (0, 0.13), 0.06, 0.14), (points[8] - (0, 0.15), -0.35 * scene.identity.beard, 0.34),
+    ]  # fmt: skip
+    for place, strength, width in shades:
+        light += strength * blob(scene, place, width)
+    return np.clip(light, 0.15, 1.6)
+
+
+def blob(scene: Scene, place, width: float) -> np.ndarray:
+    """Return a 48×48 Gaussian of height 1 around a place in face coordinates, `width` units wide."""
+    x, y = scene.project([place])[0] * 48 / scene.size - 0.5
+    sigma = width * scene.scale * 48 / scene.size
+    row, column = np.ogrid[:48, :48]
+    return np.exp(-((column - x) ** 2 + (row - y) ** 2) / (2 * sigma**2)).astype(np.float32)
+
+
+# --- outlines -------------------------------------------------------------------------------------------------------
+
+
+def arc(start, end, top: float) -> np.ndarray:
+    """Return 15 points of a half ellipse from `start` over `top` to `end`."""
+    angle = np.linspace(np.pi, 0, 15)
+    (x0, y0), (x1, y1) = start, end
+    base = np.linspace(y0, y1, 15)
+    return np.stack([(x0 + x1) / 2 + (x1 - x0) / 2 * np.cos(angle), base + (top - base) * np.sin(angle)], 1)
+
+
+def ellipse(centre, width: float, height: float) -> np.ndarray:
+    angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    return np.asarray(centre) + np.stack([width * np.cos(angle), height * np.sin(angle)], 1)
+
+
+def smooth(points: np.ndarray, closed: bool = True) -> np.ndarray:
+    """Return a rounder outline through the points (one step of the four-point scheme of Dyn, Levin and Gregory)."""
+    before, after, beyond = np.roll(points, 1, 0), np.roll(points, -1, 0), np.roll(points, -2, 0)
+    if not closed:
+        before[0], after[-1], beyond[-1], beyond[-2] = points[0], points[-1], points[-1], points[-1]
+    middle = (9 * (points + after) - before - beyond) / 16
+    rounder = np.stack([points, middle], 1).reshape(-1, 2)
+    return rounder if closed else rounder[:-1]
+
+
+def fixed(points: np.ndarray) -> np.ndarray:
+    return np.round(points * (1 << SUBPIXEL)).astype(np.int32)
+
+
+def polygon(canvas: np.ndarray, points: np.ndarray, colour) -> None:
+    cv2.fillPoly(canvas, [fixed(points)], tuple(map(float, colour)), cv2.LINE_AA, SUBPIXEL)
+
+
+def stroke(canvas: np.ndarray, points: np.ndarray, colour, width: float) -> None:
+    cv2.polylines(
+        canvas, [fixed(points)], False, tuple(map(float, colour)), max(1, round(width)), cv2.LINE_AA, SUBPIXEL
+    )
+
+
+def disc(canvas: np.ndarray, centre: np.ndarray, radius: float, colour) -> None:
+    x, y = fixed(centre)
+    cv2.circle(
+        canvas, (int(x), int(y)), round(radius * (1 << SUBPIXEL)), tuple(map(float, colour)), -1, cv2.LINE_AA, SUBPIXEL
+    )
