@@ -147,7 +147,9 @@ def test_the_penalty_covers_the_last_two_dense_layers_alone(data):
         run = make_run(data, dense_penalty=penalty, epochs=8)
         stage.train(run, "cpu")
         weights[penalty] = load_file(run.folder / layout.WEIGHTS)
-    ratio = {name: (weights[1.0][name].float().norm() / weights[0.0][name].float().norm()).item() for name in weights[0.0]}
+    ratio = {
+        name: (weights[1.0][name].float().norm() / weights[0.0][name].float().norm()).item() for name in weights[0.0]
+    }
     assert ratio["classifier.2.weight"] < 0.5 and ratio["classifier.4.weight"] < 0.5
     assert ratio["features.0.weight"] > 0.5 and ratio["localisation.7.weight"] > 0.5
 

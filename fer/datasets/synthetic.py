@@ -390,7 +390,8 @@ def light_map(scene: Scene, generator: np.random.Generator) -> np.ndarray:
         ((points[0] + points[3]) / 2, -0.28, 0.28), ((points[16] + points[13]) / 2, -0.28, 0.28),
         (points[36:42].mean(0) - (0, 0.04), -0.16, 0.20), (points[42:48].mean(0) - (0, 0.04), -0.16, 0.20),
         ((-0.42, 0.36), 0.10, 0.20), ((0.42, 0.36), 0.10, 0.20), (points[30], 0.16, 0.10), ((0, -0.42), 0.10, 0.35),
-        (points[57] + (0, 0.09), -0.12, 0.12), (points[33] + (0, 0.06), -0.14, 0.10), (points[8] + (0, 0.14), -0.30, 0.40),
+        (points[57] + (0, 0.09), -0.12, 0.12), (points[33] + (0, 0.06), -0.14, 0.10),
+        (points[8] + (0, 0.14), -0.30, 0.40),
         (points[8] - (0, 0.13), 0.06, 0.14), (points[8] - (0, 0.15), -0.35 * scene.identity.beard, 0.34),
     ]  # fmt: skip
     for place, strength, width in shades:

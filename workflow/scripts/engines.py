@@ -25,14 +25,13 @@ import yaml
 from fer import layout
 from fer.errors import FerError
 from fer.params import Study, load_study
+from fer.runs import Run, study_runs
 from fer.storage import write_text
 
 # Metrics and plots of a run, as DVC shows them: how each file is to be drawn.
 METRICS = {layout.METRICS, layout.COST}
-PLOTS = {
-    layout.HISTORY: {"x": "epoch", "y": ["train_loss", "val_loss", "train_accuracy", "val_accuracy"]},
-    layout.CONFUSION: {"x": "predicted", "y": "actual", "template": "confusion"},
-}
+PLOTS = {layout.CONFUSION: {"x": "predicted", "y": "actual", "template": "confusion"}}
+CURVES = ("train_accuracy", "val_accuracy")  # of history.csv, all runs of an experiment in one plot
 STAGES = ("acquire", "index", "align", "blocks", "split", "augment", "train", "evaluate", "explain", "report")
 NOTE = "# Compiled from the Snakefile by workflow/scripts/engines.py: do not edit, change the rules instead.\n"
 
@@ -111,7 +110,14 @@ def compiled(study_file: Path) -> str:
     if study.root != ".":
         up = os.path.relpath(".", study.root)
         stages = {name: {"wdir": up, **entry} for name, entry in stages.items()}
-    return NOTE + yaml.safe_dump({"stages": stages}, sort_keys=False, width=1000, allow_unicode=True)
+    plots = [curves(name, [run for run in study_runs(study) if run.name == name], study) for name in study.experiments]
+    return NOTE + yaml.safe_dump({"stages": stages, "plots": plots}, sort_keys=False, width=1000, allow_unicode=True)
+
+
+def curves(experiment: str, runs: list[Run], study: Study) -> dict:
+    """Return DVC's plot of the learning curves of one experiment (its paths are relative to the dvc.yaml)."""
+    files = [os.path.relpath(run.folder / layout.HISTORY, study.root) for run in runs]
+    return {f"learning curves of {experiment}": {"x": "epoch", "y": {file: list(CURVES) for file in files}}}
 
 
 def stage(job) -> dict:
@@ -165,7 +171,7 @@ def record(study_file: Path) -> None:
     if not (Path(".dvc").is_dir() and Path(".git").exists()):
         print("not recorded in DVC: this folder is not a git checkout with .dvc/ (was it downloaded without git?)")
     else:
-        run(["dvc", "commit", "--force", "--quiet", str(compile_dvc(study_file))])
+        run(["dvc", "commit", "--force", str(compile_dvc(study_file))])
         print("recorded in dvc.lock")
     show(study_file, study)
 
@@ -206,7 +212,7 @@ def pull(study_file: Path) -> None:
             "  dvc remote add --default storage <folder, s3://…, ssh://…>   (whoever ran it: dvc push)\n"
             "Without one, `make all` makes every artifact here."
         )
-    run(["dvc", "pull", "--quiet", str(path)])
+    run(["dvc", "pull", str(path)])
     if changes := dvc_changes(path):
         raise FerError(f"the pulled artifacts do not fit this commit: {summary(sorted(changes))}")
     settle(study_file)
@@ -214,8 +220,9 @@ def pull(study_file: Path) -> None:
 
 
 def run(command: list[str]) -> None:
-    if subprocess.run(command).returncode:
-        raise FerError(f"`{' '.join(command)}` failed")
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        raise FerError(f"`{' '.join(command)}` failed:\n{result.stdout}{result.stderr}")
 
 
 def summary(items: list[str], most: int = 6) -> str:
