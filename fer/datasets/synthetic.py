@@ -1,11 +1,11 @@
 """Synthetic faces: drawn with OpenCV, seeded, without any download, so that the whole pipeline runs for everybody.
 
-An expression is a set of facial action units (Ekman and Friesen, Facial Action Coding System, 1978; combinations after
-EMFACS). Each unit moves some of the 68 landmarks of a neutral face; identity scales parts of the face; pose turns it; then
-it is drawn from its landmarks, which are therefore true. The infrared rendering shares the geometry of the visible one.
+An expression is a set of facial action units (Ekman and Friesen, Facial Action Coding System, 1978; combinations
+after EMFACS). Each unit moves some of the 68 landmarks of a neutral face; identity scales parts of the face; pose turns
+it; then it is drawn from its landmarks, which are therefore true. The infrared rendering shares the visible geometry.
 
-Coordinates of the face: the unit is the distance of the outer eye corners, x to the image's right, y down, origin between
-the eyes. "Right" is the subject's right, the image's left, as in iBUG's landmark order (see `fer.faces.landmarks`).
+Coordinates of the face: the unit is the distance of the outer eye corners, x to the image's right, y down, origin
+between the eyes. "Right" is the subject's right, the image's left, as in iBUG's order (see `fer.faces.landmarks`).
 """
 
 from __future__ import annotations
@@ -112,8 +112,8 @@ class Identity:
 class Rendering:
     """One synthetic face.
 
-    `visible`: uint8 (size, size, 3), BGR. `landmarks`: float32 (68, 2), x and y in pixels, true. `infrared` is drawn when
-    asked for: uint8 (size, size), bright where warm, in register with `visible`.
+    `visible`: uint8 (size, size, 3), BGR. `landmarks`: float32 (68, 2), x and y in pixels, true. `infrared` is drawn
+    when asked for: uint8 (size, size), bright where warm, in register with `visible`.
     """
 
     visible: np.ndarray

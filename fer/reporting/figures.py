@@ -32,7 +32,7 @@ def confusion(result: Result, target: Path) -> None:
         )
     axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
     axes.set_yticks(range(len(classes)), classes)
-    axes.set(xlabel="predicted", ylabel="true", title=title(result, "confusion, % of the true class (count)"))
+    axes.set(xlabel="predicted", ylabel="true", title=title(result, "% of the true class (count)"))
     axes.spines[:].set_visible(False)
     save(figure, target)
 

@@ -13,6 +13,9 @@ SYNTHETIC_NOTE = (
 )
 
 
+TEXT_COLUMNS = {"dataset", "system", "protocol", "source", "class", "experiment"}
+
+
 def numbers(results: list[Result]) -> pd.DataFrame:
     """Return one row an experiment with unrounded figures; fractions lie in [0, 1]."""
     return pd.DataFrame([row(result) for result in results])
@@ -66,9 +69,24 @@ def readable(results: list[Result]) -> pd.DataFrame:
                 "balanced %": plus_minus(result, "balanced_accuracy"),
                 "macro F1 %": plus_minus(result, "macro_f1"),
                 "ECE %": plus_minus(result, "ece"),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def costs(results: list[Result]) -> pd.DataFrame:
+    """Return what a prediction costs, and what the training cost."""
+    rows = []
+    for result in results:
+        seconds = [machine["seconds"] for machine in result.environments]
+        rows.append(
+            {
+                "system": result.first.system.title,
+                "experiment": result.name,
                 "parameters": f"{result.cost['parameters']:,}",
                 "MFLOPs": f"{result.cost['flops'] / 1e6:,.1f}",
                 "ms an image": f"{result.cost['milliseconds']:.2f}",
+                "training s": f"{sum(seconds) / len(seconds):,.0f}",
             }
         )
     return pd.DataFrame(rows)
@@ -88,14 +106,18 @@ def per_class(result: Result) -> pd.DataFrame:
 
 def markdown(table: pd.DataFrame) -> str:
     """Return a GitHub table; the figures' columns are aligned right."""
-    text = {"dataset", "system", "protocol", "source", "class"}
-    lines = [list(table.columns), [":--" if name in text else "--:" for name in table.columns], *table.values.tolist()]
+    lines = [
+        list(table.columns),
+        [":--" if name in TEXT_COLUMNS else "--:" for name in table.columns],
+        *table.values.tolist(),
+    ]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
 
 
 def latex(results: list[Result]) -> str:
     """Return a booktabs table to `\\input`; every row on synthetic data says so."""
     table = readable(results).drop(columns=["source", "seeds", "ECE %"])
+    table["parameters"] = costs(results)["parameters"]
     table = table.map(escape).rename(columns=escape)
     note = f" {SYNTHETIC_NOTE}" if any(result.synthetic for result in results) else ""
     return table.style.hide(axis="index").to_latex(

@@ -117,7 +117,7 @@ def predict(network: nn.Module, part: Part, input: Input, batch_size: int = 256)
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    arguments = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    arguments = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay, "fused": True}
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(network.parameters(), momentum=0.9, **arguments)
     return torch.optim.Adam(network.parameters(), **arguments)

@@ -1,0 +1,195 @@
+"""One pipeline, two engines: the four promises, each proved by running both for real in a clone with a tiny study."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+from conftest import Clone
+
+CHECK = "python workflow/scripts/engines.py check"
+ALL = "snakemake --cores 8 all"
+BOTH_IDLE = "snakemake: nothing to do\ndvc:       nothing to do\n"
+
+
+@pytest.fixture(scope="module")
+def ran(make_clone, tmp_path_factory):
+    """A clone after `snakemake --cores 8 all`, its artifacts pushed to a DVC remote and its dvc.lock committed."""
+    clone = make_clone()
+    clone.log = clone.run(ALL).stdout
+    clone.run(f"dvc remote add --default storage {tmp_path_factory.mktemp('remote')}")
+    clone.run("dvc push")
+    clone.commit("artifacts recorded")
+    return clone
+
+
+@pytest.fixture
+def workspace(ran, tmp_path):
+    """A copy of that clone with all its artifacts, for one test to spoil."""
+    shutil.copytree(ran.folder, tmp_path / "fer", symlinks=True)
+    return Clone(tmp_path / "fer")
+
+
+def touch_everything(clone):
+    later = time.time() + 60
+    for path in clone.folder.rglob("*"):
+        if path.is_file() and not {".git", ".dvc", ".snakemake"} & set(path.relative_to(clone.folder).parts):
+            os.utime(path, (later, later))
+
+
+def jobs_of(clone, command):
+    """Return the logs that a command wrote: which jobs it ran."""
+    for log in clone.folder.glob("logs/*/*.log"):
+        log.unlink()
+    clone.run(command)
+    return sorted(str(path.relative_to(clone.folder)) for path in clone.folder.glob("logs/*/*.log"))
+
+
+def test_promise_1_after_snakemake_dvc_is_clean_and_repro_runs_nothing(workspace):
+    assert workspace.run("dvc status").stdout.strip() == "Data and pipelines are up to date."
+    assert jobs_of(workspace, "dvc repro") == []
+    assert workspace.run(CHECK).stdout == BOTH_IDLE
+
+
+def test_promise_2_after_dvc_repro_on_a_fresh_clone_snakemake_has_nothing_to_do(make_clone):
+    fresh = make_clone()
+    assert "logs/report/tiny.log" in jobs_of(fresh, "dvc repro")
+    assert "Nothing to be done" in fresh.run("snakemake -n all").stdout
+    touch_everything(fresh)
+    assert "Nothing to be done" in fresh.run("snakemake -n all").stdout
+    assert fresh.run(CHECK).stdout == BOTH_IDLE
+
+
+def test_promise_3_after_a_clone_and_a_pull_both_engines_have_nothing_to_do(ran, tmp_path):
+    fresh = ran.copy(tmp_path / "fresh")
+    fresh.run("python workflow/scripts/engines.py pull")
+    assert fresh.run(CHECK).stdout == BOTH_IDLE
+    assert jobs_of(fresh, f"{ALL} && dvc repro") == []
+
+
+def test_promise_3_also_after_a_checkout_of_another_commit(workspace):
+    before = workspace.run("git rev-parse HEAD").stdout.strip()
+    workspace.edit("params/study.yaml", seeds=[5])
+    workspace.run(f"{ALL} && dvc push")
+    workspace.commit("another seed")
+    workspace.run(f"git checkout -q {before} && python workflow/scripts/engines.py pull")
+    assert workspace.run(CHECK).stdout == BOTH_IDLE
+
+
+def test_promise_4_touching_every_file_reruns_nothing(workspace):
+    touch_everything(workspace)
+    assert jobs_of(workspace, ALL) == jobs_of(workspace, "dvc repro") == []
+
+
+def test_promise_4_a_changed_system_parameter_reruns_the_same_jobs_in_both_engines(workspace, tmp_path):
+    shutil.copytree(workspace.folder, tmp_path / "twin", symlinks=True)
+    twin = Clone(tmp_path / "twin")
+    for clone in (workspace, twin):
+        file = clone.folder / "params/systems/dnn.yaml"
+        file.write_text(file.read_text().replace("learning_rate: 0.0001", "learning_rate: 0.0002"))
+    expected = ["logs/evaluate/fer2013-dnn.0.0.log", "logs/report/tiny.log", "logs/train/fer2013-dnn.0.0.log"]
+    assert jobs_of(workspace, ALL) == jobs_of(twin, "dvc repro") == expected
+    assert workspace.run(CHECK).stdout == twin.run(CHECK).stdout == BOTH_IDLE
+
+
+def test_a_changed_study_reruns_only_the_jobs_whose_command_it_changes(workspace):
+    study = {"experiments": {"fer2013-attentional_cnn": {"epochs": 1}, "fer2013-dnn": {"steps": 4}}}
+    workspace.edit("params/study.yaml", **study)
+    expected = ["logs/evaluate/fer2013-dnn.0.0.log", "logs/report/tiny.log", "logs/train/fer2013-dnn.0.0.log"]
+    assert jobs_of(workspace, ALL) == expected
+
+
+def test_the_run_ends_with_the_place_of_the_results_and_a_line_for_each_stage(ran):
+    assert "reports/results.md" in ran.log and "mlflow ui" in ran.log
+    for stage in ("acquire", "index", "align", "split", "train", "evaluate", "report"):
+        assert f"\n{stage} " in ran.log
+        assert list(ran.folder.glob(f"logs/{stage}/*.log"))
+
+
+def test_the_synthetic_study_is_reported_with_every_class_counted(ran):
+    assert "SYNTHETIC" in (ran.folder / "reports/results.md").read_text()
+    assert "official 28,709" in (ran.folder / "logs/index/fer2013.log").read_text()
+
+
+def test_pull_without_a_remote_says_how_to_add_one(make_clone):
+    clone = make_clone()
+    (clone.folder / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
+    result = clone.run("python workflow/scripts/engines.py pull", ok=False)
+    assert result.returncode == 2 and "dvc remote add --default" in result.stdout
+
+
+def test_check_sees_a_missing_artifact(workspace):
+    (workspace.folder / "data/raw/fer2013.parquet").unlink()
+    result = workspace.run(CHECK, ok=False)
+    assert result.returncode == 1 and "data/raw/fer2013.parquet is missing" in result.stdout
+
+
+def test_an_incomplete_run_is_not_recorded(make_clone):
+    clone = make_clone()
+    log = clone.run("snakemake --cores 2 data/raw/fer2013.parquet").stdout
+    assert "not recorded in DVC" in log and not (clone.folder / "dvc.lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "message"),
+    [
+        (
+            "params/systems/dnn.yaml",
+            "batch_size",
+            "batchsize",
+            "unknown key 'recipe.batchsize' (did you mean 'batch_size'?)",
+        ),
+        ("params/systems/dnn.yaml", "steps: 30001", "steps: many", "recipe.steps: given 'many'"),
+        ("params/systems/attentional_cnn.yaml", "  dropout", "  drop", "unknown key 'architecture.drop'"),
+        (
+            "params/experiments/fer2013-dnn.yaml",
+            "system: dnn",
+            "system: dn",
+            "unknown system 'dn' (did you mean 'dnn'?)",
+        ),
+        ("params/study.yaml", "fer2013-dnn", "fer2013-dnnn", "unknown experiment 'fer2013-dnnn'"),
+        ("params/datasets/fer2013.yaml", "size: 48", "size: 0", "alignment.size: given 0"),
+    ],
+)
+def test_a_wrong_parameter_stops_before_any_job_runs_and_says_what_is_allowed(workspace, path, old, new, message):
+    shutil.rmtree(workspace.folder / "data")
+    file = workspace.folder / path
+    file.write_text(file.read_text().replace(old, new))
+    result = workspace.run(ALL, ok=False)
+    assert result.returncode == 1 and path in result.stdout and message in result.stdout
+    assert "Nothing was run." in result.stdout and not (workspace.folder / "data").exists()
+
+
+def test_an_unknown_configuration_key_is_refused(workspace):
+    result = workspace.run("snakemake -n all --config studdy=params/study.yaml", ok=False)
+    assert result.returncode == 1 and "studdy" in result.stdout
+
+
+def test_a_study_with_a_root_of_its_own_leaves_the_default_one_alone(workspace):
+    study = (workspace.folder / "params/study.yaml").read_text().replace("name: tiny", "name: mine\nroot: studies/mine")
+    (workspace.folder / "params/studies/mine.yaml").write_text(study)
+    option = "--study params/studies/mine.yaml"
+    workspace.run(f"{ALL} --config study=params/studies/mine.yaml")
+    assert (workspace.folder / "studies/mine/reports/results.md").exists()
+    assert workspace.run(f"{CHECK} {option}").stdout == workspace.run(CHECK).stdout == BOTH_IDLE
+    assert jobs_of(workspace, "dvc repro studies/mine/dvc.yaml") == []
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_stopped_in_the_middle_goes_on_and_ends_the_same(ran, make_clone, how):
+    clone = make_clone()
+    process = subprocess.Popen(
+        ALL.split(), cwd=clone.folder, env=clone.environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )  # fmt: skip
+    while not (clone.folder / "data/splits").exists() and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, how)
+    process.wait()
+    clone.run("snakemake --unlock all")
+    clone.run(ALL)
+    for path in ("runs/fer2013-dnn/0.0/weights.safetensors", "runs/fer2013-dnn/0.0/predictions.parquet"):
+        assert (clone.folder / path).read_bytes() == (ran.folder / path).read_bytes()
+    assert not list(clone.folder.rglob(".*.partial"))

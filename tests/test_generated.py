@@ -1,0 +1,73 @@
+"""What is generated is up to date, and what is written is tidy."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, f"workflow/scripts/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_dvc_yaml_is_what_the_snakefile_compiles_to():
+    assert Path("dvc.yaml").read_text() == script("engines").compiled(Path("params/study.yaml"))
+
+
+def test_the_json_schemas_are_those_of_the_types():
+    assert {path: path.read_text() for path in script("schemas").schemas()} == script("schemas").schemas()
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["ruff check .", "ruff format --check .", "snakefmt --check Snakefile workflow/rules"],
+)
+def test_the_code_is_tidy(command):
+    result = subprocess.run([sys.executable, "-m", *command.split()], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_snakemake_s_lint_finds_nothing_but_the_conda_environments_we_do_without():
+    result = subprocess.run([sys.executable, "-m", "snakemake", "--lint"], capture_output=True, text=True)
+    lints = re.findall(r"^    \* (.+)$", result.stdout + result.stderr, flags=re.MULTILINE)
+    assert set(lints) <= {"Specify a conda environment or container for each rule.:"}
+
+
+def test_the_lock_file_names_exact_versions_with_hashes_and_no_index():
+    text = Path("requirements.lock").read_text()
+    requirements = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
+    assert all(re.match(r"[a-z0-9._-]+(\[[a-z,]+\])?==[^ ]+( ;.*)? \\$", line) for line in requirements), requirements
+    assert text.count("--hash=sha256:") >= len(requirements)
+    assert "http" not in text and "file:" not in text
+
+
+def test_imports_run_one_way():
+    """cli → stages → parts → (params, protocols, layout, storage, errors)."""
+    base = {"errors", "storage", "layout", "params", "protocols", "parallel", "progress", "machine"}
+    parts = {"datasets", "faces", "systems", "training", "evaluation"}
+    allowed = {
+        **{name: base for name in base},
+        **{name: base | parts for name in parts},
+        "runs": base,
+        "devices": base,
+        "tracking": base | {"runs"},
+        "reporting": base | {"runs", "evaluation"},
+        "stages": base | parts | {"runs", "devices", "tracking", "reporting"},
+    }
+    for path in Path("fer").rglob("*.py"):
+        own = path.relative_to("fer").parts[0].removesuffix(".py")
+        if own in allowed:
+            found = set(re.findall(r"^\s*from fer\.(\w+)", path.read_text(), flags=re.MULTILINE))
+            found |= {
+                name.strip().split(" ")[0]
+                for names in re.findall(r"^\s*from fer import ([\w, ]+)", path.read_text(), flags=re.MULTILINE)
+                for name in names.split(",")
+            }
+            assert found - {own} <= allowed[own], f"{path} imports {found - allowed[own] - {own}}"
