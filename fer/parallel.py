@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from contextlib import suppress
+from multiprocessing import forkserver, get_context
+from multiprocessing.connection import Connection
 from typing import TypeVar
 
 from fer.errors import FerError
@@ -34,8 +38,10 @@ def ordered_map(
     raised here; a worker that dies (out of memory, say) is a `FerError`.
     """
     count = workers()
-    # forkserver: workers inherit neither threads nor locks, and start without importing the parent again
-    with ProcessPoolExecutor(count, get_context("forkserver"), initializer) as pool:
+    start_server()
+    context = get_context("forkserver")
+    lifeline, held = context.Pipe(duplex=False)
+    with held, ProcessPoolExecutor(count, context, _prepare, (lifeline, initializer)) as pool:
         pending = deque()
         try:
             for chunk in batched(items, CHUNK):
@@ -49,6 +55,32 @@ def ordered_map(
         finally:
             for future in pending:
                 future.cancel()
+
+
+def start_server() -> None:
+    """Start the process that workers are forked from: they inherit neither threads nor locks, and are deaf to Ctrl-C.
+
+    The parent alone answers an interrupt; workers would each print a traceback. A blocked signal stays blocked in
+    children, and one that comes meanwhile reaches the parent when it is unblocked.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _prepare(lifeline: Connection, initializer: Callable[[], None] | None) -> None:
+    """Make a worker end with the job it works for, even one that is killed, then prepare it."""
+
+    def watch() -> None:
+        with suppress(EOFError, OSError):
+            lifeline.recv()  # nothing is ever sent: this returns when the other end is gone
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    if initializer:
+        initializer()
 
 
 def _apply(function: Callable[[Item], Result], chunk: list[Item]) -> list[Result]:

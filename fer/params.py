@@ -98,6 +98,9 @@ class Recipe(Strict):
     dense_penalty: Annotated[float, Field(ge=0)] = Field(
         0.0, description="λ of λ·‖w‖² over the weights of the last two fully connected layers, added to the loss"
     )
+    gradient_clip: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="largest norm of the gradient; longer ones are shortened to it"
+    )
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     augmentation: Augmentation = Augmentation()
 

@@ -33,7 +33,7 @@ def assign(protocol: str, index: pd.DataFrame) -> pd.DataFrame:
     """
     split = PROTOCOLS[protocol](index).astype({"sample": "int32"})
     for fold, rows in split.groupby("fold"):
-        missing = sorted(set(PARTS) - set(rows["part"]))
+        missing = [part for part in PARTS if part not in set(rows["part"])]
         if missing:
             raise FerError(
                 f"protocol {protocol!r}, fold {fold}: no samples for {', '.join(missing)}. "

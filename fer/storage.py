@@ -36,9 +36,13 @@ def atomic(target: Path) -> Iterator[Path]:
         raise
 
 
-def write_text(target: Path, text: str) -> None:
+def write_bytes(target: Path, data: bytes | memoryview) -> None:
     with atomic(target) as scratch:
-        scratch.write_text(text, encoding="utf-8")
+        scratch.write_bytes(data)
+
+
+def write_text(target: Path, text: str) -> None:
+    write_bytes(target, text.encode())
 
 
 def write_json(target: Path, value: object) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import tempfile
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,8 +35,13 @@ def acquire(adapter: Adapter, source: str, samples: int, target: Path) -> str:
     """
     if source != SYNTHETIC:
         return store(adapter, Path(source).expanduser(), target)
-    with tempfile.TemporaryDirectory(prefix=".synthetic-", dir=_made(target.parent)) as folder:
-        return store(adapter, adapter.write_synthetic(samples, Path(folder)), target)
+    folder = target.with_name(f".{target.stem}.synthetic")  # a fixed name: what a killed job left is cleared here
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        return store(adapter, adapter.write_synthetic(samples, folder), target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def store(adapter: Adapter, source: Path, target: Path) -> str:
@@ -73,8 +78,3 @@ def row(original: Original) -> dict:
         "annotation": json.dumps(original.annotation, sort_keys=True),
         "image": original.image,
     }
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -9,14 +9,14 @@ import json
 import time
 from pathlib import Path
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 import fer
 from fer import layout, systems
 from fer.devices import device_name, make_fabric
 from fer.machine import environment
 from fer.runs import Run
-from fer.storage import atomic, file_sha256, write_json, write_text
+from fer.storage import file_sha256, write_bytes, write_json, write_text
 from fer.tracking import LiveRun
 from fer.training.data import load_part
 from fer.training.loop import HISTORY_COLUMNS
@@ -46,8 +46,8 @@ def train(run: Run, device: str = "auto") -> str:
             resume_point(run),
             live.log,
         )
-    with atomic(run.folder / layout.WEIGHTS) as scratch:
-        save_file({name: value.contiguous().cpu() for name, value in state.best_weights.items()}, scratch)
+    weights = {name: value.contiguous().cpu() for name, value in state.best_weights.items()}
+    write_bytes(run.folder / layout.WEIGHTS, save(weights))
     write_history(run.folder / layout.HISTORY, state.history)
     data = {name: file_sha256(path) for name, path in run.data.items()}
     write_json(run.folder / layout.PARAMETERS, run.resolved() | {"data": data})

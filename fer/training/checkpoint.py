@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import pickle
 from pathlib import Path
@@ -10,7 +11,7 @@ from zipfile import BadZipFile
 
 import torch
 
-from fer.storage import atomic
+from fer.storage import write_bytes
 
 if TYPE_CHECKING:
     from fer.training.loop import State
@@ -19,18 +20,17 @@ logger = logging.getLogger("fer")
 
 
 def save(path: Path, state: State) -> None:
-    with atomic(path) as scratch:
-        torch.save(
-            {
-                "network": state.network.state_dict(),
-                "optimizer": state.optimizer.state_dict(),
-                "scheduler": state.scheduler.state_dict(),
-                "history": state.history,
-                "best_accuracy": state.best_accuracy,
-                "best_weights": state.best_weights,
-            },
-            scratch,
-        )
+    content = {
+        "network": state.network.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "scheduler": state.scheduler.state_dict(),
+        "history": state.history,
+        "best_accuracy": state.best_accuracy,
+        "best_weights": state.best_weights,
+    }
+    buffer = io.BytesIO()  # torch's own writing turns a full disk into an obscure RuntimeError
+    torch.save(content, buffer)
+    write_bytes(path, buffer.getbuffer())
 
 
 def load(path: Path, state: State) -> None:

@@ -82,6 +82,8 @@ def train(
             total_loss = loss + recipe.dense_penalty * sum(weight.square().sum() for weight in penalised)
             optimizer.zero_grad()
             fabric.backward(total_loss)
+            if recipe.gradient_clip:
+                fabric.clip_gradients(network, optimizer, max_norm=recipe.gradient_clip, error_if_nonfinite=False)
             optimizer.step()
             state.scheduler.step()
             totals += torch.stack([loss.detach() * len(batch), (logits.argmax(1) == labels).sum()])

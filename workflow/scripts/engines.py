@@ -80,8 +80,20 @@ def outstanding(study_file: Path) -> list[str]:
 
 def settle(study_file: Path) -> None:
     """Write Snakemake's metadata for outputs that another hand made, once they are known to be right."""
-    command = ["snakemake", "--touch", "--forceall", "--cores", "1", "--no-hooks", "--quiet", "all", "--", "all"]
-    run([*command, "--config", f"study={study_file}"])
+    run(
+        [
+            "snakemake",
+            "--touch",
+            "--forceall",
+            "--cores",
+            "1",
+            "--no-hooks",
+            "--config",
+            f"study={study_file}",
+            "--",
+            "all",
+        ]
+    )
 
 
 # --- DVC ------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,160 @@
+"""Killed or out of disk in any stage: nothing half-written is taken for whole, and the next run carries on."""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from fer2013_sources import write_csv
+
+from fer.layout import Layout
+
+# Each stage's command (without --root), and what it makes.
+STAGES = {
+    "acquire": ("acquire fer2013 --source synthetic --samples 400", ["data/raw/fer2013.parquet"]),
+    "index": ("index fer2013", ["data/index/fer2013.parquet", "data/index/fer2013.counts.json"]),
+    "align": ("align fer2013", ["data/faces/fer2013.parquet", "data/faces/fer2013.npy"]),
+    "split": ("split fer2013 official", ["data/splits/fer2013.official.parquet"]),
+    "train": (
+        "train fer2013-attentional_cnn --set epochs=4 --device cpu",
+        [f"runs/fer2013-attentional_cnn/0.0/{name}" for name in ("weights.safetensors", "history.csv")],
+    ),
+    "evaluate": (
+        "evaluate fer2013-attentional_cnn --device cpu",
+        [f"runs/fer2013-attentional_cnn/0.0/{name}" for name in ("predictions.parquet", "metrics.json")],
+    ),
+}
+
+
+def command(stage, root):
+    return [sys.executable, "-m", "fer.cli", *STAGES[stage][0].split(), "--root", str(root)]
+
+
+def run(stage, root, **options):
+    return subprocess.run(command(stage, root), capture_output=True, text=True, **options)
+
+
+def contents(stage, root):
+    return {name: (root / name).read_bytes() for name in STAGES[stage][1] if (root / name).exists()}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder in which every stage ran undisturbed on synthetic faces."""
+    root = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+        for stage in STAGES:
+            assert (result := run(stage, root)).returncode == 0, result.stderr
+    return root
+
+
+@pytest.fixture
+def before(finished, tmp_path):
+    """Return a function that makes a folder with everything up to a stage."""
+
+    def make(stage):
+        root = tmp_path / "root"
+        shutil.copytree(finished, root)
+        for later in list(STAGES)[list(STAGES).index(stage) :]:
+            for name in STAGES[later][1]:
+                (root / name).unlink()
+        return root
+
+    return make
+
+
+def children_of(group):
+    listed = subprocess.run(["ps", "-eo", "pgid,stat"], capture_output=True, text=True).stdout.split("\n")[1:]
+    return [line for line in listed if line.split()[:1] == [str(group)] and not line.split()[1].startswith("Z")]
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_killed_stage_leaves_nothing_half_made_and_its_next_run_ends_the_same(stage, share, before, finished):
+    root = before(stage)
+    started = time.monotonic()
+    shutil.copytree(root, root.with_name("timed"))
+    run(stage, root.with_name("timed"))
+    duration = time.monotonic() - started
+    process = subprocess.Popen(command(stage, root), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(share * duration)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    whole = contents(stage, finished)
+    assert all(data == whole[name] for name, data in contents(stage, root).items())
+    assert run(stage, root).returncode == 0
+    assert contents(stage, root) == whole
+    assert not [path for path in root.rglob("*.partial") if path.is_file()]
+
+
+def test_workers_of_a_killed_stage_do_not_live_on(before):
+    root = before("align")
+    process = subprocess.Popen(
+        command("align", root), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    while len(children_of(process.pid)) < 3 and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 30
+    while children_of(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not children_of(process.pid)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_full_disk_is_one_clear_error_and_leaves_no_artifact(stage, before, finished):
+    """A limit on the size of files stands in for the full disk: writes fail in the same place, with an OSError."""
+    root = before(stage)
+    largest = max(len(data) for data in contents(stage, finished).values())
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (min(largest // 2, 20_000_000),) * 2)
+
+    environment = os.environ | {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    result = run(stage, root, preexec_fn=limit, env=environment)
+    assert result.returncode == 1, result.stderr
+    assert "error: " in result.stderr and "Traceback" not in result.stderr
+    whole = contents(stage, finished)
+    assert all(data == whole[name] for name, data in contents(stage, root).items())
+    assert contents(stage, root).keys() != whole.keys()
+    assert not [path for path in root.rglob("*.partial") if path.is_file()]
+    assert run(stage, root).returncode == 0 and contents(stage, root) == whole
+
+
+def test_ctrl_c_leaves_nothing_broken(before, finished):
+    root = before("align")
+    process = subprocess.Popen(command("align", root), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (root / "data/faces/.fer2013.npy.partial").exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130 and "Traceback" not in errors
+    assert not list((root / "data/faces").iterdir())
+    assert run("align", root).returncode == 0 and contents("align", root) == contents("align", finished)
+
+
+def test_a_source_that_cannot_be_read_whole_does_not_replace_what_was_there(finished, tmp_path):
+    layout = Layout(tmp_path / "root")
+    shutil.copytree(finished, layout.root)
+    before = layout.raw("fer2013").read_bytes()
+    source = write_csv(tmp_path / "fer2013.csv")
+    source.write_text(source.read_text()[:-100])
+    program = [
+        sys.executable,
+        "-m",
+        "fer.cli",
+        "acquire",
+        "fer2013",
+        "--source",
+        str(source),
+        "--root",
+        str(layout.root),
+    ]
+    assert subprocess.run(program, capture_output=True).returncode == 2
+    assert layout.raw("fer2013").read_bytes() == before

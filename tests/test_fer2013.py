@@ -1,0 +1,288 @@
+"""FER2013 in all its layouts gives the same images, labels and parts; whatever is wrong with it gets a clear error."""
+
+import io
+import re
+import subprocess
+import sys
+import tarfile
+import warnings
+import zipfile
+from collections import Counter
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from fer2013_sources import numbers, samples, write_csv, write_folders, write_tar, write_zip
+
+from fer import params
+from fer.datasets import adapter
+from fer.errors import FerError
+from fer.layout import Layout
+from fer.stages.acquire import acquire
+from fer.stages.align import align
+from fer.stages.index import index
+from fer.stages.split import split
+from fer.storage import read_json, sha256
+
+LAYOUTS = {
+    "tar": lambda folder: write_tar(folder / "fer2013.tar.gz"),
+    "csv": lambda folder: write_csv(folder / "fer2013.csv"),
+    "icml": lambda folder: write_csv(folder / "icml_face_data.csv", "emotion, Usage, pixels"),
+    "folders": lambda folder: write_folders(folder / "images"),
+    "upper case": lambda folder: write_folders(folder / "images", ".PNG"),
+    "zip": lambda folder: write_zip(folder / "archive.zip"),
+}
+
+
+def parameters(**alignment):
+    loaded = params.load_dataset("fer2013")
+    return loaded.model_copy(update={"alignment": loaded.alignment.model_copy(update=alignment)})
+
+
+def take(source, root, dataset=None):
+    """Acquire and index a source; return its layout of artifacts."""
+    layout, dataset = Layout(root), dataset or parameters()
+    acquire(adapter("fer2013", dataset), str(source), 1, layout.raw("fer2013"))
+    files = (layout.raw("fer2013"), layout.index("fer2013"), layout.counts("fer2013"))
+    index(adapter("fer2013", dataset), *files)
+    return layout
+
+
+def contents(layout):
+    """Count (pixels, label, part) of every sample."""
+    raw, table = pd.read_parquet(layout.raw("fer2013")), pd.read_parquet(layout.index("fer2013"))
+    images = [cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) for data in raw["image"]]
+    return Counter(zip([image.tobytes() for image in images], table["label"], table["part"], strict=True))
+
+
+EXPECTED = Counter(
+    (image.tobytes(), code, {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}[usage])
+    for code, usage, image in samples()
+)
+
+
+@pytest.mark.parametrize("form", LAYOUTS)
+def test_every_layout_gives_the_same_images_labels_and_parts(form, tmp_path):
+    assert contents(take(LAYOUTS[form](tmp_path), tmp_path / "out")) == EXPECTED
+
+
+def test_train_csv_holds_the_training_images_alone_and_split_says_what_is_missing(tmp_path):
+    source = write_csv(tmp_path / "train.csv", "emotion,pixels", only=("Training",))
+    layout = take(source, tmp_path / "out")
+    assert set(pd.read_parquet(layout.index("fer2013"))["part"]) == {"train"}
+    align(layout.raw("fer2013"), parameters().alignment, layout.faces("fer2013"), layout.crops("fer2013"))
+    target = layout.split("fer2013", "official")
+    with pytest.raises(FerError, match="no samples for val, test"):
+        split(layout.index("fer2013"), layout.faces("fer2013"), "official", target)
+    assert not target.exists()
+
+
+def test_of_several_official_tables_in_a_folder_the_one_with_everything_is_read(tmp_path):
+    write_csv(tmp_path / "in/train.csv", "emotion,pixels", only=("Training",))
+    write_csv(tmp_path / "in/icml_face_data.csv", "emotion, Usage, pixels", only=("PublicTest",))
+    write_csv(tmp_path / "in/fer2013/fer2013.csv")
+    assert contents(take(tmp_path / "in", tmp_path / "out")) == EXPECTED
+
+
+def test_the_unpacked_download_with_the_archive_inside_is_read(tmp_path):
+    (tmp_path / "in").mkdir()
+    write_tar(tmp_path / "in/fer2013.tar.gz")
+    (tmp_path / "in/rules.txt").write_text("of the competition")
+    assert contents(take(tmp_path / "in", tmp_path / "out")) == EXPECTED
+
+
+def test_clutter_is_ignored_and_other_files_are_counted_as_left_out(tmp_path):
+    source = write_folders(tmp_path / "in")
+    for name in (
+        ".DS_Store",
+        "train/angry/Thumbs.db",
+        "__MACOSX/train/angry/Training_1.png",
+        "train/angry/._Training_0.png",
+    ):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes(b"clutter")
+    (source / "notes.txt").write_text("mine")
+    reader = adapter("fer2013", parameters())
+    line = acquire(reader, str(source), 1, tmp_path / "raw.parquet")
+    assert reader.left_out == ["notes.txt"] and "42 originals; 1 other files left out, such as notes.txt" in line
+
+
+def test_raw_keeps_every_byte_and_its_hash(tmp_path):
+    source = write_folders(tmp_path / "in")
+    raw = pd.read_parquet(take(source, tmp_path / "out").raw("fer2013"))
+    for row in raw.itertuples():
+        assert row.image == (source / row.path).read_bytes() and row.sha256 == sha256(row.image)
+
+
+def test_a_stage_s_artifact_is_the_same_to_the_bit_whenever_it_is_made(tmp_path):
+    source = write_csv(tmp_path / "fer2013.csv")
+    first, again = take(source, tmp_path / "a"), take(source, tmp_path / "b")
+    for name in ("raw", "index", "counts"):
+        assert getattr(first, name)("fer2013").read_bytes() == getattr(again, name)("fer2013").read_bytes()
+
+
+def test_counts_stand_beside_the_official_ones_class_by_class(tmp_path):
+    counts = read_json(take(write_csv(tmp_path / "fer2013.csv"), tmp_path / "out").counts("fer2013"))
+    assert counts["found"] == {"train": [2] * 7, "val": [2] * 7, "test": [2] * 7}
+    assert counts["official"]["train"] == [3995, 436, 4097, 7215, 4830, 3171, 4965]
+    assert {part: sum(values) for part, values in counts["official"].items()} == {
+        "train": 28709, "val": 3589, "test": 3589,
+    }  # fmt: skip
+
+
+def test_synthetic_faces_come_in_the_official_layout_and_proportions(tmp_path):
+    reader = adapter("fer2013", parameters())
+    source = reader.write_synthetic(100, tmp_path)
+    assert tarfile.open(source).getnames() == ["fer2013/fer2013.csv"]
+    table = pd.read_csv(tmp_path / "fer2013.csv")
+    assert list(table.columns) == ["emotion", "pixels", "Usage"]
+    assert (table.groupby(["Usage", "emotion"]).size().unstack() >= 2).all(axis=None)
+    assert table["emotion"].mode()[0] == 3, "happy is the most frequent class, as in the official data"
+
+
+def test_no_synthetic_subject_is_in_two_parts():
+    plan = adapter("fer2013", parameters()).plan(500)
+    parts_of_subject = {}
+    for _, (_, subject, _), usage in plan:
+        parts_of_subject.setdefault(subject, set()).add(usage)
+    assert all(len(parts) == 1 for parts in parts_of_subject.values())
+
+
+# --- bad input ------------------------------------------------------------------------------------------------------
+
+
+def changed_csv(change):
+    """Return a writer of a table whose row 5 (line 7) is changed."""
+
+    def write(folder):
+        path = write_csv(folder / "fer2013.csv")
+        lines = path.read_text().splitlines()
+        lines[6] = change(*lines[6].split(","))
+        path.write_text("\n".join(lines))
+        return path
+
+    return write
+
+
+def truncated(folder):
+    path = write_tar(folder / "fer2013.tar.gz")
+    path.write_bytes(path.read_bytes()[:-5000])
+    return path
+
+
+def broken_zip(folder):
+    path = write_zip(folder / "a.zip")
+    path.write_bytes(path.read_bytes()[:-50])
+    return path
+
+
+def made(name, data):
+    def write(folder):
+        path = write_folders(folder / "in") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return folder / "in"
+
+    return write
+
+
+def twice_in_zip(folder):
+    path = write_zip(folder / "a.zip")
+    with zipfile.ZipFile(path, "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.writestr("archive/train/angry/Training_0.png", archive.read("archive/train/angry/Training_0.png"))
+    return path
+
+
+def empty_zip(folder):
+    zipfile.ZipFile(folder / "a.zip", "w").close()
+    return folder / "a.zip"
+
+
+def text_file(name, text):
+    def write(folder):
+        (folder / name).write_text(text)
+        return folder / name
+
+    return write
+
+
+def empty_folder(folder):
+    (folder / "empty").mkdir()
+    return folder / "empty"
+
+
+PNG = cv2.imencode(".png", np.zeros((48, 48), np.uint8))[1].tobytes()
+BAD = {
+    "missing": (lambda folder: folder / "none.tar.gz", r"none\.tar\.gz does not exist.*Kaggle.*--source synthetic"),
+    "truncated archive": (truncated, r"fer2013\.tar\.gz is truncated or damaged"),
+    "damaged zip": (broken_zip, r"a\.zip is truncated or damaged"),
+    "not an archive": (text_file("fer2013.tar.gz", "not one"), r"fer2013\.tar\.gz is truncated or damaged"),
+    "short row": (changed_csv(lambda e, p, u: f"{e},{p[:-9]},{u}"), r"row 5 \(line 7\): 230\d pixels, expected 2304"),
+    "over 255": (changed_csv(lambda e, p, u: f"{e},256{p[p.index(' ') :]},{u}"), r"row 5 \(line 7\).*to 256"),
+    "negative": (changed_csv(lambda e, p, u: f"{e},-1{p[p.index(' ') :]},{u}"), r"row 5 \(line 7\).*from -1"),
+    "no number": (changed_csv(lambda e, p, u: f"{e},x{p[p.index(' ') :]},{u}"), r"row 5.*whole numbers"),
+    "unknown label": (changed_csv(lambda e, p, u: f"7,{p},{u}"), r"row 5.*unknown label '7'; expected 0 to 6"),
+    "named label": (changed_csv(lambda e, p, u: f"angry,{p},{u}"), r"row 5.*unknown label 'angry'"),
+    "unknown usage": (changed_csv(lambda e, p, u: f"{e},{p},Test"), r"row 5.*unknown Usage 'Test'.*PublicTest"),
+    "missing value": (changed_csv(lambda e, p, u: f"{e},{p}"), r"row 5.*2 values for 3 columns"),
+    "wrong columns": (text_file("fer2013.csv", "label,image\n0,0"), r"columns \['label', 'image'\]; expected emotion"),
+    "empty table": (text_file("fer2013.csv", ""), r"columns \[\]; expected"),
+    "header alone": (text_file("fer2013.csv", "emotion,pixels,Usage\n"), "holds no image of FER2013"),
+    "empty folder": (empty_folder, "holds no image of FER2013. Expected: Kaggle"),
+    "empty zip": (empty_zip, "holds no image of FER2013"),
+    "other dataset": (text_file("notes.txt", "hello"), r"holds no image.*Found instead: notes\.txt"),
+    "no image": (made("train/angry/Training_99.png", b"<html>"), r"Training_99\.png is not an image: it starts with"),
+    "empty file": (made("train/angry/Training_99.png", b""), r"Training_99\.png is not an image: it is empty"),
+    "unknown class": (made("train/angrry/Training_99.png", PNG), r"unknown label 'angrry'; expected angry, disgust"),
+    "unknown part": (made("train/angry/Private_99.png", PNG), "unknown Usage 'Private'"),
+    "two classes": (made("train/fear/Training_0.png", PNG), "are the same image Training_0"),
+    "twice in an archive": (twice_in_zip, r"archive/train/angry/Training_0\.png"),
+    "binary table": (text_file("fer2013.csv", "emotion,pixels,Usage\n0,\x00,Training\n"), r"fer2013\.csv"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_gets_a_clear_error_and_leaves_nothing(name, tmp_path):
+    make, message = BAD[name]
+    with pytest.raises(FerError) as error:
+        take(make(tmp_path), tmp_path / "out")
+    assert re.search(message, str(error.value), flags=re.DOTALL), error.value
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
+def test_bad_input_on_the_command_line_is_an_error_without_a_traceback(tmp_path):
+    source = BAD["short row"][0](tmp_path)
+    command = [sys.executable, "-m", "fer.cli", "acquire", "fer2013", "--source", str(source), "--root", str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 2 and result.stderr.startswith("error: ") and "Traceback" not in result.stderr
+
+
+def test_a_truncated_image_is_found_when_it_is_decoded_and_named(tmp_path):
+    noise = cv2.imencode(".png", samples()[0][2])[1].tobytes()
+    layout = take(made("train/angry/Training_99.png", noise[:900])(tmp_path), tmp_path / "out")
+    with pytest.raises(FerError, match=r"Training_99\.png cannot be decoded"):
+        align(layout.raw("fer2013"), parameters().alignment, layout.faces("fer2013"), layout.crops("fer2013"))
+    assert not layout.faces("fer2013").exists() and not layout.crops("fer2013").exists()
+
+
+def test_a_blank_image_is_kept_counted_and_reported(tmp_path):
+    layout = take(made("train/angry/Training_99.png", PNG)(tmp_path), tmp_path / "out")
+    line = align(layout.raw("fer2013"), parameters().alignment, layout.faces("fer2013"), layout.crops("fer2013"))
+    faces = pd.read_parquet(layout.faces("fer2013"))
+    assert "1 blank images" in line and len(faces) == 43 and faces["blank"].sum() == 1 and faces["used"].all()
+
+
+def test_a_table_in_a_tar_without_compression_is_read_too(tmp_path):
+    table = write_csv(tmp_path / "fer2013.csv").read_bytes()
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        entry = tarfile.TarInfo("deep/er/fer2013.csv")
+        entry.size = len(table)
+        archive.addfile(entry, io.BytesIO(table))
+    assert contents(take(tmp_path / "x.tar", tmp_path / "out")) == EXPECTED
+
+
+def test_numbers_of_the_table_are_the_pixels_row_by_row():
+    image = samples()[0][2]
+    assert numbers(image).split()[48] == str(image[1, 0])

@@ -1,0 +1,135 @@
+"""Parameter files: typed once, and every mistake named with file, key, what was given and what is allowed."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fer import params
+from fer.errors import FerError
+
+STUDY = Path("params/study.yaml")
+
+
+@pytest.fixture
+def edit(tmp_path, monkeypatch):
+    """A copy of params/ in a folder of its own, and a function that replaces text in one of its files."""
+    shutil.copytree("params", tmp_path / "params")
+    monkeypatch.chdir(tmp_path)
+
+    def replace(path, old, new):
+        text = Path(path).read_text()
+        assert old in text
+        Path(path).write_text(text.replace(old, new))
+
+    return replace
+
+
+@pytest.mark.parametrize("path", sorted(Path("params").glob("stud*/*.yaml")) + [STUDY], ids=str)
+def test_every_study_we_ship_loads(path):
+    assert params.load_study(path).experiments
+
+
+@pytest.mark.parametrize("kind", ["dataset", "system", "experiment"])
+def test_every_parameter_file_we_ship_loads(kind):
+    names = [path.stem for path in Path(f"params/{kind}s").glob("*.yaml")]
+    assert names and all(getattr(params, f"load_{kind}")(name) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "message"),
+    [
+        ("systems/dnn.yaml", "batch_size", "batchsize", "unknown key 'recipe.batchsize' (did you mean 'batch_size'?)"),
+        (
+            "systems/dnn.yaml",
+            "batch_size: 25",
+            "batch_size: lots",
+            "recipe.batch_size: given 'lots'; input should be a",
+        ),
+        ("systems/dnn.yaml", "batch_size: 25", "batch_size: 0", "recipe.batch_size: given 0; input should be greater"),
+        ("systems/dnn.yaml", "  batch_size: 25\n", "", "the key 'recipe.batch_size' is missing"),
+        ("systems/dnn.yaml", "adam", "adams", "recipe.optimizer: given 'adams'; input should be 'adam' or 'sgd'"),
+        ("systems/dnn.yaml", "steps: 30001", "steps: 3\n  epochs: 1", "give either epochs or steps"),
+        ("systems/dnn.yaml", "title:", "architecture: {depth: 3}\ntitle:", "unknown key 'architecture.depth'"),
+        ("systems/attentional_cnn.yaml", "dropout: 0.5", "dropout: 2", "architecture.dropout: given 2"),
+        (
+            "systems/attentional_cnn.yaml",
+            "rotation",
+            "rotate",
+            "unknown key 'recipe.augmentation.rotate' (did you mean",
+        ),
+        ("experiments/fer2013-dnn.yaml", "system: dnn", "system: dn", "unknown system 'dn' (did you mean 'dnn'?)"),
+        ("experiments/fer2013-dnn.yaml", "dataset: fer2013", "dataset: fer", "unknown dataset 'fer'"),
+        ("experiments/fer2013-dnn.yaml", "protocol: official", "protocol: fair", "protocol: given 'fair'"),
+        ("experiments/fer2013-dnn.yaml", "accuracy: null", "accuracy: 70", "published.accuracy: given 70"),
+        ("datasets/fer2013.yaml", "436, ", "", "official_counts.train has 6 numbers for 7 classes"),
+        (
+            "study.yaml",
+            "fer2013-dnn",
+            "fer2013-dnnn",
+            "unknown experiment 'fer2013-dnnn' (did you mean 'fer2013-dnn'?)",
+        ),
+        ("study.yaml", "[0, 1, 2]", "[0, 1, 1]", "repeat"),
+        ("study.yaml", "epochs", "epoch", "(did you mean 'epochs'?). Allowed: batch_size, epochs, steps"),
+        (
+            "study.yaml",
+            "fer2013: {source",
+            "ckplus: {source",
+            "no experiment of this study uses 'ckplus'. Used: fer2013",
+        ),
+        ("study.yaml", "name: default", "name: [", "is not valid YAML"),
+    ],
+)
+def test_a_mistake_is_named_with_its_file_its_key_and_what_is_allowed(edit, path, old, new, message):
+    edit(f"params/{path}", old, new)
+    with pytest.raises(FerError) as error:
+        params.load_study(STUDY)
+    assert f"params/{path}" in str(error.value) and message in str(error.value)
+
+
+def test_every_mistake_of_a_file_is_told_at_once(edit):
+    edit("params/systems/dnn.yaml", "batch_size", "batchsize")
+    edit("params/systems/dnn.yaml", "adam", "adams")
+    with pytest.raises(FerError) as error:
+        params.load_system("dnn")
+    assert {"batchsize", "adams", "missing"} <= set(str(error.value).replace("'", " ").replace(".", " ").split())
+
+
+@pytest.mark.parametrize("text", ["- a\n- list", "", "\x00"])
+def test_a_file_that_is_no_mapping_is_refused(edit, text):
+    STUDY.write_text(text)
+    with pytest.raises(FerError, match=r"params/study\.yaml"):
+        params.load_study(STUDY)
+
+
+def test_overriding_epochs_drops_steps_and_the_other_way_round():
+    recipe = params.load_system("dnn").recipe
+    assert (recipe.override({"epochs": 2}).epochs, recipe.override({"epochs": 2}).steps) == (2, None)
+    assert recipe.override({"epochs": 2}).override({"steps": 9}).epochs is None
+    assert recipe.override({}) == recipe
+
+
+def test_numbers_such_as_1e_4_are_numbers(edit):
+    edit("params/systems/dnn.yaml", "learning_rate: 0.0001", "learning_rate: 1e-4")
+    assert params.load_system("dnn").recipe.learning_rate == 1e-4
+
+
+def test_loading_a_study_imports_neither_torch_nor_the_engines():
+    code = (
+        "import sys; from pathlib import Path; from fer import params; params.load_study(Path('params/study.yaml'));"
+        "print({'torch', 'snakemake', 'dvc', 'mlflow', 'cv2'} & set(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+
+
+def test_values_do_not_change_after_loading():
+    with pytest.raises(ValueError, match="frozen"):
+        params.load_system("dnn").recipe.batch_size = 3
+
+
+def test_a_study_s_overrides_reach_its_runs_alone():
+    study = params.Study(**yaml.safe_load(STUDY.read_text()) | {"experiments": {"fer2013-dnn": {"steps": 5}}})
+    assert study.recipe_overrides("fer2013-dnn") == {"steps": 5}

@@ -1,0 +1,100 @@
+"""Files are whole or absent."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from fer import storage
+from fer.errors import FerError
+from fer.parallel import ordered_map
+
+
+def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_beside_it(tmp_path):
+    target = tmp_path / "x.txt"
+    storage.write_text(target, "old")
+    with pytest.raises(RuntimeError), storage.atomic(target) as scratch:
+        scratch.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old" and list(tmp_path.iterdir()) == [target]
+
+
+def test_until_it_is_whole_a_file_does_not_bear_its_name(tmp_path):
+    with storage.atomic(tmp_path / "x.txt") as scratch:
+        scratch.write_text("growing")
+        assert not (tmp_path / "x.txt").exists()
+    assert (tmp_path / "x.txt").read_text() == "growing"
+
+
+def test_what_a_killed_job_left_is_overwritten_by_the_next(tmp_path):
+    (tmp_path / ".x.txt.partial").write_text("left by a killed job, and longer than the next")
+    storage.write_text(tmp_path / "x.txt", "whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.txt"]
+
+
+def test_a_streamed_array_is_an_npy_file(tmp_path):
+    rows = np.random.default_rng(0).integers(0, 256, (5, 3, 2), dtype=np.uint8)
+    with storage.array_writer(tmp_path / "x.npy", rows.shape) as writer:
+        for row in rows:
+            writer.append(row)
+    assert np.array_equal(np.load(tmp_path / "x.npy", mmap_mode="r"), rows)
+
+
+def test_an_array_with_too_few_rows_is_refused_and_not_kept(tmp_path):
+    with (
+        pytest.raises(FerError, match="1 rows were written where 2"),
+        storage.array_writer(tmp_path / "x.npy", (2, 3)) as writer,
+    ):
+        writer.append(np.zeros(3, np.uint8))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("row", [np.zeros(4, np.uint8), np.zeros(3, np.float32)])
+def test_a_row_of_another_shape_or_type_is_refused(tmp_path, row):
+    with pytest.raises(ValueError, match="a row of"), storage.array_writer(tmp_path / "x.npy", (1, 3)) as writer:
+        writer.append(row)
+
+
+def test_rows_are_streamed_in_order_across_groups(tmp_path):
+    schema = pa.schema([("number", pa.int64())])
+    count = storage.write_rows(tmp_path / "x.parquet", schema, ({"number": n} for n in range(2500)))
+    assert count == 2500
+    assert [row["number"] for row in storage.read_rows(tmp_path / "x.parquet", batch=7)] == list(range(2500))
+
+
+def test_a_truncated_parquet_file_is_named_with_what_to_do(tmp_path):
+    path = tmp_path / "x.parquet"
+    storage.write_rows(path, pa.schema([("n", pa.int64())]), [{"n": 1}])
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(FerError, match=r"x\.parquet is not a whole Parquet file.*Delete it"):
+        list(storage.read_rows(path))
+
+
+def test_a_missing_file_names_the_way_to_make_it(tmp_path):
+    with pytest.raises(FerError, match="snakemake --cores 8 all"):
+        storage.require(tmp_path / "none.parquet")
+
+
+def test_equal_values_make_equal_json(tmp_path):
+    storage.write_json(tmp_path / "a", {"x": 1, "y": [0.1]})
+    storage.write_json(tmp_path / "b", {"y": [0.1], "x": 1})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_figure_that_is_no_number_never_reaches_a_json_file(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        storage.write_json(tmp_path / "a", {"accuracy": float("nan")})
+    assert not (tmp_path / "a").exists()
+
+
+def test_work_over_processes_keeps_the_order():
+    assert list(ordered_map(abs, range(-300, 0))) == list(range(300, 0, -1))
+
+
+def test_an_error_of_a_worker_is_raised_where_the_results_are_read():
+    with pytest.raises(FerError, match="does not exist"):
+        list(ordered_map(storage.file_sha256, [storage.Path("/nowhere")]))
+
+
+def test_a_worker_that_dies_is_an_error_and_no_hang():
+    with pytest.raises(FerError, match="worker process died"):
+        list(ordered_map(storage.os._exit, [1]))
