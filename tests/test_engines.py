@@ -44,7 +44,9 @@ def jobs_of(clone, command):
     for log in clone.folder.glob("logs/*/*.log"):
         log.unlink()
     clone.run(command)
-    return sorted(str(path.relative_to(clone.folder)) for path in clone.folder.glob("logs/*/*.log"))
+    # Snakemake's --touch, by which DVC's last stage settles, makes empty logs
+    written = [path for path in clone.folder.glob("logs/*/*.log") if path.stat().st_size]
+    return sorted(str(path.relative_to(clone.folder)) for path in written)
 
 
 def test_promise_1_after_snakemake_dvc_is_clean_and_repro_runs_nothing(workspace):

@@ -134,7 +134,8 @@ def test_counts_stand_beside_the_official_ones_class_by_class(tmp_path):
 def test_synthetic_faces_come_in_the_official_layout_and_proportions(tmp_path):
     reader = adapter("fer2013", parameters())
     source = reader.write_synthetic(100, tmp_path)
-    assert tarfile.open(source).getnames() == ["fer2013/fer2013.csv"]
+    with tarfile.open(source) as archive:
+        assert archive.getnames() == ["fer2013/fer2013.csv"]
     table = pd.read_csv(tmp_path / "fer2013.csv")
     assert list(table.columns) == ["emotion", "pixels", "Usage"]
     assert (table.groupby(["Usage", "emotion"]).size().unstack() >= 2).all(axis=None)

@@ -1,0 +1,163 @@
+"""Training throughput: our loop over the same step on one constant batch, and over the usual loop on image files.
+
+    python benchmarks/training.py --system attentional_cnn --threads 2
+
+Three variants run in turn, round after round, and each ratio is the median of the rounds' ratios, so that other work on
+the machine disturbs them alike:
+
+    ours       fer.training.loop.train itself, with the recipe's augmentation, on a uint8 set in memory
+    constant   the same step on one ready float batch: what the device could do if data were free
+    usual      the same step fed by a DataLoader that opens PNG files and applies torchvision's transforms one by one
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch.nn import functional
+from torch.utils.data import DataLoader
+from torchvision import transforms
+from torchvision.datasets import ImageFolder
+
+from fer import params, systems
+from fer.devices import make_fabric
+from fer.params import System
+from fer.training import loop
+from fer.training.data import Part
+
+CLASSES = 7
+
+
+def ours(name: str, system: System, part: Part, fabric: Fabric) -> float:
+    """Return images/s of one epoch of the project's training loop (validation on 16 images, no checkpoint)."""
+    val = Part(part.images[:16], part.labels[:16], part.samples[:16])
+    loop.checkpoint.save = lambda path, state: None  # what an epoch costs once is not a matter of images
+    recipe = system.recipe.override({"epochs": 1})
+    started = time.perf_counter()
+    loop.train(
+        lambda: systems.build(name, system, CLASSES),
+        system.input,
+        recipe,
+        {"train": part, "val": val},
+        0,
+        fabric,
+        Path("/nonexistent/checkpoint"),
+    )
+    synchronise(fabric)
+    return len(part) / (time.perf_counter() - started)
+
+
+def plain_steps(name: str, system: System, batches: Iterable, count: int, fabric: Fabric) -> float:
+    """Return images/s of the plain training step over `batches` of (float images, labels)."""
+    recipe = system.recipe.override({"epochs": 1})
+    network = systems.build(name, system, CLASSES)
+    network, optimizer = fabric.setup(network, loop.make_optimizer(network, recipe))
+    scheduler = loop.make_scheduler(optimizer, recipe, count)
+    network.train()
+    images_seen = 0
+    started = time.perf_counter()
+    for images, labels in batches:
+        loss = functional.cross_entropy(network(images), labels)
+        optimizer.zero_grad()
+        fabric.backward(loss)
+        if recipe.gradient_clip:
+            fabric.clip_gradients(network, optimizer, max_norm=recipe.gradient_clip, error_if_nonfinite=False)
+        optimizer.step()
+        scheduler.step()
+        images_seen += len(labels)
+    synchronise(fabric)
+    return images_seen / (time.perf_counter() - started)
+
+
+def constant_batches(system: System, count: int, device: torch.device) -> Iterable:
+    size = system.recipe.batch_size
+    images = torch.rand(size, system.input.channels, system.input.size, system.input.size, device=device)
+    return [(images, torch.arange(size, device=device) % CLASSES)] * count
+
+
+def file_batches(system: System, folder: Path, fabric: Fabric, workers: int) -> Iterable:
+    """Yield the batches of the usual loop: files, PIL, one image at a time."""
+    augmentation, side = system.recipe.augmentation, system.input
+    steps = [transforms.Grayscale()]
+    if augmentation.horizontal_flip:
+        steps.append(transforms.RandomHorizontalFlip(augmentation.horizontal_flip))
+    if augmentation.rotation or augmentation.translation or augmentation.scale:
+        shift, zoom = (augmentation.translation,) * 2, (1 - augmentation.scale, 1 + augmentation.scale)
+        bilinear = transforms.InterpolationMode.BILINEAR
+        steps.append(transforms.RandomAffine(augmentation.rotation, shift, zoom, interpolation=bilinear))
+    steps += [transforms.ToTensor(), transforms.Normalize(side.mean, side.std)]
+    dataset = ImageFolder(folder, transforms.Compose(steps))
+    loader = DataLoader(dataset, system.recipe.batch_size, shuffle=True, num_workers=workers)
+    for images, labels in loader:
+        yield images.to(fabric.device, non_blocking=True), labels.to(fabric.device, non_blocking=True)
+
+
+def write_files(array: np.ndarray, labels: np.ndarray, folder: Path) -> None:
+    for number, (image, label) in enumerate(zip(array, labels, strict=True)):
+        path = folder / str(label) / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), image)
+
+
+def synchronise(fabric: Fabric) -> None:
+    if fabric.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def measure(name: str, images: int, rounds: int, threads: int, device: str) -> None:
+    system = params.load_system(name)
+    fabric = make_fabric(device, system.recipe.precision, threads)
+    generator = np.random.default_rng(0)
+    array = generator.integers(0, 256, (images, system.input.size, system.input.size), dtype=np.uint8)
+    labels = generator.integers(0, CLASSES, images)
+    part = Part(
+        torch.from_numpy(array[:, None]).to(fabric.device),
+        torch.from_numpy(labels).to(fabric.device),
+        np.arange(images),
+    )
+    count = -(-images // system.recipe.batch_size)
+    with tempfile.TemporaryDirectory() as folder:
+        write_files(array, labels, Path(folder))
+        variants: dict[str, Callable[[], float]] = {
+            "ours": lambda: ours(name, system, part, fabric),
+            "constant": lambda: plain_steps(
+                name, system, constant_batches(system, count, fabric.device), count, fabric
+            ),
+            "usual": lambda: plain_steps(
+                name, system, file_batches(system, Path(folder), fabric, os.cpu_count() or 1), count, fabric
+            ),
+        }
+        variants["constant"]()  # warm-up
+        rates = [{variant: run() for variant, run in variants.items()} for _ in range(rounds)]
+    median = {variant: statistics.median(rate[variant] for rate in rates) for variant in variants}
+    to_constant = statistics.median(rate["ours"] / rate["constant"] for rate in rates)
+    to_usual = statistics.median(rate["ours"] / rate["usual"] for rate in rates)
+    figures = " ".join(f"{variant} {rate:,.0f}" for variant, rate in median.items())
+    print(f"{name} on {fabric.device}, {threads} thread(s): {figures} images/s")
+    print(f"    ours/constant {to_constant:.3f}, ours/usual {to_usual:.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--system", action="append", help="repeatable; default: every system")
+    parser.add_argument("--images", type=int, default=4096)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--device", default="auto")
+    arguments = parser.parse_args()
+    for name in arguments.system or sorted(path.stem for path in Path("params/systems").glob("*.yaml")):
+        measure(name, arguments.images, arguments.rounds, arguments.threads, arguments.device)
+
+
+if __name__ == "__main__":
+    main()
