@@ -66,9 +66,7 @@ def main() -> None:
             rounds.append((arguments.images / (time.perf_counter() - started), one_core))
     rate, one_core = (statistics.median(values) for values in zip(*rounds, strict=True))
     ratio = statistics.median(own / (workers() * single) for own, single in rounds)
-    print(
-        f"align {rate:,.0f}/s | bare dlib {one_core:,.0f}/s on one core | align / ({workers()} cores × bare) {ratio:.2f}"
-    )
+    print(f"align {rate:,.0f}/s | bare dlib {one_core:,.0f}/s on one core | align / ({workers()} × bare) {ratio:.2f}")
 
 
 if __name__ == "__main__":

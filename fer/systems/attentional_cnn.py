@@ -31,7 +31,7 @@ from fer.systems import register, require_size
 class AttentionalCNN(nn.Module):
     """Input: float (batch, 1, 48, 48) in [-1, 1]. Output: logits (batch, classes)."""
 
-    def __init__(self, classes: int, input: Input, *, dropout: Fraction = 0.5):
+    def __init__(self, classes: int, input: Input, *, dropout: Fraction = 0.5, initial_std: Fraction = 0.0):
         super().__init__()
         require_size(input, 48, 1)
         self.localisation = nn.Sequential(
@@ -46,6 +46,10 @@ class AttentionalCNN(nn.Module):
         self.classifier = nn.Sequential(
             nn.Flatten(), nn.Dropout(dropout), nn.Linear(810, 50), nn.ReLU(), nn.Linear(50, classes)
         )
+        if initial_std:  # the paper's Gaussian; 0 keeps PyTorch's default
+            for layer in self.modules():
+                if isinstance(layer, nn.Conv2d | nn.Linear):
+                    nn.init.normal_(layer.weight, std=initial_std)
         nn.init.zeros_(self.localisation[-1].weight)
         with torch.no_grad():
             self.localisation[-1].bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0]))

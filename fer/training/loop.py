@@ -92,7 +92,7 @@ def train(
         if not math.isfinite(train_loss):
             raise FerError(f"the loss became {train_loss} in epoch {epoch}; a lower learning_rate may help")
         logits = predict(network, val_part, input)
-        val_accuracy = (logits.argmax(1) == val_part.labels).double().mean().item()
+        val_accuracy = (logits.argmax(1) == val_part.labels).float().mean().item()
         if val_accuracy > state.best_accuracy:
             state.best_accuracy = val_accuracy
             state.best_weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
