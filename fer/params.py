@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from fer.errors import FerError
 
@@ -27,7 +36,17 @@ Positive = Annotated[int, Field(gt=0)]
 class Strict(BaseModel):
     """Unknown keys are errors and values never change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse `epochs: true`, which pydantic would read as 1."""
+        items = value if isinstance(value, list) else [value]
+        allowed = "bool" in str(cls.model_fields[info.field_name].annotation)
+        if not allowed and any(isinstance(item, bool) for item in items):
+            raise ValueError("true and false are no values of this key")
+        return value
 
 
 # --- datasets -------------------------------------------------------------------------------------------------------
@@ -58,7 +77,13 @@ class Dataset(Strict):
 
     @model_validator(mode="after")
     def counts_cover_classes(self) -> Dataset:
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"classes {self.classes} repeat")
         for part, counts in self.official_counts.items():
+            if part not in ("train", "val", "test"):
+                raise ValueError(f"official_counts.{part} is no part; expected train, val, test")
+            if min(counts, default=0) < 0:
+                raise ValueError(f"official_counts.{part} has a negative number")
             if len(counts) != len(self.classes):
                 raise ValueError(f"official_counts.{part} has {len(counts)} numbers for {len(self.classes)} classes")
         return self

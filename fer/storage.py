@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 from fer.errors import FerError
 
 ROW_GROUP = 1024  # rows buffered before they reach the disk: bounds the memory of every streaming stage
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room for a file: the error then names it
 
 
 @contextmanager
@@ -31,8 +33,10 @@ def atomic(target: Path) -> Iterator[Path]:
         with open(scratch, "rb+") as handle:
             os.fsync(handle.fileno())
         os.replace(scratch, target)
-    except BaseException:
+    except BaseException as error:
         scratch.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+            raise OSError(error.errno, os.strerror(error.errno), str(target)) from error
         raise
 
 

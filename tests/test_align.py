@@ -14,6 +14,7 @@ from fer.layout import Layout
 from fer.params import Alignment
 from fer.stages.acquire import SCHEMA, row
 from fer.stages.align import align
+from fer.stages.split import split
 from fer.storage import write_rows
 
 PLAIN = Alignment(crop="distributed", size=48, channels=1, enlarge=1, padding=0, missing="full_frame")
@@ -118,3 +119,37 @@ def test_aligning_twice_gives_the_same_files_to_the_bit(tmp_path):
 
 def test_the_landmark_model_is_found_without_importing_its_package():
     assert landmarks.model_path().stat().st_size > 90_000_000
+
+
+@pytest.mark.parametrize("size", [48, 96])
+def test_what_lay_at_the_eyes_lies_at_their_canonical_places_in_the_crop(size):
+    points = np.zeros((68, 2), np.float32)
+    points[landmarks.RIGHT_EYE], points[landmarks.LEFT_EYE] = (70, 90), (130, 60)  # tilted
+    for eye, place in ((points[36], crops.RIGHT_EYE_AT), (points[42], crops.LEFT_EYE_AT)):
+        image = np.zeros((200, 200), np.uint8)
+        cv2.circle(image, tuple(map(int, eye)), 8, 255, -1)
+        rows, columns = np.nonzero(crops.similarity(image, points, size) > 127)
+        assert np.allclose((columns.mean(), rows.mean()), np.array(place) * size, atol=1)
+
+
+def test_dropped_samples_are_in_no_part_of_the_split(tmp_path):
+    images = [render("happiness", subject, 0).visible for subject in range(6)] + list(noise(6, 192, (3,)))
+    layout = make_raw(images, tmp_path)
+    faces, array = run(layout, PLAIN.model_copy(update={"missing": "drop"}))
+    used = faces["used"].to_numpy()
+    assert used[:6].sum() >= 5 and not used[6:].any() and len(array) == 12
+    parts = ["train", "val", "test", "train", "train", "train"] * 2
+    index = pd.DataFrame({"sample": np.arange(12, dtype=np.int32), "label": 0, "part": parts, "subject": None})
+    layout.index("x").parent.mkdir(parents=True)
+    index.to_parquet(layout.index("x"))
+    line = split(layout.index("x"), layout.faces("x"), "official", layout.split("x", "official"))
+    assert set(pd.read_parquet(layout.split("x", "official"))["sample"]) == set(np.flatnonzero(used))
+    assert f"{(~used).sum()} samples without a face left out" in line
+
+
+def test_crops_stay_in_order_when_chunks_take_different_times(tmp_path):
+    sizes = [48] * 32 + [400] * 4 + [48] * 60  # the second chunk is slow
+    images = [np.full((side, side), number, np.uint8) for number, side in enumerate(sizes)]
+    faces, array = run(make_raw(images, tmp_path), PLAIN)
+    assert array[:, 0, 0].tolist() == list(range(96)) and faces["blank"].all()
+    assert faces["height"].tolist() == sizes and faces["width"].tolist() == sizes

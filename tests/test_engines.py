@@ -1,16 +1,18 @@
 """One pipeline, two engines: the four promises, each proved by running both for real in a clone with a tiny study."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import time
 
 import pytest
-from conftest import Clone
+from conftest import PROJECT, TINY, Clone
 
 CHECK = "python workflow/scripts/engines.py check"
 ALL = "snakemake --cores 8 all"
+README = (PROJECT / "README.md").read_text()
 BOTH_IDLE = "snakemake: nothing to do\ndvc:       nothing to do\n"
 
 
@@ -177,6 +179,25 @@ def test_a_study_with_a_root_of_its_own_leaves_the_default_one_alone(workspace):
     assert (workspace.folder / "studies/mine/reports/results.md").exists()
     assert workspace.run(f"{CHECK} {option}").stdout == workspace.run(CHECK).stdout == BOTH_IDLE
     assert jobs_of(workspace, "dvc repro studies/mine/dvc.yaml") == []
+
+
+def test_the_readme_s_own_system_takes_its_place_beside_ours(workspace):
+    """The code blocks of the README whose first line names a file, put there."""
+    blocks = re.findall(
+        r"```(?:python|yaml)\n# ((?:fer|params/systems|params/experiments)/\S+)\n(.*?)```", README, re.DOTALL
+    )
+    assert [name for name, _ in blocks] == [
+        "fer/systems/linear.py",
+        "params/systems/linear.yaml",
+        "params/experiments/fer2013-linear.yaml",
+    ]
+    for name, text in blocks:
+        (workspace.folder / name).write_text(text)
+    workspace.edit("params/study.yaml", experiments=TINY["experiments"] | {"fer2013-linear": {"epochs": 1}})
+    expected = ["logs/evaluate/fer2013-linear.0.0.log", "logs/report/tiny.log", "logs/train/fer2013-linear.0.0.log"]
+    assert jobs_of(workspace, ALL) == expected
+    assert "Logistic regression" in (workspace.folder / "reports/results.md").read_text()
+    assert workspace.run(CHECK).stdout == BOTH_IDLE
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])

@@ -1,5 +1,6 @@
 """FER2013 in all its layouts gives the same images, labels and parts; whatever is wrong with it gets a clear error."""
 
+import gzip
 import io
 import re
 import subprocess
@@ -18,6 +19,7 @@ from fer2013_sources import numbers, samples, write_csv, write_folders, write_ta
 from fer import params
 from fer.datasets import adapter
 from fer.errors import FerError
+from fer.faces import crops
 from fer.layout import Layout
 from fer.stages.acquire import acquire
 from fer.stages.align import align
@@ -287,3 +289,135 @@ def test_a_table_in_a_tar_without_compression_is_read_too(tmp_path):
 def test_numbers_of_the_table_are_the_pixels_row_by_row():
     image = samples()[0][2]
     assert numbers(image).split()[48] == str(image[1, 0])
+
+
+def test_the_whole_archive_is_read_rather_than_the_training_images_beside_it(tmp_path):
+    (tmp_path / "in").mkdir()
+    write_tar(tmp_path / "in/fer2013.tar.gz")
+    write_csv(tmp_path / "in/train.csv", "emotion,pixels", only=("Training",))
+    assert contents(take(tmp_path / "in", tmp_path / "out")) == EXPECTED
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".JPEG", ".bmp", ".tif", ".webp"])
+def test_the_folder_form_may_hold_images_of_other_formats(tmp_path, ending):
+    layout = take(write_folders(tmp_path / "in", ending), tmp_path / "out")
+    table = pd.read_parquet(layout.index("fer2013"))
+    assert Counter(zip(table["label"], table["part"], strict=True)) == Counter(
+        {(label, part): 2 for label in range(7) for part in ("train", "val", "test")}
+    )
+
+
+@pytest.mark.parametrize("synonym", ["Happy", "happiness", "joy"])
+def test_a_class_folder_may_bear_a_synonym(tmp_path, synonym):
+    source = made(f"train/{synonym}/Training_99.png", PNG)(tmp_path)
+    table = pd.read_parquet(take(source, tmp_path / "out").index("fer2013")).set_index("path")
+    assert table.loc[f"train/{synonym}/Training_99.png", "label"] == 3
+
+
+def test_index_says_how_far_the_source_is_from_the_official_counts(tmp_path):
+    source, dataset = write_csv(tmp_path / "fer2013.csv"), parameters()
+    twos = {part: [2] * 7 for part in ("train", "val", "test")} | {"test": [2] * 6 + [5]}
+    dataset = dataset.model_copy(update={"official_counts": twos})
+    layout = take(source, tmp_path / "out", dataset)
+    files = (layout.raw("fer2013"), layout.index("fer2013"), layout.counts("fer2013"))
+    line = index(adapter("fer2013", dataset), *files)
+    assert line == "42 samples (train 14: as official; val 14: as official; test 14: official 17, -3)"
+
+
+# --- damage that only shows at the end, and what other programs make of a table -------------------------------------
+
+
+def tar_of(path, compression):
+    table = write_csv(path.parent / "table.csv")
+    with tarfile.open(path, f"w:{compression}") as archive:
+        archive.add(table, "fer2013/fer2013.csv")
+    table.unlink()
+    return path
+
+
+@pytest.mark.parametrize("compression", ["gz", "bz2", "xz"])
+@pytest.mark.parametrize("missing", [1, 5, 2000])
+def test_an_archive_whose_last_bytes_are_missing_is_not_taken_for_whole(tmp_path, compression, missing):
+    source = tar_of(tmp_path / f"x.tar.{compression}", compression)
+    source.write_bytes(source.read_bytes()[:-missing])
+    with pytest.raises(FerError, match=rf"x\.tar\.{compression} is truncated or damaged"):
+        take(source, tmp_path / "out")
+    assert not Layout(tmp_path / "out").raw("fer2013").exists()
+
+
+def test_a_single_wrong_pixel_in_a_damaged_archive_is_found_by_its_checksum(tmp_path):
+    whole = gzip.decompress(tar_of(tmp_path / "whole.tar.gz", "gz").read_bytes())
+    packed = bytearray(gzip.compress(whole, 0))  # stored: a digit can be changed without breaking the format
+    place = packed.index(b",Training\n") - 1
+    packed[place] = ord("1") if packed[place] == ord("0") else ord("0")
+    (tmp_path / "fer2013.tar.gz").write_bytes(packed)
+    with pytest.raises(FerError, match=r"fer2013\.tar\.gz is truncated or damaged \(CRC check failed"):
+        take(tmp_path / "fer2013.tar.gz", tmp_path / "out")
+
+
+def changed_entries(offsets, value):
+    """Return a writer of a zip archive in which a byte of every entry's two headers is changed."""
+
+    def write(folder):
+        path = write_zip(folder / "a.zip")
+        data = bytearray(path.read_bytes())
+        for signature, offset in zip((b"PK\3\4", b"PK\1\2"), offsets, strict=True):
+            for found in re.finditer(re.escape(signature), bytes(data)):
+                data[found.start() + offset] = value
+        path.write_bytes(data)
+        return path
+
+    return write
+
+
+def rewritten(change):
+    """Return a writer of a table whose bytes are changed."""
+
+    def write(folder):
+        path = write_csv(folder / "fer2013.csv")
+        path.write_bytes(change(path.read_bytes()))
+        return path
+
+    return write
+
+
+UNREADABLE = {
+    "encrypted zip": (changed_entries((6, 8), 1), r"a\.zip cannot be unpacked: .*encrypted"),
+    "zip packed in an unknown way": (changed_entries((8, 10), 99), r"a\.zip cannot be unpacked"),
+    "other encoding": (rewritten(lambda data: data.decode().encode("utf-16")), r"fer2013\.csv is no table.*UTF-8"),
+    "stray byte": (rewritten(lambda data: data[:9000] + b"\xff" + data[9000:]), r"fer2013\.csv is no table.*0xff"),
+    "open quote": (rewritten(lambda data: data.replace(b"\n0,", b'\n0,"', 1)), r"fer2013\.csv is no table.*limit"),
+    "semicolons": (rewritten(lambda data: data.replace(b",", b";")), "columns .*; expected emotion, pixels and Usage"),
+    "cut at a comma": (rewritten(lambda data: data[: data.rindex(b",")]), "row 41 .*2 values for 3 columns"),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_what_cannot_be_unpacked_or_read_as_a_table_gets_a_clear_error_and_leaves_nothing(name, tmp_path):
+    make, message = UNREADABLE[name]
+    with pytest.raises(FerError) as error:
+        take(make(tmp_path), tmp_path / "out")
+    assert re.search(message, str(error.value), flags=re.DOTALL), error.value
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
+def test_line_endings_of_windows_change_nothing(tmp_path):
+    source = rewritten(lambda data: data.replace(b"\n", b"\r\n"))(tmp_path)
+    assert contents(take(source, tmp_path / "out")) == EXPECTED
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg"])
+@pytest.mark.parametrize("cut", [30, 200, 0.5])
+def test_an_image_cut_anywhere_is_not_decoded_into_half_a_face(ending, cut):
+    data = cv2.imencode(ending, samples()[0][2])[1].tobytes()
+    cut = int(len(data) * cut) if cut < 1 else cut
+    with pytest.raises(FerError, match=r"a/b\.img cannot be decoded"):
+        crops.decode(data[:-cut], 1, "a/b.img")
+
+
+@pytest.mark.parametrize("name", ["missing", "truncated archive", "header alone", "empty zip", "two classes"])
+def test_the_command_answers_bad_input_with_status_2_and_no_traceback(name, tmp_path):
+    command = ["acquire", "fer2013", "--source", str(BAD[name][0](tmp_path)), "--root", str(tmp_path / "out")]
+    result = subprocess.run([sys.executable, "-m", "fer.cli", *command], capture_output=True, text=True)
+    assert result.returncode == 2 and result.stderr.startswith("error: ") and "Traceback" not in result.stderr
+    assert re.search(BAD[name][1], result.stderr, flags=re.DOTALL) and not result.stdout

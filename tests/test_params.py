@@ -133,3 +133,41 @@ def test_values_do_not_change_after_loading():
 def test_a_study_s_overrides_reach_its_runs_alone():
     study = params.Study(**yaml.safe_load(STUDY.read_text()) | {"experiments": {"fer2013-dnn": {"steps": 5}}})
     assert study.recipe_overrides("fer2013-dnn") == {"steps": 5}
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "message"),
+    [
+        ("systems/attentional_cnn.yaml", "dropout: ", "dropuot: ", "'architecture.dropuot' (did you mean 'dropout'?)"),
+        ("systems/dnn.yaml", "batch_size: 25", "batch_size: true", "recipe.batch_size: given True"),
+        ("systems/dnn.yaml", "mean: 0.0", "mean: false", "input.mean: given False"),
+        ("systems/dnn.yaml", "mean: 0.0", "mean: .nan", "input.mean: given nan; input should be a finite number"),
+        ("systems/dnn.yaml", "learning_rate: 0.0001", "learning_rate: .inf", "recipe.learning_rate: given inf"),
+        ("datasets/fer2013.yaml", "  val:", "  valid:", "official_counts.valid is no part; expected train, val, test"),
+        ("datasets/fer2013.yaml", "436", "-436", "official_counts.train has a negative number"),
+        ("datasets/fer2013.yaml", "angry, disgust", "angry, angry", "repeat"),
+        ("study.yaml", "[0, 1, 2]", "[0, true]", "seeds: given [0, True]"),
+        ("study.yaml", "[0, 1, 2]", "[-1]", "seeds.0: given -1; input should be greater than or equal to 0"),
+        ("study.yaml", "[0, 1, 2]", "[]", "seeds: given []; list should have at least 1 item"),
+        ("study.yaml", "{epochs: 12}", "{epochs: 12, steps: 3}", "give either epochs or steps"),
+        ("study.yaml", "name: default", "name: default\nroot: ../elsewhere", "root: given '../elsewhere'"),
+        ("study.yaml", "name: default", "name: default\n1: 2", "1: given 1; keys should be strings"),
+    ],
+)
+def test_a_value_that_python_could_take_for_another_is_named_too(edit, path, old, new, message):
+    edit(f"params/{path}", old, new)
+    with pytest.raises(FerError) as error:
+        params.load_study(STUDY)
+    assert f"params/{path}" in str(error.value) and message in str(error.value)
+
+
+def test_an_unknown_name_comes_with_the_names_there_are(edit):
+    edit("params/study.yaml", "fer2013-dnn", "fer2013-cnn")
+    with pytest.raises(FerError, match="Known: fer2013-attentional_cnn, fer2013-dnn.*params/experiments/"):
+        params.load_study(STUDY)
+
+
+def test_a_system_without_a_module_is_told_where_it_should_be(edit):
+    shutil.copy("params/systems/dnn.yaml", "params/systems/resnet.yaml")
+    with pytest.raises(FerError, match=r"params/systems/resnet\.yaml has no module: .*fer/systems/resnet\.py"):
+        params.load_system("resnet")

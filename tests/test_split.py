@@ -44,3 +44,26 @@ def test_samples_without_an_official_part_are_in_none(files, tmp_path):
 def test_an_unknown_protocol_is_named_with_those_there_are():
     with pytest.raises(FerError, match="unknown protocol 'fair'. Known: official"):
         protocols.folds("fair")
+
+
+@pytest.mark.parametrize("part", protocols.PARTS)
+def test_a_part_without_samples_is_named_and_nothing_is_written(files, tmp_path, part):
+    index = pd.read_parquet(files[0])
+    index[index["part"] != part].reset_index(drop=True).to_parquet(files[0])
+    pd.DataFrame({"used": [True] * int((index["part"] != part).sum())}).to_parquet(files[1])
+    with pytest.raises(FerError, match=f"'official', fold 0: no samples for {part}. Is the source complete"):
+        split(*files, "official", tmp_path / "split.parquet")
+    assert not list(tmp_path.glob("*split*"))
+
+
+def test_a_part_whose_every_sample_was_dropped_is_named(files, tmp_path):
+    pd.DataFrame({"used": [True] * 8 + [False] * 3}).to_parquet(files[1])
+    with pytest.raises(FerError, match="no samples for test"):
+        split(*files, "official", tmp_path / "split.parquet")
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_a_split_before_its_inputs_says_what_is_missing(files, tmp_path, missing):
+    files[missing].unlink()
+    with pytest.raises(FerError, match=rf"{files[missing].name} does not exist. Run the stage before this one"):
+        split(*files, "official", tmp_path / "split.parquet")

@@ -1,5 +1,8 @@
 """Files are whole or absent."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -98,3 +101,63 @@ def test_an_error_of_a_worker_is_raised_where_the_results_are_read():
 def test_a_worker_that_dies_is_an_error_and_no_hang():
     with pytest.raises(FerError, match="worker process died"):
         list(ordered_map(storage.os._exit, [1]))
+
+
+def test_an_array_with_too_many_rows_is_refused_and_not_kept(tmp_path):
+    with (
+        pytest.raises(FerError, match=r"x\.npy: 3 rows were written where 2"),
+        storage.array_writer(tmp_path / "x.npy", (2, 3)) as writer,
+    ):
+        for _ in range(3):
+            writer.append(np.zeros(3, np.uint8))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (2, 48, 48), (5, 6, 7, 3)])
+def test_a_streamed_array_is_byte_by_byte_what_numpy_saves(tmp_path, shape):
+    rows = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    with storage.array_writer(tmp_path / "x.npy", shape) as writer:
+        for row in rows:
+            writer.append(row)
+    np.save(tmp_path / "y.npy", rows)
+    assert (tmp_path / "x.npy").read_bytes() == (tmp_path / "y.npy").read_bytes()
+
+
+@pytest.mark.parametrize("size", [0, 3, 100])
+def test_a_parquet_file_cut_anywhere_is_named(tmp_path, size):
+    path = tmp_path / "x.parquet"
+    storage.write_rows(path, pa.schema([("n", pa.int64())]), [{"n": 1}])
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(FerError, match=r"x\.parquet is not a whole Parquet file"):
+        storage.open_parquet(path)
+
+
+def test_json_has_its_keys_in_order_and_its_letters_as_they_are(tmp_path):
+    storage.write_json(tmp_path / "a", {"z": 1, "a": "λ"})
+    assert (tmp_path / "a").read_text(encoding="utf-8") == '{\n  "a": "λ",\n  "z": 1\n}\n'
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        "storage.write_text(target, 'x' * 50_000)",
+        "storage.write_rows(target, pa.schema([('b', pa.binary())]), ({'b': os.urandom(999)} for _ in range(2000)))",
+        "list(map(s.enter_context(storage.array_writer(target, (99, 999))).append, np.zeros((99, 999), 'u1')))",
+    ],
+    ids=["text", "rows", "array"],
+)
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path, write):
+    code = f"""if True:
+        import contextlib, os, pathlib, resource, numpy as np, pyarrow as pa
+        from fer import storage
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        target = pathlib.Path({str(tmp_path / "x.data")!r})
+        try:
+            with contextlib.ExitStack() as s:
+                {write}
+        except OSError as error:
+            print(error)
+    """
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "File too large: " in result.stdout and "x.data" in result.stdout, result
+    assert not list(tmp_path.iterdir())

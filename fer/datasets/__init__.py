@@ -6,7 +6,6 @@ An adapter turns a dataset *as its owners hand it out* into originals (stage acq
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from fer.errors import FerError
 from fer.params import Dataset
+from fer.registry import Registry
 
 PARTS = ("train", "val", "test")
 
@@ -75,18 +75,10 @@ class Adapter(ABC):
         """Write `samples` synthetic faces below the folder `target` in the official layout; return the source."""
 
 
-_registry: dict[str, type[Adapter]] = {}
-
-
-def register(adapter: type[Adapter]) -> type[Adapter]:
-    """Make an adapter known by its module's name."""
-    _registry[adapter.__module__.rpartition(".")[2]] = adapter
-    return adapter
+_adapters: Registry[type[Adapter]] = Registry("fer.datasets")
+register = _adapters.register
 
 
 def adapter(name: str, parameters: Dataset) -> Adapter:
-    try:
-        importlib.import_module(f"fer.datasets.{name}")
-    except ModuleNotFoundError as error:
-        raise FerError(f"params/datasets/{name}.yaml has no adapter: fer/datasets/{name}.py does not exist") from error
-    return _registry[name](parameters)
+    """Return the adapter of the dataset `name`."""
+    return _adapters.find(name)(parameters)

@@ -42,11 +42,15 @@ class Fer2013(Adapter):
         found = sources.names(source)
         tables = [name for want in TABLES for name in found if PurePosixPath(name).name.lower() == want]
         packed = [name for name in found if PurePosixPath(name).name.lower() == "fer2013.tar.gz"]
-        if tables:
-            with sources.opened(source, tables[0]) as handle:
-                yield from self.table(tables[0], handle)
-        elif packed and source.is_dir():
+        whole = tables and PurePosixPath(tables[0]).name.lower() != "train.csv"
+        if packed and source.is_dir() and not whole:
             yield from self.originals(source / packed[0])
+        elif tables:
+            with sources.opened(source, tables[0]) as handle:
+                try:
+                    yield from self.table(tables[0], handle)
+                except (csv.Error, UnicodeDecodeError) as error:
+                    raise FerError(f"{tables[0]} is no table of comma-separated values in UTF-8: {error}") from error
         else:
             yield from self.folders(source)
 

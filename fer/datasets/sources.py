@@ -33,8 +33,12 @@ def files(source: Path) -> Iterator[tuple[str, BinaryIO]]:
         raise FerError(f"the source {source} does not exist")
     try:
         yield from _walk(source)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        if getattr(error, "errno", None) is not None:  # of the disk, not of gzip or bzip2
+            raise
         raise FerError(f"{source} is truncated or damaged ({error}): download it again and compare its size") from error
+    except RuntimeError as error:  # zipfile's way to say that an entry is encrypted or packed in an unknown way
+        raise FerError(f"{source} cannot be unpacked: {error}") from error
 
 
 def _walk(source: Path) -> Iterator[tuple[str, BinaryIO]]:
@@ -55,6 +59,8 @@ def _walk(source: Path) -> Iterator[tuple[str, BinaryIO]]:
             for entry in archive:
                 if entry.isfile() and not is_clutter(entry.name):
                     yield entry.name, archive.extractfile(entry)
+            while archive.fileobj.read(1 << 20):  # to the very end: only there a checksum tells of damage
+                pass
     else:
         with open(source, "rb") as handle:
             yield source.name, handle

@@ -7,29 +7,19 @@ then keyword-only options; their names and types are what `architecture:` in `pa
 
 from __future__ import annotations
 
-import importlib
-
 from torch import nn
 
 from fer.errors import FerError
 from fer.params import Input, System
+from fer.registry import Registry
 
-_registry: dict[str, type[nn.Module]] = {}
-
-
-def register(system: type[nn.Module]) -> type[nn.Module]:
-    """Make a system known by its module's name."""
-    _registry[system.__module__.rpartition(".")[2]] = system
-    return system
+_systems: Registry[type[nn.Module]] = Registry("fer.systems")
+register = _systems.register
 
 
 def build(name: str, system: System, classes: int) -> nn.Module:
     """Return the network of `system` with fresh random weights from torch's current random state."""
-    try:
-        importlib.import_module(f"fer.systems.{name}")
-    except ModuleNotFoundError as error:
-        raise FerError(f"params/systems/{name}.yaml has no module: fer/systems/{name}.py does not exist") from error
-    return _registry[name](classes, system.input, **system.architecture)
+    return _systems.find(name)(classes, system.input, **system.architecture)
 
 
 def dense_layers(network: nn.Module) -> list[nn.Linear]:
