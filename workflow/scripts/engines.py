@@ -73,27 +73,14 @@ def outstanding(study_file: Path) -> list[str]:
     """Return what Snakemake would still do for `all`: jobs, and files that are neither made nor there."""
     with dag(study_file, forceall=False) as graph:
         jobs = [stage_name(job) for job in graph.jobs if graph.needrun(job)]
-    with dag(study_file, forceall=True) as graph:
         files = {str(file) for job in graph.jobs for file in (*job.input, *job.output)}
     return sorted(jobs) + sorted(f"{file} is missing" for file in files if not Path(file).exists())
 
 
 def settle(study_file: Path) -> None:
     """Write Snakemake's metadata for outputs that another hand made, once they are known to be right."""
-    run(
-        [
-            "snakemake",
-            "--touch",
-            "--forceall",
-            "--cores",
-            "1",
-            "--no-hooks",
-            "--config",
-            f"study={study_file}",
-            "--",
-            "all",
-        ]
-    )
+    command = "snakemake --touch --forceall --cores 1 --no-hooks --config"
+    run([*command.split(), f"study={study_file}", "--", "all"])
 
 
 # --- DVC ------------------------------------------------------------------------------------------------------------
