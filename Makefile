@@ -6,7 +6,7 @@
 # make bench   the benchmarks of benchmarks/README.md
 # make lock    new versions of everything, within pyproject.toml
 
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CORES ?= 8
 STUDY ?= params/study.yaml
 
@@ -46,7 +46,8 @@ lock: .venv/installed
 
 # Exact versions, checked by hash. The mark is made last, so an interrupted installation is done again.
 .venv/installed: requirements.lock pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: $(PYTHON) was not found (make PYTHON=/path/to/python3.11)"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || \
+		{ echo "Python 3.11 is needed (make PYTHON=/path/to/python3.11)"; exit 1; }
 	@echo "Installing into .venv (once; about 6 GB and two to five minutes)"
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --require-hashes -r requirements.lock

@@ -1,6 +1,8 @@
 # What the rules share: the study, checked before any job runs, and where files lie.
 
+import os
 import shlex
+import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -19,6 +21,9 @@ from fer.layout import (
     PREDICTIONS,
     WEIGHTS,
 )
+
+# `fer` is found also when Snakemake is called by its path, without an activated environment.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 validate(config, "../schemas/config.schema.json")
 
