@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+
+
+def put_own_commands_first() -> None:
+    """Let jobs find `fer` also when Snakemake is called by its path, without an activated environment."""
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 
 def gpus() -> int:

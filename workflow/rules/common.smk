@@ -1,8 +1,6 @@
 # What the rules share: the study, checked before any job runs, and where files lie.
 
-import os
 import shlex
-import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -22,8 +20,7 @@ from fer.layout import (
     WEIGHTS,
 )
 
-# `fer` is found also when Snakemake is called by its path, without an activated environment.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+machine.put_own_commands_first()
 
 validate(config, "../schemas/config.schema.json")
 
