@@ -103,10 +103,52 @@ def test_the_infrared_face_is_warm_where_the_visible_face_is(name):
     assert rendering.infrared[inside == 1].mean() > rendering.infrared[far].mean() + 60
 
 
-def test_the_whole_face_is_inside_the_frame():
-    for face in FACES[::5]:
-        points = render(*face).landmarks
+def scene_of(name, subject, take=0):
+    return synthetic.pose(synthetic.make_identity(0, subject), name, np.random.default_rng([subject, take]), 192)
+
+
+@pytest.mark.parametrize("name", ACTION_UNITS)
+def test_the_whole_face_is_inside_the_frame_whatever_the_jaw_does(name):
+    for subject in range(100):
+        scene = scene_of(name, subject)
+        points = scene.project(scene.points)
         assert points.min() > 0 and points.max() < 191
+
+
+def test_closed_lips_show_no_teeth():
+    for name in ("neutral", "sadness", "anger"):
+        gaps = [np.subtract(*scene_of(name, subject).points[[66, 62], 1]) for subject in range(40)]
+        assert np.median(gaps) < 0.03, name  # the gap from which the inside of the mouth is drawn
+
+
+def test_contempt_folds_one_side_of_the_face():
+    def depths(name):
+        scene = scene_of(name, 3)
+        sides = {-1: [], 1: []}
+        for path, depth in synthetic.smile_folds(scene):
+            sides[int(np.sign(np.mean(path, axis=0)[0]))].append(depth)
+        return sum(sides[-1]), sum(sides[1])
+
+    right, left = depths("contempt")
+    assert left > 2 * right
+    right, left = depths("happiness")
+    assert left == pytest.approx(right)
+
+
+def test_brows_are_darker_than_the_skin_even_of_fair_hair():
+    for subject in range(40):
+        scene = scene_of("neutral", subject)
+        brow = synthetic.visible_palette(scene.identity)["brow"]
+        assert (brow < 0.7 * scene.identity.skin).all()
+
+
+def test_glasses_are_rare_and_cold_in_the_infrared():
+    wearers = [subject for subject in range(100) if synthetic.make_identity(0, subject).glasses]
+    assert 0 < len(wearers) < 30
+    rendering = render("neutral", wearers[0], 0)
+    x, y = rendering.landmarks[36:42].mean(0).round().astype(int)
+    cheek_x, cheek_y = rendering.landmarks[[2, 31]].mean(0).round().astype(int)
+    assert rendering.infrared[y, x] < rendering.infrared[cheek_y, cheek_x] - 30
 
 
 @pytest.mark.parametrize("size", [24, 48, 96, 256])

@@ -31,33 +31,34 @@ ONE_SIDED = {"contempt"}  # its units act on the subject's left alone
 
 # The mean face of 68 landmarks (frontal, x y in thousandths of the outer eye corners' distance).
 NEUTRAL = np.array([
-    (-809,   84), (-802,  291), (-778,  498), (-737,  697), (-660,  878), (-535, 1030), (-378, 1149), (-200, 1234),
-    (  -3, 1256), ( 187, 1231), ( 354, 1145), ( 504, 1029), ( 624,  876), ( 702,  690), ( 744,  488), ( 769,  283),
-    ( 778,   78),                                                                                       # jaw 0-16
+    (-843,   17), (-825,  241), (-795,  460), (-756,  664), (-680,  846), (-553, 1004), (-393, 1142), (-208, 1245),
+    (  -3, 1276), ( 195, 1242), ( 369, 1138), ( 522, 1003), ( 644,  844), ( 721,  657), ( 761,  450), ( 792,  233),
+    ( 812,   11),                                                                                       # jaw 0-16
     (-675, -130), (-567, -233), (-419, -269), (-268, -258), (-132, -210),                               # right brow
     ( 128, -218), ( 271, -268), ( 416, -277), ( 557, -239), ( 654, -139),                               # left brow
-    (   3,  -51), (   4,   71), (   6,  193), (   9,  319),                                             # nose bridge
-    (-166,  440), ( -83,  463), (   2,  483), (  86,  464), ( 162,  439),                               # nose base
+    (   3,  -33), (   4,  105), (   6,  241), (   9,  382),                                             # nose bridge
+    (-144,  485), ( -71,  509), (   2,  528), (  74,  510), ( 140,  484),                               # nose base
     (-509,    0), (-417,  -57), (-310,  -57), (-220,    8), (-314,   26), (-422,   28),                 # right eye
     ( 207,    5), ( 301,  -64), ( 406,  -61), ( 491,   -6), ( 414,   22), ( 311,   22),                 # left eye
-    (-321,  725), (-197,  654), ( -78,  620), (   0,  638), (  87,  620), ( 203,  657), ( 311,  719),   # outer lips
-    ( 205,  809), (  94,  846), (   0,  854), ( -86,  848), (-203,  813),
-    (-272,  726), ( -80,  690), (   0,  696), (  88,  689), ( 264,  722), (  88,  747), (   0,  756), ( -83,  749),
+    (-321,  753), (-197,  682), ( -78,  648), (   0,  666), (  87,  648), ( 203,  685), ( 311,  747),   # outer lips
+    ( 205,  837), (  94,  874), (   0,  882), ( -86,  876), (-203,  841),
+    (-285,  754), ( -80,  742), (   0,  746), (  86,  742), ( 277,  750), (  86,  750), (   0,  755), ( -82,  750),
 ]) / 1000.0  # fmt: skip
 
 # What each action unit does at full intensity: {landmarks of the subject's right: (dx, dy)}, in hundredths of the unit;
 # the left side mirrors it. Middle points (8, 33, 51, 57, 62, 66) stand in for themselves.
 MOVES: dict[int, dict[tuple[int, ...], tuple[float, float]]] = {
-    1: {(21,): (0, -13), (20,): (0, -9), (19,): (0, -3)},
+    1: {(21,): (0, -16), (20,): (0, -11), (19,): (0, -4)},
     2: {(17,): (0, -9), (18,): (0, -12), (19,): (0, -9), (20,): (0, -4)},
     4: {(21,): (5, 9), (20,): (3, 8), (19,): (1, 5), (18,): (0, 2)},
     5: {(37, 38): (0, -5)},
     6: {(40, 41): (0, -3), (36,): (0, -1)},
     7: {(40, 41): (0, -2), (37, 38): (0, 2)},
-    9: {(31, 32): (-1, -6), (33,): (0, -5), (49, 50): (0, -5), (51,): (0, -5), (20, 21): (1, 5), (39,): (0, 1)},
+    9: {(31, 32): (-1, -6), (33,): (0, -5), (49, 50): (0, -6), (51,): (0, -6), (61, 62): (0, -4),
+        (20, 21): (1, 5), (39,): (0, 1)},
     12: {(48,): (-13, -12), (60,): (-12, -11), (49, 59): (-8, -5), (50, 58): (-3, 0), (61, 67): (-3, 1)},
     14: {(48, 60): (-7, -3), (49, 59): (-3, 0)},
-    15: {(48, 60): (1, 12), (49,): (0, 5), (59,): (0, 8), (58,): (0, 2)},
+    15: {(48, 60): (1, 12), (49,): (0, 5), (59,): (0, 8), (58, 61, 67): (0, 2)},
     16: {(58, 59): (0, 8), (57,): (0, 8), (67,): (0, 9), (66,): (0, 9)},
     20: {(48, 60): (-13, 3), (49, 59): (-8, 2), (58,): (-4, 3)},
     23: {(48, 60): (6, 0), (49, 50): (2, 4), (51,): (0, 4), (58, 59): (2, -5), (57,): (0, -5), (61, 62): (0, 2)},
@@ -105,7 +106,10 @@ class Identity:
     brow: float  # half thickness of the brows
     hairline: float  # y
     volume: float  # of the hair, beyond the skull
+    length: float  # y at which the hair ends
+    parting: float  # slant of the fringe, to either side
     beard: float  # 0 (none) to 1
+    glasses: bool
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,7 @@ class Scene:
     identity: Identity
     points: np.ndarray  # (68, 2) in face coordinates, expression included
     units: dict[int, float]  # intensity of every active unit
+    one_sided: bool  # the units act on the subject's left alone
     yaw: float
     matrix: np.ndarray  # (2, 3): face coordinates to pixels
     size: int
@@ -176,13 +181,15 @@ def render(expression: str, subject: int, take: int, *, size: int = 192, seed: i
 def make_identity(seed: int, subject: int) -> Identity:
     generator = np.random.default_rng([seed, subject, 0])
     points = NEUTRAL.copy()
-    shape = generator.normal(0, 1, 8)
-    points[JAW, 0] *= 1 + 0.05 * shape[0]
+    shape = np.clip(generator.normal(0, 1, 9), -2, 2)
+    points[JAW, 0] *= 1 + 0.04 * shape[0]
     points[4:13, 1] += 0.04 * shape[1]
     points[17:27, 1] += 0.02 * shape[2]
     points[27:36, 0] *= 1 + 0.10 * shape[3]
     points[48:68, 0] *= 1 + 0.07 * shape[4]
     points[48:68, 1] += 0.02 * shape[5]
+    points[17:27, 0] *= 1 + 0.03 * shape[8]
+    points[36:48, 0] *= 1 + 0.03 * shape[8]
     for eye in EYES:
         centre = points[eye].mean(0)
         points[eye] = centre + (points[eye] - centre) * (1 + 0.06 * shape[6], 1 + 0.14 * shape[7])
@@ -198,7 +205,10 @@ def make_identity(seed: int, subject: int) -> Identity:
         brow=generator.uniform(0.028, 0.05),
         hairline=generator.uniform(-0.72, -0.58),
         volume=generator.uniform(0.04, 0.20),
+        length=generator.uniform(0.7, 1.6) if generator.random() < 0.35 else generator.uniform(0.0, 0.15),
+        parting=generator.uniform(-0.13, 0.13),
         beard=generator.uniform(0.3, 1.0) if generator.random() < 0.2 else 0.0,
+        glasses=bool(generator.random() < 0.12),
     )
 
 
@@ -209,14 +219,15 @@ def pose(identity: Identity, expression: str, generator: np.random.Generator, si
     for unit in generator.choice(list(SHIFTS), 2, replace=False):
         units[int(unit)] = units.get(int(unit), 0) + generator.uniform(0, 0.15)
     shift = sum(value * SHIFTS[unit] for unit, value in units.items())
-    if expression in ONE_SIDED:
+    one_sided = expression in ONE_SIDED
+    if one_sided:
         shift = shift * (identity.points[:, :1] > 0.02)
     points = identity.points + shift
     if expression == "happiness" and intensity > 0.65:  # broad smiles part the lips
         points[65:68, 1] += 0.07 * intensity
-        points[55:60, 1] += 0.04 * intensity
+        points[55:60, 1] += 0.05 * intensity
     points[65:68, 1] = np.maximum(points[65:68, 1], points[[63, 62, 61], 1])  # lips do not cross
-    points[56:59, 1] = np.maximum(points[56:59, 1], points[65:68, 1] + 0.03)
+    points[56:59, 1] = np.maximum(points[56:59, 1], points[[65, 66, 67], 1] + 0.06)
     for upper, lower in ((37, 41), (38, 40), (43, 47), (44, 46)):
         points[upper, 1] = min(points[upper, 1], points[lower, 1] - 0.02)
 
@@ -225,23 +236,24 @@ def pose(identity: Identity, expression: str, generator: np.random.Generator, si
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     turn[:, 1] *= generator.uniform(0.96, 1.03)  # a small pitch
     centre = np.array([0.5, 0.53]) * size + generator.uniform(-0.025, 0.025, 2) * size
-    matrix = np.column_stack([turn, centre - turn @ (0, 0.30)])
+    offset = centre - turn @ (0, 0.30)
+    chin = (points[JAW] @ turn.T)[:, 1].max() + offset[1]
+    offset[1] -= max(0, chin - 0.96 * size)  # a dropped jaw stays inside the frame
+    matrix = np.column_stack([turn, offset])
     yaw = np.radians(generator.uniform(-14, 14))
-    return Scene(identity, points, units, yaw, matrix, size, int(generator.integers(2**31)))
+    return Scene(identity, points, units, one_sided, yaw, matrix, size, int(generator.integers(2**31)))
 
 
 # --- drawing --------------------------------------------------------------------------------------------------------
 
 
-def draw_visible(scene: Scene) -> np.ndarray:
-    generator = np.random.default_rng(scene.noise)
-    identity, size = scene.identity, scene.size
-    palette = {
+def visible_palette(identity: Identity) -> dict[str, np.ndarray]:
+    return {
         "hair": identity.hair,
         "skin": identity.skin,
         "neck": identity.skin * 0.72,
         "ear": identity.skin * 0.86,
-        "brow": 0.75 * identity.hair + 0.12 * identity.skin,
+        "brow": np.minimum(0.75 * identity.hair + 0.12 * identity.skin, 0.6 * identity.skin),
         "sclera": np.array([225, 228, 232]),
         "iris": identity.iris,
         "pupil": np.array([15, 15, 18]),
@@ -251,13 +263,20 @@ def draw_visible(scene: Scene) -> np.ndarray:
         "lips": identity.lips,
         "mouth": np.array([28, 22, 55]),
         "teeth": np.array([225, 232, 238]),
+        "frame": np.array([35, 32, 34]),
     }
+
+
+def draw_visible(scene: Scene) -> np.ndarray:
+    generator = np.random.default_rng(scene.noise)
+    identity, size = scene.identity, scene.size
     corners = generator.uniform(40, 210, (2, 2, 1)) + generator.normal(0, 18, (2, 2, 3))
     corners = np.clip(corners, 0, 255).astype(np.float32)
     canvas = cv2.resize(corners, (size, size), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
-    draw_face(canvas, scene, palette)
+    draw_face(canvas, scene, visible_palette(identity))
     light = light_map(scene, generator)
-    image = canvas.astype(np.float32) * cv2.resize(light, (size, size), interpolation=cv2.INTER_LINEAR)[..., None]
+    light = cv2.resize(light, (size, size), interpolation=cv2.INTER_LINEAR) * fold_shadows(scene)
+    image = canvas.astype(np.float32) * light[..., None]
     image = cv2.GaussianBlur(image, (0, 0), max(0.3, size / 260))
     image = 255 * np.clip(image / 255, 0, 1) ** generator.uniform(0.8, 1.25)
     image += generator.normal(0, generator.uniform(1, 6), image.shape[:2])[..., None]
@@ -269,7 +288,7 @@ def draw_infrared(scene: Scene) -> np.ndarray:
     generator = np.random.default_rng([scene.noise, 2])
     warmth = {
         "hair": 92, "skin": 178, "neck": 186, "ear": 150, "brow": 140, "sclera": 170, "iris": 164, "pupil": 162,
-        "lid": 180, "crease": 186, "nose": 168, "lips": 192, "mouth": 212, "teeth": 196,
+        "lid": 180, "crease": 186, "nose": 168, "lips": 192, "mouth": 212, "teeth": 196, "frame": 70, "lens": 96,
     }  # fmt: skip
     canvas = np.full((scene.size, scene.size, 3), generator.integers(25, 60), np.uint8)
     draw_face(canvas, scene, {name: np.full(3, value) for name, value in warmth.items()})
@@ -296,16 +315,18 @@ def draw_face(canvas: np.ndarray, scene: Scene, palette: dict[str, np.ndarray]) 
         stroke(canvas, scene.project(path), palette[colour], width * scene.scale)
 
     skull = arc(right, left, FOREHEAD_TOP)
-    volume = identity.volume
-    fill(arc(right - (volume, -0.25), left + (volume, 0.25), FOREHEAD_TOP - 1.2 * volume), "hair")
+    reach = np.array([identity.volume, 0.0])
+    crown = arc(right - reach, left + reach, FOREHEAD_TOP - 1.2 * identity.volume)
+    fill([*crown, (left[0] + 0.8 * reach[0], identity.length), (right[0] - 0.8 * reach[0], identity.length)], "hair")
     fill([(-0.42, 0.9), (0.42, 0.9), (0.52, 2.2), (-0.52, 2.2)], "neck")
     for side in (right, left):
         outwards = np.sign(side[0])
-        fill(ellipse(side + (0.03 * outwards, 0.10), 0.09, 0.20), "ear")
+        fill(ellipse(side + (0.03 * outwards, 0.14), 0.09, 0.20), "ear")
     fill([*jaw, *skull[::-1]], "skin")
-    fringe = arc(right + (0.02, -0.1), left - (0.02, 0.1), FOREHEAD_TOP - 0.01)
-    fill([*fringe, *arc(left - (0.02, 0.1), right + (0.02, -0.1), identity.hairline)], "hair")
-    draw_creases(scene, line)
+    temples = left - (0.01, 0.12), right + (0.01, -0.12)
+    fringe = arc(*temples, identity.hairline)
+    fringe[:, 1] += identity.parting * np.sin(np.linspace(0, 2 * np.pi, len(fringe)))
+    fill([*arc(*temples[::-1], FOREHEAD_TOP - 0.01), *fringe], "hair")
     for brow in (RIGHT_BROW, LEFT_BROW):
         taper = identity.brow * np.array([0.5, 0.9, 1.0, 1.05, 0.9])[:: 1 if brow is RIGHT_BROW else -1, None]
         path = points[brow]
@@ -314,26 +335,64 @@ def draw_face(canvas: np.ndarray, scene: Scene, palette: dict[str, np.ndarray]) 
         draw_eye(canvas, scene, palette, points[eye])
     draw_nose(scene, fill, line)
     draw_mouth(scene, fill, line)
+    if identity.glasses:
+        draw_glasses(scene, palette, fill, line)
 
 
-def draw_creases(scene: Scene, line) -> None:
-    """Draw the folds that action units make: nasolabial, between the brows, across the forehead and the nose."""
+def fold_shadows(scene: Scene) -> np.ndarray:
+    """Return a float32 map, 1 or darker: the soft folds of the face and those that its action units make."""
+    shadows = np.zeros((scene.size, scene.size), np.uint8)
+    for path, depth in (*steady_folds(scene.points), *smile_folds(scene), *frown_folds(scene.points, scene.units)):
+        curve = smooth(smooth(scene.project(path), closed=False), closed=False)
+        stroke(shadows, curve, (255 * min(depth, 1),), 0.03 * scene.scale)
+    return 1 - cv2.GaussianBlur(shadows, (0, 0), max(0.4, 0.016 * scene.scale)).astype(np.float32) / 400
+
+
+def steady_folds(points: np.ndarray) -> list[tuple[list, float]]:
+    """Return (path, depth 0 to 1) of the folds of every face: beside the nose and below the lower lip."""
+    below = points[57] + (0, 0.09)
+    folds = [([below - (0.10, 0), below + (0, 0.012), below + (0.10, 0)], 0.4)]
+    for wing, brow, side in ((31, 21, -1), (35, 22, 1)):
+        at = points[wing]
+        folds.append(([points[brow] * (0.75, 1) + (0, 0.10), points[28] + (0.085 * side, 0)], 0.25))
+        folds.append(([at + (0, -0.11), at + (0.045 * side, -0.055), at + (0.01 * side, 0)], 0.6))
+    return folds
+
+
+def smile_folds(scene: Scene) -> list[tuple[list, float]]:
+    """Return the nasolabial folds (units 9, 12, 14, 15) and those below the eyes (6 and 7)."""
     points, units = scene.points, scene.units
-    smile = max(units.get(12, 0), units.get(6, 0), 0.8 * units.get(9, 0), 0.5 * units.get(15, 0))
-    if smile > 0.25:
-        for wing, corner, side in ((31, 48, -1), (35, 54, 1)):
-            start, end = points[wing] + (0.05 * side, -0.04), points[corner] + (0.09 * side, -0.02)
-            line([start, (start + end) / 2 + (0.07 * side, -0.03), end], "crease", 0.016 * (0.6 + smile))
+    depth = max(units.get(12, 0), 0.9 * units.get(9, 0), 0.6 * units.get(15, 0))
+    folds = []
+    for wing, corner, eye, side in ((31, 48, 41, -1), (35, 54, 46, 1)):
+        acting = 0 if scene.one_sided and side < 0 else 1
+        start, end = points[wing] + (0.06 * side, -0.05), points[corner] + (0.09 * side, 0.02)
+        bows = [start + part * (end - start) + (bow * side, 0) for part, bow in ((0.35, 0.045), (0.7, 0.05))]
+        folds.append(([start, *bows, end], 0.12 + 0.65 * depth * acting))
+        if units.get(14, 0) > 0.25 and acting:
+            folds.append(([points[corner] + (0.05 * side, -0.05), points[corner] + (0.05 * side, 0.05)], 0.5))
+        bag = points[eye] + (0, 0.065)
+        strain = max(units.get(6, 0), 0.6 * units.get(7, 0)) * acting
+        folds.append(([bag + (-0.10, 0), bag + (0.03, 0.02), bag + (0.16, 0)], 0.1 + 0.5 * strain))
+    return folds
+
+
+def frown_folds(points: np.ndarray, units: dict[int, float]) -> list[tuple[list, float]]:
+    """Return the folds between the brows (unit 4), across the forehead (1 and 2) and across the nose (9)."""
+    folds = []
     if units.get(4, 0) > 0.25:
         for inner, side in ((21, -1), (22, 1)):
-            at = points[inner] * (0.45, 1) + (0.0, 0.02)
-            line([at + (0.01 * side, -0.07), at + (0, 0.06)], "crease", 0.02 * (0.5 + units[4]))
-    if units.get(1, 0) > 0.3:
-        for height in (-0.40, -0.48):
-            line([(-0.32, height), (0, height - 0.03), (0.32, height)], "crease", 0.012 * (0.5 + units[1]))
+            at = points[inner] * (0.45, 1) + (0, 0.02)
+            folds.append(([at + (0.01 * side, -0.08), at + (0, 0.07)], 0.35 + 0.6 * units[4]))
+    raised = max(units.get(1, 0), units.get(2, 0))
+    if raised > 0.3:
+        wide = 0.30 if units.get(2, 0) > 0.3 else 0.20  # unit 1 alone wrinkles the middle
+        for height in (-0.42, -0.49):
+            folds.append(([(-wide, height), (0, height - 0.03), (wide, height)], 0.2 + 0.45 * raised))
     if units.get(9, 0) > 0.25:
-        for height in (0.04, 0.10, 0.16):
-            line([(-0.10, height + 0.03), (0, height), (0.10, height + 0.03)], "crease", 0.016 * (0.5 + units[9]))
+        for height in (0.02, 0.12):
+            folds.append(([(-0.09, height + 0.04), (0, height), (0.09, height + 0.04)], 0.15 + 0.35 * units[9]))
+    return folds
 
 
 def draw_eye(canvas: np.ndarray, scene: Scene, palette: dict[str, np.ndarray], eye: np.ndarray) -> None:
@@ -349,6 +408,7 @@ def draw_eye(canvas: np.ndarray, scene: Scene, palette: dict[str, np.ndarray], e
     centre = scene.project([eye.mean(0)])[0] - (left, top)
     disc(ball, centre, 0.078 * scene.scale, palette["iris"])
     disc(ball, centre, 0.038 * scene.scale, palette["pupil"])
+    disc(ball, centre - 0.025 * scene.scale, 0.014 * scene.scale, palette["sclera"])
     share = inside[..., None].astype(np.float32) / 255
     window[:] = (share * ball + (1 - share) * window).astype(np.uint8)
     stroke(canvas, smooth(scene.project(eye[:4]), closed=False), palette["lid"], 0.030 * scene.scale)
@@ -358,25 +418,33 @@ def draw_eye(canvas: np.ndarray, scene: Scene, palette: dict[str, np.ndarray], e
 
 def draw_nose(scene: Scene, fill, line) -> None:
     points = scene.points
-    for wing, brow, side in ((31, 21, -1), (35, 22, 1)):
-        line([points[brow] * (0.75, 1) + (0, 0.10), points[28] + (0.075 * side, 0.0)], "crease", 0.012)
-        line([points[wing] + (0.0, -0.11), points[wing] + (0.035 * side, -0.05), points[wing]], "crease", 0.022)
     for nostril in (32, 34):
         fill(ellipse(points[nostril] + (0, -0.012), 0.045, 0.024), "nose")
-    line(points[31:36], "nose", 0.018)
+    line(points[31:36], "crease", 0.018)
 
 
 def draw_mouth(scene: Scene, fill, line) -> None:
     outer, inner = scene.points[OUTER_LIPS], scene.points[INNER_LIPS]
-    fill(outer, "lips")
+    fill(smooth(outer), "lips")
     gap = inner[6, 1] - inner[2, 1]
     if gap > 0.03:
-        fill(inner, "mouth")
+        fill(smooth(inner), "mouth")
         depth = min(0.45 * gap, 0.07)
         fill([*inner[:5], *(inner[3:0:-1] * (0.95, 1) + (0, depth))], "teeth")
-    line(inner[:5], "nose", 0.018)
-    below = outer[9] + (0, 0.10)
-    line([below - (0.10, 0), below, below + (0.10, 0)], "crease", 0.02)
+    line([outer[0], *smooth(inner[:5], closed=False), outer[6]], "nose", 0.022)
+
+
+def draw_glasses(scene: Scene, palette: dict[str, np.ndarray], fill, line) -> None:
+    """Draw two rims, a bridge and the temples; in the infrared the lenses too, as glass hides the warmth behind it."""
+    points, rims = scene.points, []
+    for eye in EYES:
+        rims.append(ellipse(points[eye].mean(0) + (0, 0.03), 0.235, 0.17))
+        if "lens" in palette:
+            fill(rims[-1], "lens")
+        line([*rims[-1], rims[-1][0]], "frame", 0.016)
+    line([rims[0][0], rims[1][8]], "frame", 0.016)
+    line([rims[0][8], points[0]], "frame", 0.016)
+    line([rims[1][0], points[16]], "frame", 0.016)
 
 
 def light_map(scene: Scene, generator: np.random.Generator) -> np.ndarray:
@@ -390,9 +458,10 @@ def light_map(scene: Scene, generator: np.random.Generator) -> np.ndarray:
         ((points[0] + points[3]) / 2, -0.28, 0.28), ((points[16] + points[13]) / 2, -0.28, 0.28),
         (points[36:42].mean(0) - (0, 0.04), -0.16, 0.20), (points[42:48].mean(0) - (0, 0.04), -0.16, 0.20),
         ((-0.42, 0.36), 0.10, 0.20), ((0.42, 0.36), 0.10, 0.20), (points[30], 0.16, 0.10), ((0, -0.42), 0.10, 0.35),
+        ((0.15, FOREHEAD_TOP), 0.22, 0.16),
         (points[57] + (0, 0.09), -0.12, 0.12), (points[33] + (0, 0.06), -0.14, 0.10),
         (points[8] + (0, 0.14), -0.30, 0.40),
-        (points[8] - (0, 0.13), 0.06, 0.14), (points[8] - (0, 0.15), -0.35 * scene.identity.beard, 0.34),
+        (points[8] - (0, 0.13), 0.06, 0.14), (points[8] - (0, 0.15), -0.30 * scene.identity.beard, 0.32),
     ]  # fmt: skip
     for place, strength, width in shades:
         light += strength * blob(scene, place, width)
@@ -411,11 +480,13 @@ def blob(scene: Scene, place, width: float) -> np.ndarray:
 
 
 def arc(start, end, top: float) -> np.ndarray:
-    """Return 15 points of a half ellipse from `start` over `top` to `end`."""
-    angle = np.linspace(np.pi, 0, 15)
+    """Return 17 points from `start` over `top` to `end`: half an ellipse, squared a little as skulls are."""
+    angle = np.linspace(np.pi, 0, 17)
     (x0, y0), (x1, y1) = start, end
-    base = np.linspace(y0, y1, 15)
-    return np.stack([(x0 + x1) / 2 + (x1 - x0) / 2 * np.cos(angle), base + (top - base) * np.sin(angle)], 1)
+    base = np.linspace(y0, y1, 17)
+    across = np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** 0.8
+    up = np.clip(np.sin(angle), 0, 1) ** 0.8
+    return np.stack([(x0 + x1) / 2 + (x1 - x0) / 2 * across, base + (top - base) * up], 1)
 
 
 def ellipse(centre, width: float, height: float) -> np.ndarray:
