@@ -33,14 +33,40 @@ class Layout:
         """The face crops, uint8 (samples, height, width[, channels]), in the order of the index."""
         return self.root / "data" / "faces" / f"{dataset}.npy"
 
+    def faces_counts(self, dataset: str) -> Path:
+        """How many faces align found in each class and modality (JSON)."""
+        return self.root / "data" / "faces" / f"{dataset}.counts.json"
+
+    def blocks(self, dataset: str) -> Path:
+        """The boxes of the eyes and mouth blocks, one row a sample."""
+        return self.root / "data" / "blocks" / f"{dataset}.parquet"
+
+    def eyes(self, dataset: str) -> Path:
+        """The eyes blocks, uint8 (samples, size, size[, channels]), in the order of the index."""
+        return self.root / "data" / "blocks" / f"{dataset}.eyes.npy"
+
+    def mouth(self, dataset: str) -> Path:
+        return self.root / "data" / "blocks" / f"{dataset}.mouth.npy"
+
     def split(self, dataset: str, protocol: str) -> Path:
         return self.root / "data" / "splits" / f"{dataset}.{protocol}.parquet"
+
+    def audit(self, dataset: str, protocol: str) -> Path:
+        """The leaks of a split (JSON)."""
+        return self.root / "data" / "splits" / f"{dataset}.{protocol}.audit.json"
 
     def run(self, experiment: str, fold: str, seed: str | int) -> Path:
         return self.root / "runs" / experiment / f"{fold}.{seed}"
 
     def reports(self) -> Path:
         return self.root / "reports"
+
+    def figure(self, name: str, kind: str) -> Path:
+        return self.reports() / "figures" / f"{name}.{kind}.png"
+
+    def audit_page(self, dataset: str, protocol: str) -> Path:
+        """The leaks of a split with their pictures side by side (HTML)."""
+        return self.reports() / "leakage" / f"{dataset}.{protocol}.html"
 
     def log(self, stage: str, name: str) -> Path:
         return self.root / "logs" / stage / f"{name}.log"

@@ -31,6 +31,14 @@ ADAPTERS = Path(__file__).parent / "datasets"
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
+Protocol = Literal[
+    "official",
+    "stratified_70_15_15",
+    "stratified_80_10_10",
+    "kfold_subject",
+    "leave_one_subject_out",
+    "by_character",
+]
 
 
 class Strict(BaseModel):
@@ -60,28 +68,67 @@ class Alignment(Strict):
     )
     size: Positive = Field(description="side of the square crop in pixels")
     channels: Literal[1, 3] = Field(description="1 = grey, 3 = RGB")
-    enlarge: Annotated[float, Field(ge=1)] = Field(description="factor by which the detector's copy is enlarged")
+    detector: Literal["hog", "cnn"] = Field("hog", description="dlib's detector: HOG (fast) or CNN (for a GPU)")
+    enlarge: list[Annotated[float, Field(gt=0)]] = Field(
+        min_length=1, description="factors by which the detector's copy is enlarged, tried in order until a face is found"
+    )
     padding: Fraction = Field(description="border replicated around the detector's copy, as a fraction of its side")
     missing: Literal["full_frame", "drop", "error"] = Field(description="what becomes of an image without a detection")
+
+
+class Blocks(Strict):
+    """The eyes and the mouth block of a face (system prior_attention)."""
+
+    size: Positive = Field(32, description="side of the square blocks in pixels")
+    margin: Annotated[float, Field(ge=0)] = Field(
+        0.3, description="border around the landmarks of a block, as a fraction of the distance between the eyes"
+    )
+
+
+class Audit(Strict):
+    """What counts as a leak between the parts of a fold, and what becomes of it."""
+
+    distance: Annotated[int, Field(ge=0, le=64)] = Field(
+        6, description="near duplicates: differing bits, at most, of two 64-bit perceptual hashes"
+    )
+    correlation: Fraction = Field(0.95, description="and the least correlation of their pixels that confirms it")
+    on_leak: Literal["report", "drop_from_train", "error"] = "report"
+
+
+class Download(Strict):
+    """One file that anyone may fetch."""
+
+    url: str = Field(pattern=r"^https?://", description="where it is")
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(None, description="of the whole file")
 
 
 class Dataset(Strict):
     title: str
     citation: str
     obtain: str = Field(description="where a user gets the files, for error messages")
+    adapter: str | None = Field(None, description="module in fer/datasets/ that reads it; default: the dataset's name")
+    options: dict[str, Any] = Field(default_factory=dict, description="arguments of the adapter's constructor")
     classes: list[str] = Field(min_length=2, description="class names in the order of their codes")
-    official_counts: dict[str, list[int]] = Field(description="official images per part, in class order")
-    source: str = Field(description="'synthetic', or the path of the archive, file or folder as distributed")
-    samples: Positive = Field(description="how many images the synthetic source draws")
+    subjects: list[str] | None = Field(None, description="every subject, where folds are made of them one by one")
+    official_counts: dict[str, list[int]] = Field(
+        default_factory=dict, description="official images per part (train, val, test, or all), in class order"
+    )
+    source: str = Field(
+        description="synthetic; the path of an archive, file or folder; a URL; kaggle:…; or download (see downloads)"
+    )
+    downloads: list[Download] = Field(default_factory=list, description="what `source: download` fetches")
+    samples: Positive = Field(description="about how many images the synthetic source draws")
     alignment: Alignment
+    blocks: Blocks = Blocks()
+    audit: Audit = Audit()
 
     @model_validator(mode="after")
     def counts_cover_classes(self) -> Dataset:
         if len(set(self.classes)) != len(self.classes):
             raise ValueError(f"classes {self.classes} repeat")
         for part, counts in self.official_counts.items():
-            if part not in ("train", "val", "test"):
-                raise ValueError(f"official_counts.{part} is no part; expected train, val, test")
+            if part not in ("train", "val", "test", "all"):
+                raise ValueError(f"official_counts.{part} is no part; expected train, val, test or all")
             if min(counts, default=0) < 0:
                 raise ValueError(f"official_counts.{part} has a negative number")
             if len(counts) != len(self.classes):
@@ -164,7 +211,7 @@ class Published(Strict):
 class Experiment(Strict):
     dataset: str
     system: str
-    protocol: Literal["official"]
+    protocol: Protocol
     published: Published
     recipe: dict[str, Any] = Field(default_factory=dict, description="what differs from the system's recipe")
     deviations: list[str] = Field(default_factory=list)
@@ -175,6 +222,9 @@ class DatasetOverrides(Strict):
 
     source: str | None = None
     samples: Positive | None = None
+    protocols: list[Protocol] = Field(
+        default_factory=list, description="splits to make besides those that the study's experiments ask for"
+    )
 
 
 class RecipeOverrides(Strict):
@@ -193,6 +243,7 @@ class Study(Strict):
     datasets: dict[str, DatasetOverrides | None] = Field(default_factory=dict)
     experiments: dict[str, RecipeOverrides | None] = Field(min_length=1)
     seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    split_seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the protocols that draw")
     threads: Positive = Field(1, description="CPU threads of one training job; part of what makes a run repeatable")
 
     @model_validator(mode="after")
@@ -203,7 +254,7 @@ class Study(Strict):
 
     def dataset_overrides(self, name: str) -> dict[str, Any]:
         overrides = self.datasets.get(name)
-        return overrides.model_dump(exclude_none=True) if overrides else {}
+        return overrides.model_dump(exclude_none=True, exclude={"protocols"}) if overrides else {}
 
     def recipe_overrides(self, experiment: str) -> dict[str, Any]:
         overrides = self.experiments[experiment]
@@ -243,13 +294,16 @@ def experiment_file(name: str) -> Path:
 
 
 def load_dataset(name: str) -> Dataset:
-    return load(Dataset, known(dataset_file(name), "dataset"))
+    path = known(dataset_file(name), "dataset")
+    dataset = load(Dataset, path)
+    check(constructor(ADAPTERS, dataset.adapter or name, path), dataset.options, path, "options")
+    return dataset
 
 
 def load_system(name: str) -> System:
     path = known(system_file(name), "system")
     system = load(System, path)
-    check(constructor(name), system.architecture, path, "architecture")
+    check(constructor(SYSTEMS, name, path), system.architecture, path, "architecture")
     return system
 
 
@@ -276,9 +330,14 @@ def load_study(path: Path) -> Study:
             load_system(experiment.system).recipe, experiment.recipe, experiment_file(name), "recipe"
         )
         resolve_recipe(recipe, study.recipe_overrides(name), path, f"experiments.{name}")
-    for name in study.datasets:
-        if name not in used:
-            raise FerError(f"{path}: datasets: no experiment of this study uses {name!r}. Used: {listing(used)}")
+    for name, overrides in study.datasets.items():
+        known(dataset_file(name), "dataset", f"{path}: datasets: ")
+        load_dataset(name)
+        if name not in used and not (overrides and overrides.protocols):
+            raise FerError(
+                f"{path}: datasets: no experiment of this study uses {name!r}, and no protocols are asked of it. "
+                f"Used: {listing(used)}"
+            )
     return study
 
 
@@ -366,24 +425,29 @@ def listing(names) -> str:
     return ", ".join(sorted(names)) or "none"
 
 
-def constructor(system: str) -> type[Strict]:
-    """Return the model of a system's own options, read from its constructor without importing torch.
+def constructor(package: Path, name: str, asking: Path) -> type[Strict]:
+    """Return the model of a registered class's own options, read from its constructor without importing it.
 
-    The options are the keyword-only arguments of the class decorated with `@register` in `fer/systems/<system>.py`.
+    The options are the keyword-only arguments of the class decorated with `@register` in the package's module `name`
+    (a system's architecture, an adapter's options). `asking` is the parameter file that wants it.
     """
-    path = SYSTEMS / f"{system}.py"
+    path = package / f"{name}.py"
     if not path.exists():
-        raise FerError(f"params/systems/{system}.yaml has no module: {path} does not exist")
+        raise FerError(f"{asking} has no module: {path} does not exist")
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef) and any(ast.unparse(item) == "register" for item in node.decorator_list):
-            init = next(item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__")
-            names = {"Literal": Literal, "Fraction": Fraction, "Positive": Positive}
-            options = {
-                argument.arg: (
-                    eval(ast.unparse(argument.annotation), names),  # our own source, never a user's text
-                    ... if default is None else ast.literal_eval(default),
-                )
-                for argument, default in zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True)
-            }
-            return create_model(node.name, __base__=Strict, **options)
+            return create_model(node.name, __base__=Strict, **keyword_arguments(node))
     raise FerError(f"{path} has no class decorated with @register")
+
+
+def keyword_arguments(definition: ast.ClassDef) -> dict[str, tuple]:
+    """Return name: (type, default) of the keyword-only arguments of a class's constructor, if it has its own."""
+    init = next((i for i in definition.body if isinstance(i, ast.FunctionDef) and i.name == "__init__"), None)
+    names = {"Literal": Literal, "Fraction": Fraction, "Positive": Positive}
+    return {
+        argument.arg: (
+            eval(ast.unparse(argument.annotation), names),  # our own source, never a user's text
+            ... if default is None else ast.literal_eval(default),
+        )
+        for argument, default in (zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True) if init else ())
+    }

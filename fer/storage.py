@@ -6,7 +6,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -58,13 +58,19 @@ def read_json(path: Path) -> dict:
     return json.loads(require(path).read_text(encoding="utf-8"))
 
 
-def write_rows(target: Path, schema: pa.Schema, rows: Iterable[dict]) -> int:
-    """Stream `rows` into a Parquet file, `ROW_GROUP` at a time; return their number."""
+def write_rows(
+    target: Path, schema: pa.Schema, rows: Iterable[dict], metadata: Callable[[], dict[str, str]] = dict
+) -> int:
+    """Stream `rows` into a Parquet file, `ROW_GROUP` at a time; return their number.
+
+    `metadata` is asked after the last row for what the file is to say of itself.
+    """
     count = 0
     with atomic(target) as scratch, pq.ParquetWriter(scratch, schema, compression="zstd") as writer:
         for group in batched(rows, ROW_GROUP):
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
             count += len(group)
+        writer.add_key_value_metadata(metadata())
     return count
 
 

@@ -17,7 +17,7 @@ from fer.stages.align import align
 from fer.stages.split import split
 from fer.storage import write_rows
 
-PLAIN = Alignment(crop="distributed", size=48, channels=1, enlarge=1, padding=0, missing="full_frame")
+PLAIN = Alignment(crop="distributed", size=48, channels=1, enlarge=[1], padding=0, missing="full_frame")
 
 
 def make_raw(images, folder):

@@ -45,6 +45,8 @@ class Sample:
     """What one original shows.
 
     `label` is the class code; `part` the official part ("train", "val", "test"), or None where there is none.
+    `modality` is "visible" or "infrared"; the two images of a pair share `pair`, the frames of a sequence `sequence`:
+    no protocol tears them apart. `votes` are the shares of the classes where several people labelled the image.
     """
 
     label: int
@@ -52,15 +54,32 @@ class Sample:
     subject: str | None = None
     modality: str = "visible"
     pair: str | None = None
+    sequence: str | None = None
+    votes: list[float] | None = None
 
 
 class Adapter(ABC):
-    """Reads one dataset. `left_out` collects files that are no part of it, for the report of acquire."""
+    """Reads one dataset. Keyword-only arguments of an adapter's own constructor are the `options` of its parameters.
+
+    `left_out` says why which files of the source are not among the originals: {reason: paths}.
+    """
 
     def __init__(self, parameters: Dataset):
         self.parameters = parameters
         self.classes = parameters.classes
-        self.left_out: list[str] = []
+        self.left_out: dict[str, list[str]] = {}
+
+    def leave_out(self, path: str, reason: str) -> None:
+        """Note a file that is no original of this dataset, for the report."""
+        self.left_out.setdefault(reason, []).append(path)
+
+    def code(self, name: str, where: str) -> int:
+        """Return the code of the class that a source calls `name`, whatever synonym or case it uses."""
+        codes = {expression(own): code for code, own in enumerate(self.classes)}
+        try:
+            return codes[expression(name)]
+        except (FerError, KeyError) as error:
+            raise FerError(f"{where}: unknown label {name!r}; expected {', '.join(self.classes)}") from error
 
     @abstractmethod
     def originals(self, source: Path) -> Iterator[Original]:
@@ -81,4 +100,4 @@ register = _adapters.register
 
 def adapter(name: str, parameters: Dataset) -> Adapter:
     """Return the adapter of the dataset `name`."""
-    return _adapters.find(name)(parameters)
+    return _adapters.find(parameters.adapter or name)(parameters, **parameters.options)

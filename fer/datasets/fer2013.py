@@ -75,7 +75,7 @@ class Fer2013(Adapter):
         for name, handle in sources.files(source):
             match = FOLDER_FORM.search(name)
             if not sources.is_image_name(name) or match is None:
-                self.left_out.append(name)
+                self.leave_out(name, "no image of the folder form")
                 continue
             self.describe(name, {})
             identity = (match["usage"], match["number"])
@@ -87,17 +87,9 @@ class Fer2013(Adapter):
     def describe(self, path: str, annotation: dict[str, str]) -> Sample:
         if not annotation:
             match = FOLDER_FORM.search(path)
-            annotation = {"emotion": self.code(match["label"], path), "usage": match["usage"]}
+            annotation = {"emotion": str(self.code(match["label"], path)), "usage": match["usage"]}
         self.check(annotation, path)
         return Sample(label=int(annotation["emotion"]), part=USAGES[annotation["usage"]])
-
-    def code(self, folder: str, path: str) -> str:
-        """Return the class code of a class folder, whatever synonym it is called by."""
-        codes = {expression(name): str(code) for code, name in enumerate(self.classes)}
-        try:
-            return codes[expression(folder)]
-        except (FerError, KeyError) as error:
-            raise FerError(f"{path}: unknown label {folder!r}; expected {', '.join(self.classes)}") from error
 
     def check(self, annotation: dict[str, str], where: str) -> None:
         emotion, usage = annotation["emotion"], annotation["usage"]

@@ -15,6 +15,7 @@ from fer.progress import track
 from fer.storage import sha256, write_rows
 
 SYNTHETIC = "synthetic"
+LEFT_OUT = "left_out"  # key of the Parquet file's metadata: what of the source is not here, and why (JSON)
 SCHEMA = pa.schema(
     [
         ("path", pa.string()),  # inside the source
@@ -50,11 +51,14 @@ def store(adapter: Adapter, source: Path, target: Path) -> str:
             f"the source {source} does not exist.\n  Where to get it: {adapter.parameters.obtain}\n"
             "  Then name its place as `source` in the study file or with --source, or use --source synthetic."
         )
-    count = write_rows(target, SCHEMA, rows(adapter, source))
-    ignored = (
-        f"; {len(adapter.left_out)} other files left out, such as {adapter.left_out[0]}" if adapter.left_out else ""
-    )
-    return f"{count:,} originals{ignored}"
+    count = write_rows(target, SCHEMA, rows(adapter, source), lambda: {LEFT_OUT: json.dumps(summary(adapter))})
+    ignored = [f"{reason}: {item['count']:,}, such as {item['examples'][0]}" for reason, item in summary(adapter).items()]
+    return f"{count:,} originals" + (f"; left out: {'; '.join(ignored)}" if ignored else "")
+
+
+def summary(adapter: Adapter) -> dict[str, dict]:
+    """Return how many files were left out for each reason, with up to five examples."""
+    return {reason: {"count": len(paths), "examples": paths[:5]} for reason, paths in adapter.left_out.items()}
 
 
 def rows(adapter: Adapter, source: Path) -> Iterator[dict]:
@@ -67,7 +71,7 @@ def rows(adapter: Adapter, source: Path) -> Iterator[dict]:
     if not seen:
         raise FerError(
             f"{source} holds no image of {adapter.parameters.title}. Expected: {adapter.parameters.obtain}"
-            + (f"\n  Found instead: {', '.join(adapter.left_out[:5])}" if adapter.left_out else "")
+            + "".join(f"\n  Left out, {why}: {', '.join(paths[:5])}" for why, paths in adapter.left_out.items())
         )
 
 

@@ -20,7 +20,9 @@ SCHEMA = pa.schema(
         ("part", pa.string()),  # official part, null where there is none
         ("subject", pa.string()),
         ("modality", pa.string()),
-        ("pair", pa.string()),
+        ("pair", pa.string()),  # the visible and the infrared image of one pair share it
+        ("sequence", pa.string()),  # the frames of one sequence share it
+        ("votes", pa.list_(pa.float32())),  # shares of the classes, where several people labelled the image
     ]
 )
 
