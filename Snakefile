@@ -1,4 +1,4 @@
-# The only definition of the pipeline: acquire → index → align → split → train → evaluate → report.
+# The only definition of the pipeline: acquire → index → align → blocks → split → augment → train → evaluate → report.
 # `dvc.yaml` is compiled from it (workflow/scripts/engines.py); what `all` makes is said by the study file
 # (params/study.yaml, or another: --config study=params/studies/paper.yaml).
 
@@ -7,7 +7,9 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/acquire.smk"
 include: "workflow/rules/index.smk"
 include: "workflow/rules/align.smk"
+include: "workflow/rules/blocks.smk"
 include: "workflow/rules/split.smk"
+include: "workflow/rules/augment.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
@@ -17,6 +19,7 @@ rule all:
     default_target: True
     input:
         REPORTS,
+        DATA,
 
 
 # A last step, outside the DAG because it looks at the whole of it: record in DVC what was made.

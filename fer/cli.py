@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 import yaml
@@ -22,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="A reproducible benchmark of facial-expression recognition. The stages, in their order: "
-    "**acquire → index → align → split → train → evaluate → report**. "
+    "**acquire → index → align → blocks → split → augment → train → evaluate → report**. "
     "`snakemake --cores 8 all` or `dvc repro` run them all; each can also be run by hand, from the project's folder.",
 )
 logger = logging.getLogger("fer")
@@ -73,7 +73,10 @@ def announce(stage: str, name: str, work: Callable[[], str]) -> None:
 @app.command(epilog="Example: `fer acquire fer2013 --source ~/downloads/fer2013.tar.gz`")
 def acquire(
     dataset: DatasetName,
-    source: Annotated[str | None, typer.Option(help="synthetic, or an archive, file or folder.")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(help="synthetic; an archive, file or folder; a URL; kaggle:…; or download."),
+    ] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="How many faces the synthetic source draws.")] = None,
     root: Root = Path(),
 ) -> None:
@@ -102,26 +105,49 @@ def align(dataset: DatasetName, root: Root = Path()) -> None:
     """Find faces and 68 landmarks, and cut the face crops."""
     from fer.stages.align import align as work
 
-    layout = Layout(root)
-    parameters = params.load_dataset(dataset).alignment
-    files = (layout.faces(dataset), layout.crops(dataset))
-    announce("align", dataset, lambda: work(layout.raw(dataset), parameters, *files))
+    layout, parameters = Layout(root), params.load_dataset(dataset)
+    inputs = (layout.raw(dataset), layout.index(dataset))
+    outputs = (layout.faces(dataset), layout.crops(dataset), layout.faces_counts(dataset))
+    announce("align", dataset, lambda: work(*inputs, parameters, *outputs))
 
 
-@app.command(epilog="Example: `fer split fer2013 official`")
+@app.command(epilog="Example: `fer blocks ckplus`")
+def blocks(dataset: DatasetName, root: Root = Path()) -> None:
+    """Cut the eyes and the mouth block of every face, and draw a sheet of samples."""
+    from fer.stages.blocks import blocks as work
+
+    layout, parameters = Layout(root), params.load_dataset(dataset)
+    inputs = (layout.raw(dataset), layout.faces(dataset), layout.index(dataset), layout.crops(dataset))
+    outputs = (layout.blocks(dataset), layout.eyes(dataset), layout.mouth(dataset), layout.figure(dataset, "faces"))
+    announce("blocks", dataset, lambda: work(*inputs, parameters, *outputs))
+
+
+@app.command(epilog="Example: `fer split ckplus kfold_subject --seed 1`")
 def split(
     dataset: DatasetName,
-    protocol: Annotated[str, typer.Argument(help="A protocol, such as official.")],
+    protocol: Annotated[str, typer.Argument(help=f"One of {', '.join(get_args(params.Protocol))}.")],
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the protocols that draw.")] = 0,
     root: Root = Path(),
 ) -> None:
-    """Decide who trains, who validates and who tests."""
+    """Decide who trains, who validates and who tests, and audit the decision for leaks."""
     from fer.stages.split import split as work
 
-    layout = Layout(root)
-    params.load_dataset(dataset)
-    protocols.folds(protocol)  # a wrong name is an error now
-    files = (layout.index(dataset), layout.faces(dataset))
-    announce("split", f"{dataset} {protocol}", lambda: work(*files, protocol, layout.split(dataset, protocol)))
+    layout, parameters = Layout(root), params.load_dataset(dataset)
+    protocols.folds(protocol, parameters)  # a wrong name is an error now
+    inputs = (layout.raw(dataset), layout.index(dataset), layout.faces(dataset))
+    outputs = (layout.split(dataset, protocol), layout.audit(dataset, protocol), layout.audit_page(dataset, protocol))
+    announce("split", f"{dataset} {protocol}", lambda: work(*inputs, parameters, protocol, seed, *outputs))
+
+
+@app.command(epilog="Example: `fer augment viri-visible-resnet18_attention --fold 0`")
+def augment(experiment: ExperimentName, fold: Fold = "0", root: Root = Path()) -> None:
+    """Make the offline variants of a fold's training images that the recipe asks for."""
+    run = resolve(experiment, fold, 0, None, 1, root)
+    from fer.stages.augment import augment as work
+
+    announce(
+        "augment", f"{experiment} {fold}", lambda: work(run, Layout(root).figure(f"{experiment}.{fold}", "augment"))
+    )
 
 
 @app.command(epilog="Example: `fer train fer2013-attentional_cnn --seed 1 --set epochs=5`")
@@ -141,20 +167,33 @@ def train(
     announce("train", f"{experiment} {fold}.{seed}", lambda: work(run, device))
 
 
-@app.command(epilog="Example: `fer evaluate fer2013-attentional_cnn --seed 1`")
+@app.command(
+    epilog="Examples: `fer evaluate fer2013-attentional_cnn --seed 1`, and on another dataset "
+    "`fer evaluate fer2013-attentional_cnn --on ckplus --protocol kfold_subject`"
+)
 def evaluate(
     experiment: ExperimentName,
     fold: Fold = "0",
     seed: Seed = 0,
+    on: Annotated[str | None, typer.Option(help="Another dataset to test on, by the expressions both have.")] = None,
+    protocol: Annotated[str, typer.Option(help="With --on: the protocol whose test samples are taken.")] = "official",
+    contempt: Annotated[
+        bool, typer.Option("--contempt", help="With --on: contempt is one of the expressions.")
+    ] = False,
     threads: Threads = 1,
     device: Device = "auto",
     root: Root = Path(),
 ) -> None:
     """Open the test part once: predictions, metrics, confusion and cost of one run."""
     run = resolve(experiment, fold, seed, None, threads, root)
+    name = f"{experiment} {fold}.{seed}"
     from fer.stages.evaluate import evaluate as work
+    from fer.stages.evaluate import evaluate_on
 
-    announce("evaluate", f"{experiment} {fold}.{seed}", lambda: work(run, device))
+    if on is None:
+        announce("evaluate", name, lambda: work(run, device))
+    else:
+        announce("evaluate", f"{name} on {on}", lambda: evaluate_on(run, on, protocol, contempt, device))
 
 
 @app.command(epilog="Example: `fer report --study params/study.yaml`")

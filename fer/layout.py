@@ -51,6 +51,14 @@ class Layout:
     def split(self, dataset: str, protocol: str) -> Path:
         return self.root / "data" / "splits" / f"{dataset}.{protocol}.parquet"
 
+    def augmented(self, experiment: str, fold: str) -> Path:
+        """The offline variants of a fold's training crops, uint8 (variants, size, size[, channels])."""
+        return self.root / "data" / "augmented" / experiment / f"{fold}.npy"
+
+    def augmented_index(self, experiment: str, fold: str) -> Path:
+        """Of which sample each variant is, and how it was made."""
+        return self.root / "data" / "augmented" / experiment / f"{fold}.parquet"
+
     def audit(self, dataset: str, protocol: str) -> Path:
         """The leaks of a split (JSON)."""
         return self.root / "data" / "splits" / f"{dataset}.{protocol}.audit.json"

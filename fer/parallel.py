@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection
 from typing import TypeVar
@@ -38,14 +38,16 @@ def ordered_map(
     raised here; a worker that dies (out of memory, say) is a `FerError`.
     """
     count = workers()
-    start_server()
+    with uninterrupted():
+        forkserver.ensure_running()
     context = get_context("forkserver")
     lifeline, held = context.Pipe(duplex=False)
     with held, ProcessPoolExecutor(count, context, _prepare, (lifeline, initializer)) as pool:
         pending = deque()
         try:
             for chunk in batched(items, CHUNK):
-                pending.append(pool.submit(_apply, function, chunk))
+                with uninterrupted():  # the first tasks start the workers
+                    pending.append(pool.submit(_apply, function, chunk))
                 if len(pending) > 2 * count:
                     yield from pending.popleft().result()
             while pending:
@@ -57,17 +59,24 @@ def ordered_map(
                 future.cancel()
 
 
-def start_server() -> None:
-    """Start the process that workers are forked from: they inherit neither threads nor locks, and are deaf to Ctrl-C.
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Put off Ctrl-C while processes are started: one half started ends in a traceback of its own.
 
-    The parent alone answers an interrupt; workers would each print a traceback. A blocked signal stays blocked in
-    children, and one that comes meanwhile reaches the parent when it is unblocked.
+    The server that workers are forked from inherits the blocked signal, so workers are deaf to it and the parent alone
+    answers. Blocking does not suffice here: the system hands the signal to any thread, NumPy's among them, and Python
+    to the main one. So it is noted, and answered at the end of the block.
     """
+    noted: list[tuple] = []
+    answer = signal.signal(signal.SIGINT, lambda *arguments: noted.append(arguments))
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        forkserver.ensure_running()
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, answer)
+        if noted and callable(answer):
+            answer(*noted[0])
 
 
 def _prepare(lifeline: Connection, initializer: Callable[[], None] | None) -> None:

@@ -70,7 +70,8 @@ class Alignment(Strict):
     channels: Literal[1, 3] = Field(description="1 = grey, 3 = RGB")
     detector: Literal["hog", "cnn"] = Field("hog", description="dlib's detector: HOG (fast) or CNN (for a GPU)")
     enlarge: list[Annotated[float, Field(gt=0)]] = Field(
-        min_length=1, description="factors by which the detector's copy is enlarged, tried in order until a face is found"
+        min_length=1,
+        description="factors by which the detector's copy is enlarged, tried in order until a face is found",
     )
     padding: Fraction = Field(description="border replicated around the detector's copy, as a fraction of its side")
     missing: Literal["full_frame", "drop", "error"] = Field(description="what becomes of an image without a detection")
@@ -157,6 +158,20 @@ class Augmentation(Strict):
     scale: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="zoom factor uniform in 1 ± scale")
 
 
+class OfflineAugmentation(Strict):
+    """Variants of each training image made once, before training: `draws` of each of five transforms.
+
+    The magnitudes of Naseem et al. 2025 (PeerJ CS 11:e2676) and its code: 26 times the training images.
+    """
+
+    draws: Positive = 5
+    rotation: Annotated[float, Field(ge=0, le=180)] = Field(20, description="degrees, uniform in ±rotation; black fill")
+    zoom_out: Annotated[float, Field(ge=1)] = Field(1.5, description="side of the canvas, uniform in 1 to zoom_out")
+    fill: Annotated[int, Field(ge=0, le=255)] = Field(123, description="grey of the canvas that zoom_out adds")
+    perspective: Fraction = Field(0.5, description="torchvision's distortion scale")
+    shear: Annotated[float, Field(ge=0)] = Field(0.2, description="degrees, with another rotation, uniform in ±shear")
+
+
 class Recipe(Strict):
     """How a system is trained. Its length is given in `epochs` or in `steps`, never both."""
 
@@ -175,6 +190,7 @@ class Recipe(Strict):
     )
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     augmentation: Augmentation = Augmentation()
+    offline: OfflineAugmentation | None = Field(None, description="variants made before training (stage augment)")
 
     @model_validator(mode="after")
     def one_length(self) -> Recipe:
@@ -211,6 +227,7 @@ class Published(Strict):
 class Experiment(Strict):
     dataset: str
     system: str
+    modality: Literal["visible", "infrared"] = "visible"
     protocol: Protocol
     published: Published
     recipe: dict[str, Any] = Field(default_factory=dict, description="what differs from the system's recipe")

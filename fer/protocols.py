@@ -1,50 +1,238 @@
 """Protocols: how the samples of a dataset become folds of train, val and test.
 
-A protocol's folds are known from its name, so the DAG can be drawn before any data exists.
+A protocol's folds are known from its name and the dataset's parameters, so the DAG can be drawn before any data exists.
+What belongs together stays together: a *group* is the samples that a pair or a sequence joins, or else one sample, and
+no protocol that draws tears a group apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Iterable
+from typing import get_args
 
+import numpy as np
 import pandas as pd
 
 from fer.errors import FerError
+from fer.params import Dataset, Protocol
 
 PARTS = ("train", "val", "test")
+FOLDS = 10  # of kfold_subject
+STRATIFIED = {"stratified_70_15_15": (0.15, 0.15), "stratified_80_10_10": (0.1, 0.1)}  # shares of val and of test
+CARVED = 0.1  # share of an official train that becomes val where the owners made none
+FOLD_NAME = re.compile(r"[^./\s]+")  # a fold's name is part of a file's name
 
 
-def folds(protocol: str) -> list[str]:
-    """Return the names of the protocol's folds."""
-    if protocol not in PROTOCOLS:
-        raise FerError(f"unknown protocol {protocol!r}. Known: {', '.join(sorted(PROTOCOLS))}")
-    return ["0"]
+def folds(protocol: str, dataset: Dataset) -> list[str]:
+    """Return the names of the protocol's folds on `dataset`.
+
+    Raises:
+        FerError: unknown protocol, or one that needs the dataset's `subjects` and its parameter file has none.
+    """
+    if protocol not in get_args(Protocol):
+        raise FerError(f"unknown protocol {protocol!r}. Known: {listing(get_args(Protocol))}")
+    if protocol == "kfold_subject":
+        return [str(number) for number in range(FOLDS)]
+    if protocol not in ("leave_one_subject_out", "by_character"):
+        return ["0"]
+    names = dataset.subjects or []
+    if len(names) < 3 or len(set(names)) < len(names) or not all(map(FOLD_NAME.fullmatch, names)):
+        raise FerError(
+            f"protocol {protocol!r} makes a fold of every subject of {dataset.title} and must know them beforehand. "
+            f"Add `subjects:` to its parameter file, at least three different names without dots, slashes or blanks; "
+            f"given: {names or 'none'}"
+        )
+    return list(names)
 
 
-def assign(protocol: str, index: pd.DataFrame) -> pd.DataFrame:
-    """Return the split: one row a sample and fold, with columns sample (int32), fold (str) and part (str).
+def assign(protocol: str, index: pd.DataFrame, dataset: Dataset, seed: int) -> pd.DataFrame:
+    """Return the split: one row a fold and sample, with columns sample (int32), fold (str) and part (str).
+
+    Rows are in the order of `folds` and of the samples. The same seed gives the same split, whatever the order of the
+    rows of `index`.
 
     Args:
-        protocol: name of a protocol, such as "official".
-        index: columns sample, label, part (the official part or None), subject.
+        protocol: name of a protocol (`fer.params.Protocol`).
+        index: columns sample, label, part (the official part or None), subject, pair, sequence; the last three may
+            be missing.
+        dataset: the dataset's parameters.
+        seed: of the protocols that draw; the others give the same split for every seed.
 
     Raises:
         FerError: the data lack what the protocol needs.
     """
-    split = PROTOCOLS[protocol](index).astype({"sample": "int32"})
-    for fold, rows in split.groupby("fold"):
-        missing = [part for part in PARTS if part not in set(rows["part"])]
-        if missing:
-            raise FerError(
-                f"protocol {protocol!r}, fold {fold}: no samples for {', '.join(missing)}. "
-                "Is the source complete? (FER2013's train.csv, for one, holds the Training images alone.)"
-            )
+    names = folds(protocol, dataset)
+    index = index.sort_values("sample", ignore_index=True)
+    index = index.reindex(columns=["sample", "label", "part", "subject", "pair", "sequence"])
+    index["group"] = groups(index)
+    if protocol == "official":
+        parts = {"0": official(index, dataset, seed)}
+    elif protocol in STRATIFIED:
+        parts = {"0": stratified(index, *STRATIFIED[protocol], seed)}
+    elif protocol == "kfold_subject":
+        parts = rotated(folds_of_subjects(index, seed), names)
+    else:
+        require_one_subject_a_group(index)
+        require_these_subjects(index, names, dataset)
+        parts = rotated(index["subject"], names)
+    tables = [
+        pd.DataFrame({"sample": index["sample"].astype("int32"), "fold": fold, "part": part})[part.notna()]
+        for fold, part in parts.items()
+    ]
+    split = pd.concat(tables, ignore_index=True)
+    require_every_part(split, names, protocol)
     return split
 
 
-def official(index: pd.DataFrame) -> pd.DataFrame:
-    """The parts that the dataset's owners defined, as a single fold."""
-    return index.loc[index["part"].notna(), ["sample", "part"]].assign(fold="0")[["sample", "fold", "part"]]
+# --- protocols: each returns the part of every row of the index ------------------------------------------------------
 
 
-PROTOCOLS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {"official": official}
+def official(index: pd.DataFrame, dataset: Dataset, seed: int) -> pd.Series:
+    """The parts that the dataset's owners defined.
+
+    Where they defined no val (RAF-DB), a tenth of train becomes it, stratified by label. Samples in no part stay out.
+    """
+    parts = index["part"].copy()
+    if parts.isna().all():
+        raise FerError(
+            f"protocol 'official': the owners of {dataset.title} defined no parts. "
+            f"Take another protocol: {listing(name for name in get_args(Protocol) if name != 'official')}"
+        )
+    train = parts == "train"
+    if "val" not in dataset.official_counts and train.any() and not (parts == "val").any():
+        parts[train] = stratified(index[train], CARVED, 0, seed)
+    return parts
+
+
+def stratified(index: pd.DataFrame, val: float, test: float, seed: int) -> pd.Series:
+    """Draw the shares `val` and `test` of the groups of each class, at least one group each; the rest is train.
+
+    scikit-learn's stratified splitters would leave a part without a small class, or refuse it; this does neither.
+    """
+    generator = np.random.default_rng(seed)
+    part_of_group: dict[int, str] = {}
+    classes = class_of_groups(index)
+    for label, members in classes.groupby(classes, sort=True):
+        drawn = generator.permutation(members.index.to_numpy())
+        sizes = {"val": size(len(drawn), val), "test": size(len(drawn), test)}
+        if sum(sizes.values()) >= len(drawn):
+            raise FerError(
+                f"class {label} has {len(drawn)} samples that do not belong together (pairs and sequences count once); "
+                f"a stratified split needs at least {sum(map(bool, sizes.values())) + 1} of each class"
+            )
+        names = np.repeat(["val", "test", "train"], [*sizes.values(), len(drawn) - sum(sizes.values())])
+        part_of_group.update(zip(drawn, names, strict=True))
+    return index["group"].map(part_of_group)
+
+
+def size(groups: int, share: float) -> int:
+    return max(1, round(groups * share)) if share else 0
+
+
+def folds_of_subjects(index: pd.DataFrame, seed: int) -> pd.Series:
+    """Return the fold, "0" to "9", in which each row is tested: whole subjects, classes as even as these allow."""
+    from sklearn.model_selection import StratifiedGroupKFold  # takes a second: the DAG is drawn without it
+
+    require_one_subject_a_group(index)
+    subjects = index["subject"].nunique()
+    if subjects < FOLDS:
+        raise FerError(
+            f"protocol 'kfold_subject' needs at least {FOLDS} subjects, the samples show {subjects}. "
+            "Take leave_one_subject_out, or a stratified protocol where subjects are unknown."
+        )
+    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    tested = np.empty(len(index), int)
+    for fold, (_, rows) in enumerate(splitter.split(index, index["label"], index["subject"])):
+        tested[rows] = fold
+    return pd.Series(tested, index.index).astype(str)
+
+
+def rotated(unit: pd.Series, names: list[str]) -> dict[str, pd.Series]:
+    """Make a fold of every name: its own rows are test, those of the next name val, all others train."""
+    return {
+        name: pd.Series(np.select([unit == name, unit == following], ["test", "val"], "train"), unit.index)
+        for name, following in zip(names, [*names[1:], names[0]], strict=True)
+    }
+
+
+# --- groups ----------------------------------------------------------------------------------------------------------
+
+
+def groups(index: pd.DataFrame) -> np.ndarray:
+    """Return the group of each row: rows joined by `pair` or `sequence`, over several steps too, share a number.
+
+    Numbers follow the order of the rows.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    rows = np.arange(len(index))
+    links = [
+        np.stack([known.index.to_numpy(), known.groupby(known).transform(lambda same: same.index[0]).to_numpy()])
+        for known in (index[key].reset_index(drop=True).dropna() for key in ("pair", "sequence") if key in index)
+        if len(known)
+    ]
+    start, end = np.concatenate(links, axis=1) if links else (rows[:0], rows[:0])
+    graph = coo_array((np.ones(len(start), bool), (start, end)), shape=(len(index), len(index)))
+    labels = connected_components(graph, directed=False)[1]
+    return pd.factorize(labels)[0]
+
+
+def class_of_groups(index: pd.DataFrame) -> pd.Series:
+    """Return the class of each group (indexed by it): the most frequent of its rows, or the rarest of those that tie.
+
+    So a CK+ sequence counts as its expression, not as the neutral face it starts from.
+    """
+    total = index["label"].value_counts()
+    counts = index.groupby(["group", "label"]).size().rename("rows").reset_index()
+    counts["rarity"] = counts["label"].map(total)
+    ordered = counts.sort_values(["group", "rows", "rarity", "label"], ascending=[True, False, True, True])
+    return ordered.drop_duplicates("group").set_index("group")["label"]
+
+
+# --- what the data must have -----------------------------------------------------------------------------------------
+
+
+def require_one_subject_a_group(index: pd.DataFrame) -> None:
+    unknown = index.loc[index["subject"].isna(), "sample"]
+    if len(unknown):
+        raise FerError(
+            f"a protocol by subject needs the subject of every sample; {len(unknown):,} of {len(index):,} samples have "
+            f"none, such as sample {unknown.iloc[0]}. Take a stratified protocol or the official one."
+        )
+    subjects = index.groupby("group")["subject"].nunique()
+    if (subjects > 1).any():
+        mixed = index[index["group"] == subjects.index[subjects > 1][0]]
+        raise FerError(
+            f"samples {listing(map(str, mixed['sample'].head(5)))} belong together (pair or sequence) and yet show "
+            f"the subjects {listing(mixed['subject'].unique())}. Check the adapter's names of them."
+        )
+
+
+def require_these_subjects(index: pd.DataFrame, names: list[str], dataset: Dataset) -> None:
+    found = set(index["subject"])
+    unlisted, absent = sorted(found - set(names)), [name for name in names if name not in found]
+    if unlisted or absent:
+        raise FerError(
+            f"the subjects of {dataset.title} and `subjects` of its parameter file differ."
+            + (f" In the data alone: {listing(unlisted)}." if unlisted else "")
+            + (f" Without a sample (left out, or dropped for want of a face): {listing(absent)}." if absent else "")
+            + " Correct the list, or bring the samples."
+        )
+
+
+def require_every_part(split: pd.DataFrame, names: list[str], protocol: str) -> None:
+    """Raise a `FerError` unless every fold has samples to train, to validate and to test."""
+    found = set(map(tuple, split[["fold", "part"]].drop_duplicates().to_numpy()))
+    for fold in names:
+        missing = [part for part in PARTS if (fold, part) not in found]
+        if missing:
+            raise FerError(
+                f"protocol {protocol!r}, fold {fold}: no samples for {listing(missing)}. "
+                "Is the source complete? (FER2013's train.csv, for one, holds the Training images alone.)"
+            )
+
+
+def listing(names: Iterable[str]) -> str:
+    return ", ".join(names)

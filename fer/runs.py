@@ -25,7 +25,7 @@ class Run:
     layout: Layout
 
     def __post_init__(self):
-        allowed = protocols.folds(self.experiment.protocol)
+        allowed = protocols.folds(self.experiment.protocol, self.dataset)
         if self.fold not in allowed:
             raise FerError(f"{self.name} has no fold {self.fold!r}. Folds of its protocol: {', '.join(allowed)}")
 
@@ -55,11 +55,15 @@ class Run:
     def data(self) -> dict[str, Path]:
         """The files that training and evaluation read."""
         name = self.experiment.dataset
-        return {
+        files = {
             "crops": self.layout.crops(name),
             "index": self.layout.index(name),
             "split": self.layout.split(name, self.experiment.protocol),
         }
+        if self.recipe.offline:
+            files["augmented"] = self.layout.augmented(self.name, self.fold)
+            files["augmented_index"] = self.layout.augmented_index(self.name, self.fold)
+        return files
 
     def resolved(self) -> dict[str, Any]:
         """Return every parameter that decides the outcome, ready for JSON."""
@@ -67,6 +71,7 @@ class Run:
             "experiment": self.name,
             "dataset": self.experiment.dataset,
             "system": self.experiment.system,
+            "modality": self.experiment.modality,
             "protocol": self.experiment.protocol,
             "fold": self.fold,
             "seed": self.seed,
@@ -83,6 +88,21 @@ def study_runs(study: params.Study) -> list[Run]:
     return [
         Run(name, fold, seed, study.recipe_overrides(name), study.threads, layout)
         for name in study.experiments
-        for fold in protocols.folds(params.load_experiment(name).protocol)
+        for fold in experiment_folds(params.load_experiment(name))
         for seed in study.seeds
     ]
+
+
+def experiment_folds(experiment: Experiment) -> list[str]:
+    return protocols.folds(experiment.protocol, params.load_dataset(experiment.dataset))
+
+
+def study_protocols(study: params.Study) -> dict[str, list[str]]:
+    """Return the protocols by which the study splits each of its datasets."""
+    wanted: dict[str, dict[str, None]] = {}
+    for name in study.experiments:
+        experiment = params.load_experiment(name)
+        wanted.setdefault(experiment.dataset, {})[experiment.protocol] = None
+    for name, overrides in study.datasets.items():
+        wanted.setdefault(name, {}).update(dict.fromkeys(overrides.protocols if overrides else []))
+    return {name: list(protocols) for name, protocols in wanted.items()}

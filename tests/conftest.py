@@ -47,7 +47,7 @@ def learnable(tmp_path_factory) -> Layout:
         path.parent.mkdir(parents=True)
     np.save(layout.crops("fer2013"), crops)
     samples = np.arange(len(parts), dtype=np.int32)
-    pd.DataFrame({"sample": samples, "label": labels.astype(np.int8)}).to_parquet(layout.index("fer2013"))
+    pd.DataFrame({"sample": samples, "label": labels.astype(np.int8), "modality": "visible"}).to_parquet(layout.index("fer2013"))
     split = pd.DataFrame({"sample": samples, "fold": "0", "part": parts})
     split.to_parquet(layout.split("fer2013", "official"))
     return layout

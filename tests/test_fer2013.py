@@ -107,7 +107,8 @@ def test_clutter_is_ignored_and_other_files_are_counted_as_left_out(tmp_path):
     (source / "notes.txt").write_text("mine")
     reader = adapter("fer2013", parameters())
     line = acquire(reader, str(source), 1, tmp_path / "raw.parquet")
-    assert reader.left_out == ["notes.txt"] and "42 originals; 1 other files left out, such as notes.txt" in line
+    assert reader.left_out == {"no image of the folder form": ["notes.txt"]}
+    assert line == "42 originals; left out: no image of the folder form: 1, such as notes.txt"
 
 
 def test_raw_keeps_every_byte_and_its_hash(tmp_path):
@@ -235,7 +236,7 @@ BAD = {
     "header alone": (text_file("fer2013.csv", "emotion,pixels,Usage\n"), "holds no image of FER2013"),
     "empty folder": (empty_folder, "holds no image of FER2013. Expected: Kaggle"),
     "empty zip": (empty_zip, "holds no image of FER2013"),
-    "other dataset": (text_file("notes.txt", "hello"), r"holds no image.*Found instead: notes\.txt"),
+    "other dataset": (text_file("notes.txt", "hello"), r"holds no image.*Left out, no image of the folder form: notes\.txt"),
     "no image": (made("train/angry/Training_99.png", b"<html>"), r"Training_99\.png is not an image: it starts with"),
     "empty file": (made("train/angry/Training_99.png", b""), r"Training_99\.png is not an image: it is empty"),
     "unknown class": (made("train/angrry/Training_99.png", PNG), r"unknown label 'angrry'; expected angry, disgust"),
@@ -382,7 +383,7 @@ def rewritten(change):
 
 
 UNREADABLE = {
-    "encrypted zip": (changed_entries((6, 8), 1), r"a\.zip cannot be unpacked: .*encrypted"),
+    "encrypted zip": (changed_entries((6, 8), 1), r"a\.zip: the entry 'archive/train/angry/Training_0\.png' is encrypted"),
     "zip packed in an unknown way": (changed_entries((8, 10), 99), r"a\.zip cannot be unpacked"),
     "other encoding": (rewritten(lambda data: data.decode().encode("utf-16")), r"fer2013\.csv is no table.*UTF-8"),
     "stray byte": (rewritten(lambda data: data[:9000] + b"\xff" + data[9000:]), r"fer2013\.csv is no table.*0xff"),

@@ -24,7 +24,8 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
-from fer.datasets import Adapter, Original, Sample, expression, register, sources, synthetic
+from fer import sources
+from fer.datasets import Adapter, Original, Sample, expression, register, synthetic
 from fer.errors import FerError
 from fer.parallel import ordered_map
 from fer.storage import atomic
@@ -33,6 +34,7 @@ SIDE = 48
 IMAGES_A_SUBJECT = 8  # of the synthetic source
 USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 TABLES = ("fer2013.csv", "icml_face_data.csv", "train.csv")  # in order of preference: the first holds everything
+EMOTIONS = 7  # codes of the table, whatever classes a dataset made of it has
 FOLDER_FORM = re.compile(r"(?:^|/)(?P<label>[^/]+)/(?P<usage>[^/_]+)_(?P<number>\d+)\.\w+$")
 
 
@@ -41,18 +43,14 @@ class Fer2013(Adapter):
     def originals(self, source: Path) -> Iterator[Original]:
         found = sources.names(source)
         tables = [name for want in TABLES for name in found if PurePosixPath(name).name.lower() == want]
-        packed = [name for name in found if PurePosixPath(name).name.lower() == "fer2013.tar.gz"]
-        whole = tables and PurePosixPath(tables[0]).name.lower() != "train.csv"
-        if packed and source.is_dir() and not whole:
-            yield from self.originals(source / packed[0])
-        elif tables:
-            with sources.opened(source, tables[0]) as handle:
-                try:
-                    yield from self.table(tables[0], handle)
-                except (csv.Error, UnicodeDecodeError) as error:
-                    raise FerError(f"{tables[0]} is no table of comma-separated values in UTF-8: {error}") from error
-        else:
+        if not tables:
             yield from self.folders(source)
+            return
+        with sources.opened(source, tables[0]) as handle:
+            try:
+                yield from self.table(tables[0], handle)
+            except (csv.Error, UnicodeDecodeError) as error:
+                raise FerError(f"{tables[0]} is no table of comma-separated values in UTF-8: {error}") from error
 
     def table(self, name: str, handle: BinaryIO) -> Iterator[Original]:
         """Yield the rows of a CSV form; the path of an original is the table's name and the row, counted from 0."""
@@ -93,8 +91,8 @@ class Fer2013(Adapter):
 
     def check(self, annotation: dict[str, str], where: str) -> None:
         emotion, usage = annotation["emotion"], annotation["usage"]
-        if not (emotion.isascii() and emotion.isdigit() and int(emotion) < len(self.classes)):
-            raise FerError(f"{where}: unknown label {emotion!r}; expected 0 to {len(self.classes) - 1}")
+        if not (emotion.isascii() and emotion.isdigit() and int(emotion) < EMOTIONS):
+            raise FerError(f"{where}: unknown label {emotion!r}; expected 0 to {EMOTIONS - 1}")
         if usage not in USAGES:
             raise FerError(f"{where}: unknown Usage {usage!r}; expected {', '.join(USAGES)}")
 

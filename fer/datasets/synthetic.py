@@ -117,7 +117,8 @@ class Rendering:
     """One synthetic face.
 
     `visible`: uint8 (size, size, 3), BGR. `landmarks`: float32 (68, 2), x and y in pixels, true. `infrared` is drawn
-    when asked for: uint8 (size, size), bright where warm, in register with `visible`.
+    when asked for: uint8 (size, size), bright where warm, in register with `visible`. So is `silhouette`: uint8
+    (size, size), 255 where the head is and 0 beside it.
     """
 
     visible: np.ndarray
@@ -127,6 +128,12 @@ class Rendering:
     @cached_property
     def infrared(self) -> np.ndarray:
         return draw_infrared(self._scene)
+
+    @cached_property
+    def silhouette(self) -> np.ndarray:
+        canvas = np.zeros((self._scene.size, self._scene.size, 3), np.uint8)
+        draw_face(canvas, self._scene, dict.fromkeys(visible_palette(self._scene.identity), np.full(3, 255)))
+        return canvas[..., 0]
 
 
 @dataclass(frozen=True)
@@ -157,7 +164,9 @@ class Scene:
         return float(np.hypot(*self.matrix[:, 0]))
 
 
-def render(expression: str, subject: int, take: int, *, size: int = 192, seed: int = 0) -> Rendering:
+def render(
+    expression: str, subject: int, take: int, *, size: int = 192, seed: int = 0, intensity: float = 1.0
+) -> Rendering:
     """Draw one face.
 
     Args:
@@ -165,6 +174,8 @@ def render(expression: str, subject: int, take: int, *, size: int = 192, seed: i
         subject: identity: the same (seed, subject) is the same person.
         take: pose, light, intensity, background and noise vary with (seed, subject, expression, take).
         size: side of the square image in pixels, at least 24.
+        intensity: share of the take's own apex that the expression has reached, from 0 (the neutral face) to 1; pose,
+            light and background stay, as in the frames of a sequence.
 
     Raises:
         ValueError: unknown expression, or a size below 24.
@@ -174,8 +185,15 @@ def render(expression: str, subject: int, take: int, *, size: int = 192, seed: i
     if size < 24:
         raise ValueError(f"size {size}: a face needs at least 24 pixels")
     code = list(ACTION_UNITS).index(expression)
-    scene = pose(make_identity(seed, subject), expression, np.random.default_rng([seed, subject, code, take, 1]), size)
+    generator = np.random.default_rng([seed, subject, code, take, 1])
+    scene = pose(make_identity(seed, subject), expression, generator, size, intensity)
     return Rendering(draw_visible(scene), scene.project(scene.points).astype(np.float32), scene)
+
+
+def proportional(samples: int, counts: Iterable[int], least: int = 1) -> list[int]:
+    """Return about `samples` images spread over the classes as `counts` are, at least `least` a class."""
+    counts = list(counts)
+    return [max(least, round(samples * count / sum(counts))) for count in counts]
 
 
 def make_identity(seed: int, subject: int) -> Identity:
@@ -212,9 +230,12 @@ def make_identity(seed: int, subject: int) -> Identity:
     )
 
 
-def pose(identity: Identity, expression: str, generator: np.random.Generator, size: int) -> Scene:
-    """Return the subject with the expression's units at an intensity of 0.5 to 1, some stray ones, and a pose."""
-    intensity = generator.uniform(0.5, 1.0)
+def pose(identity: Identity, expression: str, generator: np.random.Generator, size: int, reached: float = 1.0) -> Scene:
+    """Return the subject with the expression's units, some stray ones, and a pose.
+
+    The apex of the expression is drawn from 0.5 to 1; `reached` is the share of it that is shown.
+    """
+    intensity = generator.uniform(0.5, 1.0) * reached
     units = {unit: intensity * generator.uniform(0.8, 1.2) for unit in ACTION_UNITS[expression]}
     for unit in generator.choice(list(SHIFTS), 2, replace=False):
         units[int(unit)] = units.get(int(unit), 0) + generator.uniform(0, 0.15)

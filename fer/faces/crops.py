@@ -1,4 +1,4 @@
-"""From a distributed image to a face crop."""
+"""From a distributed image to pixels, and from those to a face crop."""
 
 from __future__ import annotations
 
@@ -8,34 +8,105 @@ import numpy as np
 from fer.errors import FerError
 from fer.faces.landmarks import LEFT_EYE, RIGHT_EYE
 
-# Where a similarity crop puts the eye centres, as fractions of its side: level, with room for brows and chin.
+# Where a similarity crop puts the eye centres, as fractions of its side: level, 0.38 of the side apart, with room for
+# brows above (0.37) and the chin below. FER2013's own crops have them there too (median of its detected faces).
 RIGHT_EYE_AT, LEFT_EYE_AT = (0.31, 0.37), (0.69, 0.37)
+
+BACKGROUND = 0  # behind transparent pixels: renderers leave them black, and who ignores the alpha channel sees that
+STRETCH = (0.5, 99.5)  # percentiles of a 16-bit grey image that become 0 and 255
+
+
+# --- decoding -------------------------------------------------------------------------------------------------------
+
+
+def native(data: bytes, name: str) -> np.ndarray:
+    """Return the image as its file holds it: uint8 or uint16, grey (height, width) or RGB (height, width, 3).
+
+    Palettes and CMYK become RGB; transparency is composited on `BACKGROUND`; a JPEG's EXIF orientation is obeyed, as
+    every viewer does, so that faces stand upright. (Other formats keep their rows as stored.)
+
+    Raises:
+        FerError: the data are truncated, damaged or no image, or their numbers are neither of 8 nor of 16 bits.
+    """
+    jpeg = data.startswith(b"\xff\xd8")  # has no alpha; unchanged, OpenCV would ignore its orientation
+    flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR if jpeg else cv2.IMREAD_UNCHANGED
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if image is None:
+        raise FerError(f"{name} cannot be decoded: the image is truncated or damaged")
+    if image.dtype not in (np.uint8, np.uint16):
+        raise FerError(f"{name} holds {image.dtype} numbers; expected 8 or 16 bits a pixel: convert it to one of these")
+    if image.ndim == 2:
+        return image
+    if image.shape[2] == 4:
+        image = composited(image)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def composited(image: np.ndarray) -> np.ndarray:
+    """Return BGR pixels over `BACKGROUND` from BGR and alpha, dtype kept."""
+    full = np.iinfo(image.dtype).max
+    share = image[..., 3:].astype(np.float32) / full
+    return np.rint(share * image[..., :3] + (1 - share) * BACKGROUND).astype(image.dtype)
+
+
+def converted(image: np.ndarray, channels: int) -> np.ndarray:
+    """Return a native image as uint8: (height, width) for 1 channel, (height, width, 3) in RGB order for 3.
+
+    16-bit colour is divided by 257. 16-bit grey is stretched linearly, its percentiles 0.5 and 99.5 to 0 and 255: thermal cameras
+    use a small part of their range, and that part moves with the room's temperature.
+    """
+    if image.dtype == np.uint16:
+        image = stretched(image) if image.ndim == 2 else np.rint(image / 257).astype(np.uint8)
+    if channels == 1:
+        return grey(image)
+    return image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+
+
+def stretched(image: np.ndarray) -> np.ndarray:
+    low, high = np.percentile(image, STRETCH)
+    return np.rint(np.clip((image - low) / max(high - low, 1), 0, 1) * 255).astype(np.uint8)
 
 
 def decode(data: bytes, channels: int, name: str) -> np.ndarray:
     """Return the image as uint8: (height, width) for 1 channel, (height, width, 3) in RGB order for 3."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE)
-    if image is None:
-        raise FerError(f"{name} cannot be decoded: the image is truncated or damaged")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if channels == 3 else image
+    return converted(native(data, name), channels)
 
 
 def grey(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
 
 
+# --- cropping -------------------------------------------------------------------------------------------------------
+
+
 def distributed(image: np.ndarray, size: int) -> np.ndarray:
     """Return the whole image at size × size, as its owners cropped it."""
-    if image.shape[:2] == (size, size):
-        return image
-    shrinks = size < min(image.shape[:2])
-    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return resized(image, size, size)
+
+
+def resized(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Return the image at width × height, each axis averaged where it shrinks and interpolated where it grows."""
+    for wanted in ((width, image.shape[0]), (width, height)):
+        now = image.shape[1::-1]
+        if now != wanted:
+            shrinks = wanted[0] < now[0] or wanted[1] < now[1]
+            image = cv2.resize(image, wanted, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return image
 
 
 def similarity(image: np.ndarray, landmarks: np.ndarray, size: int) -> np.ndarray:
-    """Return a size × size crop rotated, scaled and shifted so that the eye centres fall on their canonical places."""
-    right, left = landmarks[RIGHT_EYE].mean(0), landmarks[LEFT_EYE].mean(0)
-    matrix = similarity_matrix(np.stack([right, left]), np.array([RIGHT_EYE_AT, LEFT_EYE_AT]) * size)
+    """Return a size × size crop rotated, scaled and shifted so that the eye centres fall on their canonical places.
+
+    What lies beyond the image is its border replicated.
+    """
+    eyes = np.stack([landmarks[RIGHT_EYE].mean(0), landmarks[LEFT_EYE].mean(0)]).astype(float)
+    target = np.array([RIGHT_EYE_AT, LEFT_EYE_AT]) * size
+    scale = np.linalg.norm(np.subtract(*target)) / np.linalg.norm(np.subtract(*eyes))
+    if scale < 1:  # the warp reads four pixels for each of its own: averaging first keeps the others from aliasing
+        height, width = image.shape[:2]
+        image = resized(image, max(1, round(width * scale)), max(1, round(height * scale)))
+        eyes = (eyes + 0.5) * (image.shape[1] / width, image.shape[0] / height) - 0.5
+    matrix = similarity_matrix(eyes, target)
     return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 

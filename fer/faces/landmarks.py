@@ -3,66 +3,170 @@
 The landmark model was trained on iBUG 300-W, whose licence excludes commercial use. Landmark order is iBUG's:
 jaw 0–16, right brow 17–21, left brow 22–26, nose 27–35, right eye 36–41, left eye 42–47, mouth 48–67
 ("right" is the subject's right, the image's left).
+
+A face is one that the detector scores 0 or more. With the HOG detector a weaker one (down to `WEAK`) counts where its
+landmarks prove steady: the same box in the mirrored image must give them again (Yang and Patras, Mirror, mirror on the
+wall, tell me, is the error small?, CVPR 2015), and eyes and mouth must lie inside the image.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 
 from fer.errors import FerError
 
+Detector = Literal["hog", "cnn"]
+
 COUNT = 68
-RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
-MODEL = "shape_predictor_68_face_landmarks.dat"
+INNER = slice(17, 68)  # all but the jaw, whose landmarks are the least certain
+RIGHT_EYE, LEFT_EYE, MOUTH = slice(36, 42), slice(42, 48), slice(48, 68)
+# The landmark that each one becomes in a mirrored face.
+MIRROR = np.array([
+    *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), 45, 44, 43, 42, 47, 46,
+    39, 38, 37, 36, 41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), *range(67, 64, -1),
+])  # fmt: skip
+
+PREDICTOR_FILE = "shape_predictor_68_face_landmarks.dat"
+CNN_FILE = "mmod_human_face_detector.dat"
+WEAK = -0.2  # least score of a face whose landmarks are then checked: below it, a third of the landmarks are off
+UNSTEADY = 0.03  # mean distance of the landmarks from the mirrored image's, in widths of the face's box
 
 
-def model_path() -> Path:
-    """Return the landmark model's file inside the `face_recognition_models` wheel (which cannot be imported)."""
+@dataclass(frozen=True)
+class Face:
+    """A detected face: float32 (68, 2) landmarks, x and y in pixels (possibly outside), and the detector's score."""
+
+    landmarks: np.ndarray
+    score: float
+
+
+def model_path(name: str = PREDICTOR_FILE) -> Path:
+    """Return a model's file inside the `face_recognition_models` wheel (which cannot be imported)."""
     try:
-        found = [entry for entry in files("face_recognition_models") or [] if entry.name == MODEL]
+        found = [entry for entry in files("face_recognition_models") or [] if entry.name == name]
     except PackageNotFoundError:
         found = []
     if not found:
-        raise FerError(f"{MODEL} is not installed: pip install face_recognition_models")
+        raise FerError(f"{name} is not installed: pip install face_recognition_models")
     return Path(found[0].locate())
 
 
 @cache
-def models():
-    """Return dlib's (detector, shape predictor), loaded once a process."""
+def predictor():
+    """Return dlib's landmark predictor, loaded once a process."""
     import dlib  # only workers pay for it
 
-    return dlib.get_frontal_face_detector(), dlib.shape_predictor(str(model_path()))
+    return dlib.shape_predictor(str(model_path()))
+
+
+@cache
+def detector(kind: Detector):
+    """Return dlib's detector as a function from a uint8 image to its (score, box) pairs, loaded once a process."""
+    import dlib
+
+    if kind == "cnn":
+        network = dlib.cnn_face_detection_model_v1(str(model_path(CNN_FILE)))
+        return lambda image: [(found.confidence, found.rect) for found in network(image, 0)]
+    pyramid = dlib.get_frontal_face_detector()
+
+    def detect(image: np.ndarray) -> list[tuple]:
+        boxes, scores, _ = pyramid.run(image, 0, WEAK)
+        return list(zip(scores, boxes, strict=True))
+
+    return detect
 
 
 def prepare(image: np.ndarray, enlarge: float, padding: float) -> tuple[np.ndarray, float]:
-    """Return what the detector sees of a grey uint8 image (enlarged, border replicated) and the border in pixels."""
-    large = cv2.resize(image, None, fx=enlarge, fy=enlarge, interpolation=cv2.INTER_CUBIC)
-    border = round(padding * max(large.shape[:2]))
-    return cv2.copyMakeBorder(large, border, border, border, border, cv2.BORDER_REPLICATE), border
+    """Return what the detector sees of a grey uint8 image (enlarged, bordered) and the border in pixels.
+
+    The border has the image's mean brightness: replicated edges look like more hair and background, and hide the
+    outline of a tightly cropped face from the detector.
+    """
+    interpolation = cv2.INTER_AREA if enlarge < 1 else cv2.INTER_CUBIC
+    height, width = image.shape
+    size = max(1, round(width * enlarge)), max(1, round(height * enlarge))
+    large = image if size == (width, height) else cv2.resize(image, size, interpolation=interpolation)
+    border = round(padding * max(size))
+    mean = float(round(image.mean()))
+    return cv2.copyMakeBorder(large, border, border, border, border, cv2.BORDER_CONSTANT, value=mean), border
 
 
-def detect(image: np.ndarray, enlarge: float = 1.0, padding: float = 0.0) -> np.ndarray | None:
-    """Return the 68 landmarks of the most confident face, or None.
+def predict(prepared: np.ndarray, box) -> np.ndarray:
+    """Return the landmarks of the face in `box` as float64 (68, 2), pixels of `prepared`."""
+    return np.array([(point.x, point.y) for point in predictor()(prepared, box).parts()], dtype=float)
+
+
+def find(
+    image: np.ndarray, enlarge: float | Sequence[float] = 1.0, padding: float = 0.0, kind: Detector = "hog"
+) -> Face | None:
+    """Return the most confident face, or None.
 
     Args:
         image: uint8 (height, width), grey.
-        enlarge: factor by which the detector's copy is enlarged; dlib wants faces of 80 pixels.
-        padding: border replicated around that copy, as a fraction of its longer side.
-
-    Returns:
-        float32 (68, 2), x and y in pixels of `image`, possibly outside it.
+        enlarge: factors by which the detector's copy is enlarged (below 1: shrunk), tried in order until one shows a
+            face; dlib wants faces of 80 pixels or more.
+        padding: border around that copy, as a fraction of its longer side.
+        kind: dlib's HOG detector, or its CNN (slow without a GPU).
     """
-    detector, predictor = models()
-    prepared, border = prepare(image, enlarge, padding)
-    boxes, scores, _ = detector.run(prepared, 0)
-    if not boxes:
-        return None
-    shape = predictor(prepared, boxes[int(np.argmax(scores))])
-    points = np.array([(point.x, point.y) for point in shape.parts()], dtype=np.float32)
-    return ((points - border + 0.5) / enlarge - 0.5).astype(np.float32)
+    weak = []
+    for factor in np.atleast_1d(enlarge):
+        prepared, border = prepare(image, factor, padding)
+        found = detector(kind)(prepared)
+        if not found:
+            continue
+        score, box = max(found, key=lambda pair: pair[0])
+        if score >= 0:
+            return Face(original_pixels(predict(prepared, box), image, prepared, border), score)
+        weak.append((score, box, prepared, border))
+    for score, box, prepared, border in sorted(weak, key=lambda item: -item[0]):
+        points = predict(prepared, box)
+        face = Face(original_pixels(points, image, prepared, border), score)
+        if steady(points, prepared, box) and inside(face.landmarks, image):
+            return face
+    return None
+
+
+def detect(image: np.ndarray, enlarge: float | Sequence[float] = 1.0, padding: float = 0.0) -> np.ndarray | None:
+    """Return the landmarks of what `find` finds, or None."""
+    face = find(image, enlarge, padding)
+    return None if face is None else face.landmarks
+
+
+def original_pixels(points: np.ndarray, image: np.ndarray, prepared: np.ndarray, border: int) -> np.ndarray:
+    """Return landmarks of a `prepared` copy as float32 in pixels of `image` itself."""
+    height, width = (side - 2 * border for side in prepared.shape)
+    return rescaled(points - border, (height, width), image.shape)
+
+
+def rescaled(points: np.ndarray, size: tuple[int, int], other: tuple[int, int]) -> np.ndarray:
+    """Return points (x, y) of an image of `size` (height, width) as float32 in pixels of the same image at `other`.
+
+    A pixel's centre has whole coordinates, so an image of width w reaches from -0.5 to w - 0.5.
+    """
+    ratio = np.array([other[1] / size[1], other[0] / size[0]])
+    return ((points + 0.5) * ratio - 0.5).astype(np.float32)
+
+
+def steady(points: np.ndarray, prepared: np.ndarray, box) -> bool:
+    """Tell whether the mirrored image gives the same landmarks of the box."""
+    import dlib
+
+    last = prepared.shape[1] - 1
+    mirrored_box = dlib.rectangle(last - box.right(), box.top(), last - box.left(), box.bottom())
+    again = predict(np.ascontiguousarray(prepared[:, ::-1]), mirrored_box)[MIRROR]
+    again[:, 0] = last - again[:, 0]
+    return np.linalg.norm(points - again, axis=1)[INNER].mean() < UNSTEADY * box.width()
+
+
+def inside(points: np.ndarray, image: np.ndarray) -> bool:
+    """Tell whether the centres of both eyes and of the mouth lie in the image."""
+    centres = np.array([points[part].mean(0) for part in (RIGHT_EYE, LEFT_EYE, MOUTH)])
+    return bool((centres >= 0).all() and (centres < image.shape[::-1]).all())

@@ -52,7 +52,9 @@ def store(adapter: Adapter, source: Path, target: Path) -> str:
             "  Then name its place as `source` in the study file or with --source, or use --source synthetic."
         )
     count = write_rows(target, SCHEMA, rows(adapter, source), lambda: {LEFT_OUT: json.dumps(summary(adapter))})
-    ignored = [f"{reason}: {item['count']:,}, such as {item['examples'][0]}" for reason, item in summary(adapter).items()]
+    ignored = [
+        f"{reason}: {item['count']:,}, such as {item['examples'][0]}" for reason, item in summary(adapter).items()
+    ]
     return f"{count:,} originals" + (f"; left out: {'; '.join(ignored)}" if ignored else "")
 
 

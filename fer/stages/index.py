@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 
 from fer.datasets import PARTS, Adapter
 from fer.progress import track
+from fer.stages.acquire import LEFT_OUT
 from fer.storage import open_parquet, read_rows, write_json, write_rows
 
+WHOLE = "all"  # the part of a dataset whose owners define none
 SCHEMA = pa.schema(
     [
         ("sample", pa.int32()),  # position in raw, index, faces and crops
@@ -30,25 +33,38 @@ SCHEMA = pa.schema(
 def index(adapter: Adapter, raw: Path, target: Path, counts: Path) -> str:
     """Write what each original of `raw` shows to `target`, and the `counts` (JSON); return a line for the terminal."""
     found: Counter = Counter()
+    distinct: dict[str, set] = {"subject": set(), "sequence": set(), "pair": set()}
+    originals = open_parquet(raw)
 
-    def rows():
-        total = open_parquet(raw).metadata.num_rows
+    def rows() -> Iterator[dict]:
+        total = originals.metadata.num_rows
         for number, original in enumerate(track(read_rows(raw, ["path", "annotation"], 4096), total, "index")):
             sample = adapter.describe(original["path"], json.loads(original["annotation"]))
-            found[sample.part, sample.label] += 1
+            found[sample.part or WHOLE, sample.label] += 1
+            for key, values in distinct.items():
+                values.add(getattr(sample, key))
             yield {"sample": number, "path": original["path"], **vars(sample)}
 
     total = write_rows(target, SCHEMA, rows())
-    official = adapter.parameters.official_counts
-    table = {part: [found[part, label] for label in range(len(adapter.classes))] for part in PARTS if part in official}
-    write_json(counts, {"classes": adapter.classes, "found": table, "official": official})
-    return f"{total:,} samples ({comparison(table, official)})"
+    classes, official = adapter.classes, adapter.parameters.official_counts
+    parts = [
+        part for part in (*PARTS, WHOLE) if part in official or any(found[part, label] for label in range(len(classes)))
+    ]
+    table = {part: [found[part, label] for label in range(len(classes))] for part in parts}
+    kinds = {f"{key}s": len(values - {None}) for key, values in distinct.items()}
+    left_out = json.loads((originals.schema_arrow.metadata or {}).get(LEFT_OUT.encode(), b"{}"))
+    write_json(counts, {"classes": classes, "found": table, "official": official, "left_out": left_out} | kinds)
+    groups = [f"{count:,} {kind}" for kind, count in kinds.items() if count]
+    return f"{total:,} samples ({'; '.join([comparison(table, official), *groups])})"
 
 
 def comparison(found: dict[str, list[int]], official: dict[str, list[int]]) -> str:
     """Say part by part how the counts found stand to the official ones."""
     parts = []
     for part, counts in found.items():
+        if part not in official:
+            parts.append(f"{part} {sum(counts):,}")
+            continue
         missing = sum(official[part]) - sum(counts)
         agrees = "as official" if counts == official[part] else f"official {sum(official[part]):,}, {-missing:+,}"
         parts.append(f"{part} {sum(counts):,}: {agrees}")

@@ -1,4 +1,7 @@
-"""split: from index and faces to `data/splits/<dataset>.<protocol>.parquet`, who trains and who tests."""
+"""split: from raw, index and faces to `data/splits/<dataset>.<protocol>.parquet`, who trains and who tests.
+
+Beside it lies the leakage audit of every fold, as JSON and as a page with the pictures side by side.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,81 @@ from pathlib import Path
 
 import pandas as pd
 
-from fer import protocols
-from fer.storage import atomic, open_parquet
+from fer import leakage, protocols
+from fer.errors import FerError
+from fer.params import Dataset
+from fer.reporting.leakage import page
+from fer.storage import atomic, open_parquet, write_json, write_text
+
+INDEX_COLUMNS = ["sample", "label", "part", "subject", "modality", "pair", "sequence"]
+FACES_COLUMNS = ["sample", "used", "blank", "pixels", "phash"]
 
 
-def split(index: Path, faces: Path, protocol: str, target: Path) -> str:
-    """Write the folds of `protocol` to `target`; return a line for the terminal."""
-    samples = open_parquet(index).read(["sample", "label", "part", "subject"]).to_pandas()
-    used = open_parquet(faces).read(["used"]).to_pandas()["used"]
-    table = protocols.assign(protocol, samples[used.to_numpy()])
+def split(
+    raw: Path,
+    index: Path,
+    faces: Path,
+    dataset: Dataset,
+    protocol: str,
+    seed: int,
+    target: Path,
+    audit_json: Path,
+    audit_page: Path,
+    synthetic: bool = False,
+) -> str:
+    """Write the folds of `protocol` to `target` and their audit to `audit_json` and `audit_page`.
+
+    `dataset.audit.on_leak` says what becomes of duplicates across parts: they are reported, or removed from train (and
+    from val, where they duplicate test) after the audit, or an error, which leaves the audit and writes no split.
+
+    Args:
+        seed: of the protocols that draw.
+        synthetic: the page then says so.
+
+    Returns:
+        A line for the terminal.
+    """
+    samples, without_face = usable(index, faces)
+    table = protocols.assign(protocol, samples, dataset, seed)
+    pairs = leakage.duplicates(samples[samples["sample"].isin(table["sample"])], raw, dataset.audit)
+    found = leakage.audit_split(table, samples, pairs)
+    leaks = leakage.leaks(found, protocol)
+    line = f"{table['fold'].nunique()} fold(s): {describe(table)}; {without_face:,} samples without a face left out; "
+    line += "; ".join(leaks) or "no leaks"
+    kept = table
+    if dataset.audit.on_leak == "drop_from_train":
+        gone = leakage.removals(table, samples, pairs)
+        kept = table.drop(gone.index)
+        found["removed"] = {
+            fold: {part: sorted(map(int, own["sample"])) for part, own in rows.groupby("part")}
+            for fold, rows in gone.groupby("fold")
+        }
+        counts = gone["part"].value_counts()
+        line += f"; removed {counts.get('train', 0):,} from train and {counts.get('val', 0):,} from val"
+    found |= {"protocol": protocol, "seed": seed, "parameters": dataset.audit.model_dump(), "synthetic": synthetic}
+    write_json(audit_json, found)
+    write_text(audit_page, page(found, dataset, samples, leakage.crossings(table, pairs), raw))
+    if dataset.audit.on_leak == "error" and leaks:
+        raise FerError(
+            f"protocol {protocol!r} of {dataset.title} leaks: {'; '.join(leaks)}. See {audit_page} and {audit_json}.\n"
+            "  What to do: audit.on_leak in the dataset's parameter file may be report or drop_from_train instead, or "
+            "take a protocol that keeps these apart."
+        )
     with atomic(target) as scratch:
-        table.to_parquet(scratch, index=False)
-    return f"{table['fold'].nunique()} fold(s): {describe(table)}; {(~used).sum():,} samples without a face left out"
+        kept.to_parquet(scratch, index=False)
+    return line
+
+
+def usable(index: Path, faces: Path) -> tuple[pd.DataFrame, int]:
+    """Return what index and faces say of the samples that align kept, and the number of the others.
+
+    A pair of which one image was dropped is dropped whole.
+    """
+    samples = open_parquet(index).read(INDEX_COLUMNS).to_pandas()
+    samples = samples.merge(open_parquet(faces).read(FACES_COLUMNS).to_pandas(), on="sample", validate="one_to_one")
+    dropped = samples.loc[~samples["used"], "pair"].dropna()
+    used = samples["used"] & ~samples["pair"].isin(dropped)
+    return samples[used].reset_index(drop=True), int((~used).sum())
 
 
 def describe(table: pd.DataFrame) -> str:

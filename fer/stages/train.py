@@ -32,7 +32,14 @@ def train(run: Run, device: str = "auto") -> str:
     started = time.monotonic()
     fabric = make_fabric(device, run.recipe.precision, run.threads)
     parts = {
-        part: load_part(**run.data, fold=run.fold, part=part, input=run.system.input, device=fabric.device)
+        part: load_part(
+            **run.data,
+            modality=run.experiment.modality,
+            fold=run.fold,
+            part=part,
+            input=run.system.input,
+            device=fabric.device,
+        )
         for part in ("train", "val")
     }
     with LiveRun(run) as live:

@@ -30,14 +30,33 @@ class Part:
         return len(self.labels)
 
 
-def load_part(crops: Path, index: Path, split: Path, fold: str, part: str, input: Input, device="cpu") -> Part:
-    """Read one part of one fold, resized to the system's input, onto the device."""
-    table = open_parquet(split).read().to_pandas()
-    samples = table.loc[(table["fold"] == fold) & (table["part"] == part), "sample"].to_numpy()
-    labels = open_parquet(index).read(["label"]).to_pandas()["label"].to_numpy()[samples]
+def load_part(
+    crops: Path,
+    index: Path,
+    split: Path,
+    fold: str,
+    part: str,
+    input: Input,
+    device="cpu",
+    modality: str = "visible",
+    augmented: Path | None = None,
+    augmented_index: Path | None = None,
+) -> Part:
+    """Read one part of one fold, resized to the system's input, onto the device.
+
+    `augmented` (crops) and `augmented_index` are the offline variants of a recipe that asks for them: "train" alone
+    gets them, after the originals.
+    """
+    table = open_parquet(index).read(["sample", "label", "modality"]).to_pandas()
+    members = open_parquet(split).read().to_pandas().query("fold == @fold and part == @part")["sample"].to_numpy()
+    samples = members[table["modality"].to_numpy()[members] == modality]
     array = np.load(require(crops), mmap_mode="r")[samples]
+    if part == "train" and augmented and augmented_index:
+        array = np.concatenate([array, np.load(require(augmented))])
+        samples = np.concatenate([samples, open_parquet(augmented_index).read(["sample"])["sample"].to_numpy()])
+    labels = table["label"].to_numpy()[samples].astype(np.int64)
     images = torch.from_numpy(fit(array, input)).to(device)
-    return Part(images, torch.from_numpy(labels.astype(np.int64)).to(device), samples)
+    return Part(images, torch.from_numpy(labels).to(device), samples)
 
 
 def fit(array: np.ndarray, input: Input) -> np.ndarray:

@@ -1,9 +1,9 @@
 rule acquire:
     input:
         params="params/datasets/{dataset}.yaml",
-        code=[
+        code=lambda wildcards: [
             module("acquire"),
-            "fer/datasets/{dataset}.py",
+            adapter(wildcards.dataset),
             "fer/datasets/synthetic.py",
         ],
     output:

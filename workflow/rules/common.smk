@@ -6,7 +6,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from fer import machine, params, protocols
+from fer import machine, params, runs
 from fer.errors import FerError
 from fer.layout import (
     Layout,
@@ -30,14 +30,26 @@ try:
 except FerError as error:
     raise WorkflowError(f"{error}\nNothing was run.") from None
 
+# What `all` makes
 EXPERIMENTS = {name: params.load_experiment(name) for name in STUDY.experiments}
 LAYOUT = Layout(Path(STUDY.root))
 RUN = LAYOUT.run("{experiment}", "{fold}", "{seed}")
 RUNS = [
     LAYOUT.run(name, fold, seed)
     for name, experiment in EXPERIMENTS.items()
-    for fold in protocols.folds(experiment.protocol)
+    for fold in runs.experiment_folds(experiment)
     for seed in STUDY.seeds
+]
+PROTOCOLS = runs.study_protocols(STUDY)
+SPLITS = [
+    path(dataset, protocol)
+    for dataset, wanted in PROTOCOLS.items()
+    for protocol in wanted
+    for path in (LAYOUT.split, LAYOUT.audit, LAYOUT.audit_page)
+]
+DATA = [
+    *SPLITS,
+    *(path(dataset) for dataset in PROTOCOLS for path in (LAYOUT.blocks, LAYOUT.counts, LAYOUT.faces_counts)),
 ]
 REPORTS = [LAYOUT.reports() / name for name in ("results.md", "results.tex", "results.csv", "index.html")]
 FIGURES = [
@@ -50,7 +62,7 @@ GPU = min(1, machine.gpus())
 
 wildcard_constraints:
     dataset="[a-z0-9_]+",
-    protocol="[a-z_]+",
+    protocol="[a-z0-9_]+",
     experiment="|".join(EXPERIMENTS),
     fold="[^./]+",
     seed="[0-9]+",
@@ -66,6 +78,17 @@ def options(values=(), **flags):
 def of_experiment(path):
     """An input function: `path(experiment)` for the experiment of the wildcards."""
     return lambda wildcards: path(EXPERIMENTS[wildcards.experiment])
+
+
+def augmented(wildcards):
+    """The offline variants that an experiment's recipe asks for, if it does."""
+    run = runs.Run(wildcards.experiment, wildcards.fold, 0, {}, 1, LAYOUT)
+    return [run.data[name] for name in ("augmented", "augmented_index") if name in run.data]
+
+
+def adapter(dataset):
+    """The module that reads a dataset."""
+    return f"fer/datasets/{params.load_dataset(dataset).adapter or dataset}.py"
 
 
 def module(stage):

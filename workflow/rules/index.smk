@@ -2,7 +2,7 @@ rule index:
     input:
         raw=LAYOUT.raw("{dataset}"),
         params="params/datasets/{dataset}.yaml",
-        code=[module("index"), "fer/datasets/{dataset}.py"],
+        code=lambda wildcards: [module("index"), adapter(wildcards.dataset)],
     output:
         index=LAYOUT.index("{dataset}"),
         counts=LAYOUT.counts("{dataset}"),

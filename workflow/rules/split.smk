@@ -1,13 +1,27 @@
 rule split:
     input:
+        raw=LAYOUT.raw("{dataset}"),
         index=LAYOUT.index("{dataset}"),
         faces=LAYOUT.faces("{dataset}"),
-        code=[module("split"), "fer/protocols.py"],
+        params="params/datasets/{dataset}.yaml",
+        code=[
+            module("split"),
+            "fer/protocols.py",
+            "fer/leakage.py",
+            "fer/reporting/leakage.py",
+            "fer/reporting/templates/leakage.html.j2",
+        ],
     output:
-        LAYOUT.split("{dataset}", "{protocol}"),
+        split=LAYOUT.split("{dataset}", "{protocol}"),
+        audit=LAYOUT.audit("{dataset}", "{protocol}"),
+        page=report(
+            LAYOUT.audit_page("{dataset}", "{protocol}"),
+            category="Data",
+            caption="../report/leakage.rst",
+        ),
     log:
         LAYOUT.log("split", "{dataset}.{protocol}"),
     params:
-        options=options(),
+        options=options(seed=STUDY.split_seed),
     shell:
         "fer --log {log:q} split {wildcards.dataset} {wildcards.protocol} {params.options}"

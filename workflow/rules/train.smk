@@ -9,6 +9,7 @@ rule train:
         experiment="params/experiments/{experiment}.yaml",
         system=of_experiment(lambda experiment: params.system_file(experiment.system)),
         dataset=of_experiment(lambda experiment: params.dataset_file(experiment.dataset)),
+        augmented=augmented,
         code=of_experiment(
             lambda experiment: [
                 module("train"),

@@ -103,14 +103,20 @@ def compiled(study_file: Path) -> str:
             (job for job in graph.jobs if job.shellcmd), key=lambda job: (STAGES.index(job.rule.name), stage_name(job))
         )
         stages = {stage_name(job): stage(job) for job in jobs}
-    report = str(layout.Layout(Path(study.root)).reports() / "results.csv")
     script = f"python workflow/scripts/engines.py settle --study {study_file}"
-    stages["settle"] = {"cmd": script, "deps": [report]}
+    stages["settle"] = {"cmd": script, "deps": leaves(stages)}
     if study.root != ".":
         up = os.path.relpath(".", study.root)
         stages = {name: {"wdir": up, **entry} for name, entry in stages.items()}
     plots = [curves(name, [run for run in study_runs(study) if run.name == name], study) for name in study.experiments]
     return NOTE + yaml.safe_dump({"stages": stages, "plots": plots}, sort_keys=False, width=1000, allow_unicode=True)
+
+
+def leaves(stages: dict[str, dict]) -> list[str]:
+    """Return the files that stages make and none reads: what depends on them all comes last."""
+    made = [file for entry in stages.values() for file in entry.get("outs", [])]
+    read = {file for entry in stages.values() for file in entry.get("deps", [])}
+    return sorted(set(made) - read)
 
 
 def curves(experiment: str, runs: list[Run], study: Study) -> dict:

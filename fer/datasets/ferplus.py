@@ -1,0 +1,156 @@
+"""FER+ (Barsoum et al., ICMI 2016): the images of FER2013, each labelled anew by ten people.
+
+Layouts read: FER2013's table of pixels, packed or not (see `fer.datasets.fer2013`), with the votes beside it:
+
+    fer2013new.csv                                columns Usage, Image name, and how many of the ten people chose
+                                                  neutral, happiness, surprise, sadness, anger, disgust, fear,
+                                                  contempt, unknown, NF (not a face)
+
+One row of votes belongs to one row of the table, in the same order; so FER2013's folder form, which has lost the
+order, does not do, and `Image name` is not used (it is empty, out of order or repeated on some 180 official rows).
+
+Classes: the first eight columns; parts are FER2013's. The label is the column with the most votes, the first of equals.
+Images with the most votes for unknown or NF are left out. Its authors' code leaves them out too, and more, depending on
+how it trains (majority: all without a column that has over half of the votes). Work that counts 3,573 test images (3,589
+less 16) leaves out NF alone. `votes` are the shares of the eight classes among the votes for them, single votes included.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from itertools import groupby, zip_longest
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, NoReturn
+
+import numpy as np
+
+from fer import sources
+from fer.datasets import Original, Sample, register, synthetic
+from fer.datasets.fer2013 import IMAGES_A_SUBJECT, USAGES, Fer2013
+from fer.errors import FerError
+
+TABLE = "fer2013new.csv"
+NO_EMOTION = {"unknown": "most votes are for unknown", "NF": "most votes are for NF (not a face)"}
+FER2013_CLASSES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+AGREEMENT = (0.55, 0.95)  # share of a synthetic image's votes that its class gets, before they are drawn
+
+
+@register
+class FerPlus(Fer2013):
+    @property
+    def columns(self) -> list[str]:
+        return [*self.classes, *NO_EMOTION]
+
+    def originals(self, source: Path) -> Iterator[Original]:
+        rows = zip_longest(super().originals(source), self.votes(source))
+        for number, (original, votes) in enumerate(rows):
+            if original is None or votes is None:
+                short, long = (TABLE, "FER2013's table") if votes is None else ("FER2013's table", TABLE)
+                rest = 1 + sum(1 for _ in rows)
+                raise FerError(
+                    f"{source}: {short} ends after {number:,} rows, {long} has {number + rest:,}. "
+                    "Votes belong to images row by row: both files must be whole, or cut alike"
+                )
+            usage = votes.pop("Usage")
+            if usage != original.annotation["usage"]:
+                raise FerError(
+                    f"{source}: row {number} is {original.annotation['usage']!r} in {original.path}, but {usage!r} in "
+                    f"{TABLE}. Votes belong to images row by row: both files must be in the official order"
+                )
+            if reason := NO_EMOTION.get(self.plurality(votes)):
+                self.leave_out(original.path, reason)
+            else:
+                yield Original(original.path, original.image, original.annotation | votes)
+
+    def folders(self, source: Path) -> NoReturn:
+        raise FerError(
+            f"{source} holds no table of pixels (fer2013.csv, alone or in fer2013.tar.gz). FER+ needs it: its votes "
+            "follow the table's order of rows, which FER2013's folders of images do not keep"
+        )
+
+    def votes(self, source: Path) -> Iterator[dict[str, str]]:
+        """Yield the Usage and the ten counts of every row of the votes beside or in `source`."""
+        found = [name for name in sources.names(source) if PurePosixPath(name).name.lower() == TABLE]
+        if not found and source.is_file():
+            source, found = source.parent, [i.name for i in source.parent.iterdir() if i.name.lower() == TABLE]
+        if len(found) != 1:
+            given = f"{len(found)} tables of votes ({', '.join(found)})" if found else f"no {TABLE}"
+            raise FerError(f"{source}: {given}; expected one beside FER2013's table: {self.parameters.obtain}")
+        with sources.opened(source, found[0]) as handle:
+            try:
+                yield from self.votes_table(found[0], handle)
+            except (csv.Error, UnicodeDecodeError) as error:
+                raise FerError(f"{found[0]} is no table of comma-separated values in UTF-8: {error}") from error
+
+    def votes_table(self, name: str, handle: BinaryIO) -> Iterator[dict[str, str]]:
+        reader = csv.reader(io.TextIOWrapper(handle, encoding="utf-8-sig", newline=""))
+        header = [column.strip() for column in next(reader, [])]
+        expected = ["Usage", "Image name", *self.columns]
+        if header != expected:
+            raise FerError(f"{name}: columns {header}; expected {', '.join(expected)}")
+        for number, values in enumerate(reader):
+            where = f"{name}, row {number} (line {reader.line_num})"
+            if len(values) != len(header):
+                raise FerError(f"{where}: {len(values)} values for {len(header)} columns; is the file truncated?")
+            row = {
+                column: value.strip() for column, value in zip(header, values, strict=True) if column != "Image name"
+            }
+            counts = [row[column] for column in self.columns]
+            if not all(count.isascii() and count.isdigit() for count in counts) or not sum(map(int, counts)):
+                raise FerError(f"{where}: votes {', '.join(counts)}; expected whole numbers, not all of them 0")
+            yield row
+
+    def plurality(self, annotation: dict[str, str]) -> str:
+        """Return the column with the most votes, the first of equals."""
+        return max(self.columns, key=lambda column: int(annotation[column]))
+
+    def describe(self, path: str, annotation: dict[str, str]) -> Sample:
+        counts = np.array([int(annotation[name]) for name in self.classes])
+        label = self.classes.index(self.plurality(annotation))
+        return Sample(label, USAGES[annotation["usage"]], votes=(counts / counts.sum()).tolist())
+
+    def write_synthetic(self, samples: int, target: Path) -> Path:
+        """Write FER2013's archive and the votes beside it; some faces are unknown or none to most people."""
+        archive = super().write_synthetic(samples, target)
+        generator = np.random.default_rng(samples)
+        with open(target / TABLE, "w", encoding="utf-8") as table:
+            table.write(",".join(["Usage", "Image name", *self.columns]) + "\n")
+            for row, (column, usage) in enumerate(self.intended(samples)):
+                name = "" if column == "NF" else f"fer{row:07}.png"
+                votes = draw_votes(self.columns.index(column), len(self.columns), generator)
+                table.write(",".join([usage, name, *map(str, votes)]) + "\n")
+        return archive
+
+    def plan(self, samples: int) -> list[tuple[int, tuple[str, int, int], str]]:
+        plan, first = [], 0
+        for usage, rows in groupby(self.intended(samples), key=lambda row: row[1]):
+            for number, (column, _) in enumerate(rows):
+                shown = "neutral" if column in NO_EMOTION else column
+                code = FER2013_CLASSES.index("neutral" if shown == "contempt" else shown)  # FER2013 knows no contempt
+                plan.append((code, (shown, first + number // IMAGES_A_SUBJECT, number), usage))
+            first = plan[-1][1][1] + 1  # no subject is in two parts
+        return plan
+
+    def intended(self, samples: int) -> list[tuple[str, str]]:
+        """Return (column with the most votes, usage) of every synthetic row, in official proportions."""
+        official = self.parameters.official_counts
+        total = sum(map(sum, official.values()))
+        rows = []
+        for usage, part in USAGES.items():
+            counts = synthetic.proportional(round(samples * sum(official[part]) / total), official[part], least=2)
+            columns = np.repeat(self.columns, [*counts, 1, 1])
+            np.random.default_rng(len(columns)).shuffle(columns)
+            rows += [(column, usage) for column in columns.tolist()]
+        return rows
+
+
+def draw_votes(column: int, columns: int, generator: np.random.Generator) -> list[int]:
+    """Return ten people's votes, scattered around a column that gets the most."""
+    share = generator.uniform(*AGREEMENT)
+    shares = np.full(columns, (1 - share) / (columns - 1))
+    shares[column] = share
+    while (votes := generator.multinomial(10, shares)).argmax() != column:
+        pass
+    return votes.tolist()

@@ -1,0 +1,187 @@
+"""RAF-DB, basic expressions (Li, Deng and Du, CVPR 2017): 15,339 colour faces, aligned by their owners to 100×100.
+
+Layouts read, packed or not, at any depth:
+
+    basic/Image/aligned.zip → aligned/train_00001_aligned.jpg, aligned/test_0001_aligned.jpg, with
+    basic/EmoLabel/list_patition_label.txt        lines such as "train_00001.jpg 5" (the misspelling is official)
+
+    DATASET/{train,test}/<1..7>/train_00001_aligned.jpg    the folder form, with or without
+    train_labels.csv, test_labels.csv             columns image,label: folder and table must agree
+
+Codes: 1 surprise, 2 fear, 3 disgust, 4 happiness, 5 sadness, 6 anger, 7 neutral; the label is the code less one.
+Official parts: train and test. Subjects are not known. The photographs before alignment (`basic/Image/original`) and
+the compound set, whose images bear the same names, are left out.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from fer import sources
+from fer.datasets import Adapter, Original, Sample, expression, register, synthetic
+from fer.errors import FerError
+from fer.parallel import ordered_map
+
+OFFICIAL_LIST = "list_patition_label.txt"
+LIST = re.compile(r"(list_par?tition_label\.txt|(train|test)_labels\.csv)", re.IGNORECASE)
+LISTED = re.compile(r"(?P<part>train|test)_(?P<number>\d+)(_aligned)?\.\w+", re.IGNORECASE)
+IMAGE = re.compile(
+    r"(?:^|/)(?:(?P<top>train|test)/(?P<code>\d+)/)?(?P<part>train|test)_(?P<number>\d+)_aligned\.\w+$", re.IGNORECASE
+)
+COMPOUND = re.compile(r"(^|/)compound(\.\w+)*/", re.IGNORECASE)
+
+
+class Face(NamedTuple):
+    """What tells an image from the others: `train_00001` is ("train", 1)."""
+
+    part: str
+    number: int
+
+
+class Label(NamedTuple):
+    code: str
+    where: str  # the file and line that says so
+
+
+@register
+class RafDb(Adapter):
+    def originals(self, source: Path) -> Iterator[Original]:
+        codes = self.survey(source)
+        for path, handle in sources.files(source):
+            if path in codes:
+                yield Original(path, sources.require_image(path, handle.read()), {"label": codes[path]})
+
+    def survey(self, source: Path) -> dict[str, str]:
+        """Return the code of every aligned image by its path, before any image is read.
+
+        Raises:
+            FerError: an image without a label or a label without an image, two of either, or two that disagree.
+        """
+        labels: dict[Face, Label] = {}
+        images: dict[Face, str] = {}
+        for path, handle in sources.files(source):
+            match = IMAGE.search(path) if sources.is_image_name(path) else None
+            if COMPOUND.search(path):
+                self.leave_out(path, "of the compound set")
+            elif LIST.fullmatch(PurePosixPath(path).name):
+                self.read_labels(path, handle.read(), labels)
+            elif match:
+                other = images.setdefault(face := identity(match), path)
+                if other != path:
+                    raise FerError(f"{source}: {path} and {other} are the same image {face.part}_{face.number}")
+            elif sources.is_image_name(path):
+                self.leave_out(path, "no aligned face (its name does not end in _aligned)")
+            else:
+                self.leave_out(path, "no image")
+        return self.match(source, images, labels)
+
+    def read_labels(self, path: str, data: bytes, labels: dict[Face, Label]) -> None:
+        """Add what a label list or table says to `labels`."""
+        table = path.lower().endswith(".csv")
+        try:
+            lines = data.decode("utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise FerError(f"{path} is no text in UTF-8: {error}") from error
+        for line, text in enumerate(lines, 1):
+            fields = [value.strip() for value in text.split("," if table else None)]
+            where = f"{path}, line {line}"
+            if not text.strip() or (table and line == 1 and fields == ["image", "label"]):
+                continue
+            match = LISTED.fullmatch(fields[0])
+            if match is None or len(fields) != 2:
+                expected = "train_00001_aligned.jpg,5" if table else "train_00001.jpg 5"
+                raise FerError(f"{where}: {text!r}; expected the name of an image and its code, such as {expected!r}")
+            self.check(fields[1], where)
+            label = labels.setdefault(identity(match), Label(fields[1], where))
+            if label.where != where:
+                raise FerError(f"{where}: {fields[0]} has a label already ({label.where})")
+
+    def match(self, source: Path, images: dict[Face, str], labels: dict[Face, Label]) -> dict[str, str]:
+        listed = {face.part for face in labels}
+        codes, unlabelled = {}, []
+        for face, path in images.items():
+            match = IMAGE.search(path)
+            if match["code"]:
+                self.check(match["code"], path)
+            if match["top"] and match["top"].lower() != face.part:
+                raise FerError(f"{source}: {path} is of the part {face.part!r} and lies in the folder {match['top']!r}")
+            if face in labels:
+                code, where = labels[face]
+                if match["code"] and match["code"] != code:
+                    raise FerError(f"{source}: {path} lies in the folder of {match['code']}, but is {code} in {where}")
+                codes[path] = code
+            elif match["code"] and face.part not in listed:
+                codes[path] = match["code"]
+            else:
+                unlabelled.append(path)
+        if unlabelled:
+            raise FerError(
+                f"{source}: {len(unlabelled):,} images have no label, such as {', '.join(unlabelled[:5])}. Expected "
+                f"one for each in {OFFICIAL_LIST} or {{train,test}}_labels.csv, or folders 1 to {len(self.classes)}. "
+                "The source is the folder that holds both images and labels"
+            )
+        missing = [f"{face.part}_{face.number} ({label.where})" for face, label in labels.items() if face not in images]
+        if missing:
+            raise FerError(
+                f"{source}: {len(missing):,} labels have no image, such as {', '.join(missing[:5])}. "
+                "Expected the images of aligned.zip beside them; is a file incomplete?"
+            )
+        return codes
+
+    def check(self, code: str, where: str) -> None:
+        codes = [str(number + 1) for number in range(len(self.classes))]
+        if code not in codes:
+            raise FerError(f"{where}: unknown code {code!r}; expected 1 to {codes[-1]} ({', '.join(self.classes)})")
+
+    def describe(self, path: str, annotation: dict[str, str]) -> Sample:
+        return Sample(label=int(annotation["label"]) - 1, part=identity(IMAGE.search(path)).part)
+
+    def write_synthetic(self, samples: int, target: Path) -> Path:
+        """Write the official `basic/` folder, parts and classes in its proportions; no subject is in two parts."""
+        images, labels = target / "basic/Image/aligned.zip", target / "basic/EmoLabel" / OFFICIAL_LIST
+        for path in (images, labels):
+            path.parent.mkdir(parents=True)
+        plan = self.plan(samples)
+        with zipfile.ZipFile(images, "w") as archive:
+            for (name, _, _), jpeg in zip(plan, ordered_map(draw, [face for _, _, face in plan]), strict=True):
+                archive.writestr(f"aligned/{name}_aligned.jpg", jpeg)
+        labels.write_text("".join(f"{name}.jpg {code}\n" for name, code, _ in plan), encoding="utf-8")
+        return target
+
+    def plan(self, samples: int) -> list[tuple[str, int, tuple[str, int, int]]]:
+        """Return (name, official code, (expression, subject, take)) of every image to draw, in the list's order."""
+        official = self.parameters.official_counts
+        total = sum(map(sum, official.values()))
+        plan, subject = [], 0
+        for part, digits in (("train", 5), ("test", 4)):
+            counts = synthetic.proportional(round(samples * sum(official[part]) / total), official[part], least=2)
+            labels = np.repeat(range(len(self.classes)), counts)
+            np.random.default_rng(len(labels)).shuffle(labels)
+            for number, label in enumerate(labels.tolist()):
+                face = (expression(self.classes[label]), subject + number // IMAGES_A_SUBJECT, number)
+                plan.append((f"{part}_{number + 1:0{digits}}", label + 1, face))
+            subject += len(labels) // IMAGES_A_SUBJECT + 1
+        return plan
+
+
+def identity(match: re.Match) -> Face:
+    return Face(match["part"].lower(), int(match["number"]))
+
+
+# --- the synthetic source -------------------------------------------------------------------------------------------
+
+SEED = 107  # these people are in no other dataset
+SIDE = 100
+IMAGES_A_SUBJECT = 8
+
+
+def draw(face: tuple[str, int, int]) -> bytes:
+    """Return one face (expression, subject, take) as JPEG."""
+    return cv2.imencode(".jpg", synthetic.render(*face, size=SIDE, seed=SEED).visible)[1].tobytes()

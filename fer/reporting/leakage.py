@@ -1,0 +1,114 @@
+"""The page of a leakage audit: the numbers, and duplicates side by side to judge them by eye."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import cv2
+import jinja2
+import numpy as np
+import pandas as pd
+
+from fer.leakage import BOUNDARIES, GROUPS, read_originals
+from fer.params import Dataset
+from fer.protocols import PARTS
+
+TEMPLATES = Path(__file__).parent / "templates"
+SHOWN = 60  # pairs of a category, and blank images
+FOLDS_SHOWN = 10  # rows of the table of numbers; beyond, the totals alone
+SIDE = 96  # pixels, the longest side of a picture
+NAMES = {"train-test": "train and test", "val-test": "validation and test", "train-val": "train and validation"}
+
+
+def page(found: dict, dataset: Dataset, samples: pd.DataFrame, pairs: pd.DataFrame, raw: Path) -> str:
+    """Return the audit as one self-contained HTML page.
+
+    Args:
+        found: what `fer.leakage.audit_split` returned, with protocol, seed, parameters, synthetic and, where duplicates
+            were removed, removed.
+        dataset: the dataset's parameters.
+        samples: columns sample, label, blank.
+        pairs: what `fer.leakage.crossings` returned.
+        raw: the originals.
+    """
+    labels = samples.set_index("sample")["label"]
+    pairs = pairs.assign(
+        first_class=[dataset.classes[label] for label in labels.loc[pairs["first"]]],
+        second_class=[dataset.classes[label] for label in labels.loc[pairs["second"]]],
+    )
+    sections = [section for section in categories(pairs) if section["count"]]
+    blank = sorted(samples.loc[samples["blank"], "sample"])
+    shown = {sample for section in sections for pair in section["pairs"] for sample in (pair["first"], pair["second"])}
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("leakage.html.j2").render(
+        found=found,
+        dataset=dataset,
+        sections=sections,
+        blank=blank,
+        labels=labels,
+        pictures=pictures(raw, shown | set(blank[:SHOWN])),
+        names=NAMES,
+        boundaries=[boundary for boundary in NAMES if boundary in BOUNDARIES],
+        groups=GROUPS,
+        parts=PARTS,
+        shown=SHOWN,
+        first_folds=list(found["folds"].items())[:FOLDS_SHOWN],
+        several=len(found["folds"]) > 1,
+        length=len,  # a fold lists what the totals only count
+        identity=int,
+    )
+
+
+def categories(pairs: pd.DataFrame) -> list[dict]:
+    """Return the sections of pictures: title, remark, number of pairs, and the pairs that are shown.
+
+    Near duplicates come least alike first, since those are the ones to doubt.
+    """
+    least_alike = pairs.sort_values(["correlation", "distance", "first", "second"], ascending=[True, False, True, True])
+    exact, disagree = least_alike["exact"], least_alike["first_class"] != least_alike["second_class"]
+    found = []
+    for boundary, name in NAMES.items():
+        inside = least_alike["boundary"] == boundary
+        found.append(section(f"{name}: the same pixels", least_alike[inside & exact]))
+        found.append(section(f"{name}: nearly the same picture", least_alike[inside & ~exact], doubtful=True))
+    anywhere = disagree & (least_alike["boundary"] != "")
+    found.append(section("the same pixels, different labels", least_alike[anywhere & exact]))
+    found.append(section("nearly the same picture, different labels", least_alike[anywhere & ~exact], doubtful=True))
+    return found
+
+
+def section(title: str, pairs: pd.DataFrame, doubtful: bool = False) -> dict:
+    return {
+        "title": title[0].upper() + title[1:],
+        "count": len(pairs),
+        "doubtful": doubtful,
+        "pairs": pairs.head(SHOWN).to_dict("records"),
+    }
+
+
+def pictures(raw: Path, samples: set[int]) -> dict[int, str]:
+    """Return the samples' images as data URIs, no side longer than `SIDE` pixels."""
+    wanted = np.array(sorted(samples), np.int64)
+    return {
+        int(sample): data_uri(image)
+        for start, images in read_originals(raw, wanted)
+        for sample, image in zip(wanted[start : start + len(images)], images, strict=True)
+    }
+
+
+def data_uri(image: bytes) -> str:
+    pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
+    height, width = pixels.shape[:2]
+    scale = SIDE / max(height, width)
+    if scale < 1:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
+    return f"data:image/jpeg;base64,{base64.b64encode(encoded).decode()}"

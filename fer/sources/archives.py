@@ -1,0 +1,159 @@
+"""What is inside a zip, tar or 7z archive, one file after the other. No name of an entry ever becomes a path on disk.
+
+Every format is one generator. It yields (path, open file) for the files that are wanted and (path, None) for the
+others, which are then not unpacked where the format has an index (zip, 7z).
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from tempfile import SpooledTemporaryFile
+from typing import BinaryIO
+
+from fer.sources.guard import Guard, Reader, damage, kind_fault
+
+ARCHIVES = (".zip", ".7z", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+STREAMS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}  # by their first bytes
+SPOOL = 16 << 20  # bytes of a temporary file that stay in memory
+HEADER = 1 << 20  # bytes of a tar header at most: a long name, or times and owners
+
+Entries = Iterator[tuple[str, BinaryIO | None]]
+Wanted = Callable[[str], bool]
+
+
+def is_archive(name: str) -> bool:
+    return name.lower().endswith(ARCHIVES)
+
+
+def unpack(name: str, file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries:
+    """Yield the files of the archive `name`, those of archives inside it too, in the archive's order.
+
+    Args:
+        file: the archive, read from its start; a zip or 7z that cannot be sought in is copied to a temporary file.
+        wanted: tells by its path which file is to be opened, and which archive inside is to be looked into.
+    """
+    with damage(guard.archive):
+        for path, inner in _entries(name, file, guard, wanted):
+            if not is_archive(path):
+                yield path, inner
+            elif inner:
+                deeper = unpack(path, inner, guard.inside(path), lambda below, above=path: wanted(f"{above}/{below}"))
+                for below, opened in deeper:
+                    yield f"{path}/{below}", opened
+
+
+def _entries(name: str, file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries:
+    if name.lower().endswith((".zip", ".7z")):
+        with _seekable(file) as whole:
+            guard.took(whole.seek(0, io.SEEK_END))
+            whole.seek(0)
+            if name.lower().endswith(".zip"):
+                yield from _zip(whole, guard, wanted)
+            else:
+                from fer.sources.seven_zip import entries
+
+                yield from entries(whole, guard, wanted)
+    else:
+        yield from _tar(file, guard, wanted)
+
+
+@contextmanager
+def _seekable(file: BinaryIO) -> Iterator[BinaryIO]:
+    """Yield `file` itself if it lies on disk, otherwise a temporary copy."""
+    if isinstance(file, io.BufferedReader) and isinstance(file.raw, io.FileIO):
+        yield file
+    else:
+        with SpooledTemporaryFile(SPOOL) as copy:
+            shutil.copyfileobj(file, copy, 1 << 20)
+            yield copy
+
+
+def _zip(file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries:
+    try:
+        archive = zipfile.ZipFile(file)
+    except UnicodeDecodeError as error:
+        raise guard.refusal(error.object, "has a name that is not valid UTF-8") from error
+    with archive:
+        for entry in archive.infolist():
+            given = _zip_name(entry)
+            fault = "is encrypted" if entry.flag_bits & 1 else kind_fault(entry.external_attr >> 16)
+            path = guard.admit(given, given.endswith(("/", "\\")), fault)
+            if path and wanted(path):
+                with archive.open(entry) as packed, _buffered(packed, guard, path, guard.gave) as opened:
+                    yield path, opened
+            elif path:
+                yield path, None
+
+
+def _zip_name(entry: zipfile.ZipInfo) -> str:
+    """Return the name as it was meant; surrogates stand for bytes that are no UTF-8.
+
+    Without its UTF-8 flag zipfile takes a name for code page 437. What is not ASCII then is UTF-8 from a program that
+    forgot the flag (macOS does), or in a code page that cannot be told.
+    """
+    given = entry.orig_filename  # filename ends at the first NUL
+    return given if entry.flag_bits & 0x800 else given.encode("cp437").decode("utf-8", "surrogateescape")
+
+
+class _Member(tarfile.TarInfo):
+    """A tar header. Where tarfile takes a broken one for the archive's end, this is an error."""
+
+    @classmethod
+    def frombuf(cls, buffer: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
+        try:
+            member = super().frombuf(buffer, encoding, errors)
+        except tarfile.EOFHeaderError:  # the regular end
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"no header where one is due: {error}") from error
+        header = member.type not in (*tarfile.REGULAR_TYPES, tarfile.DIRTYPE)
+        if member.size < 0 or (header and member.size > HEADER):
+            raise tarfile.ReadError(f"a header of {member.size:,} bytes")
+        return member
+
+
+def _tar(file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries:
+    packed = io.BufferedReader(Reader(file, guard.archive, "", guard.took), 1 << 18)
+    start = packed.peek(6)
+    expand = next((expand for magic, expand in STREAMS.items() if start.startswith(magic)), None)
+    stream = Reader(expand(packed) if expand else packed, guard.archive, "", guard.gave)
+    with tarfile.open(
+        fileobj=stream, mode="r|", bufsize=1 << 18, tarinfo=_Member, encoding="utf-8", errors="surrogateescape"
+    ) as archive:
+        while entry := archive.next():
+            archive.members.clear()  # tarfile keeps them all
+            stream.path = entry.name
+            path = guard.admit(entry.name, entry.isdir(), _tar_fault(entry))
+            if path and wanted(path):
+                with _buffered(archive.extractfile(entry), guard, path) as opened:
+                    yield path, opened
+            elif path:
+                yield path, None
+        while stream.read(1 << 20):  # to the very end: only there a checksum tells of damage
+            pass
+
+
+def _tar_fault(entry: tarfile.TarInfo) -> str | None:
+    if entry.issym() or entry.islnk():
+        return f"is a link to {entry.linkname!r}"
+    if entry.ischr() or entry.isblk():
+        return "is a device file"
+    if entry.isfifo():
+        return "is a named pipe"
+    if entry.issparse() or not (entry.isreg() or entry.isdir()):
+        return "is neither a plain file nor a folder"
+    return None
+
+
+def _buffered(
+    file: BinaryIO, guard: Guard, path: str, count: Callable[[int, str], None] | None = None
+) -> io.BufferedReader:
+    return io.BufferedReader(Reader(file, guard.archive, path, count), 1 << 16)

@@ -1,0 +1,184 @@
+"""What an archive may hold and how much may come out of it: a stranger packed it."""
+
+from __future__ import annotations
+
+import io
+import stat
+import struct
+import tarfile
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from lzma import LZMAError
+from pathlib import PurePosixPath
+from typing import BinaryIO
+
+from fer.errors import FerError
+
+# Far above any real dataset: a million images, or tables of digits, which shrink to a tenth.
+TOTAL = 64 << 30  # bytes that may come out of one archive, the archives inside it included
+ENTRIES = 5_000_000  # files and folders in it, counted in the same way
+RATIO = 200  # bytes that may come out of each byte of it,
+FREE = 64 << 20  # once this much has
+DEPTH = 4  # archives inside archives
+WHOLE = 256 << 20  # bytes of one file that may be read in one piece, as images are
+
+CLUTTER = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini", "Icon\r"}
+KINDS = {
+    stat.S_IFLNK: "is a symbolic link",
+    stat.S_IFCHR: "is a device file",
+    stat.S_IFBLK: "is a device file",
+    stat.S_IFIFO: "is a named pipe",
+    stat.S_IFSOCK: "is a socket",
+}
+
+
+class Guard:
+    """Watches over one archive, and counts what really comes out of it, whatever its headers say.
+
+    What comes out of an archive inside another counts for both, so no nesting gets around the limits.
+    """
+
+    def __init__(self, archive: str, outer: Guard | None = None):
+        self.archive, self.outer = archive, outer
+        self.depth = outer.depth + 1 if outer else 1
+        self.packed = self.unpacked = self.entries = 0
+        self.seen: set[str] = set()
+
+    def inside(self, name: str) -> Guard:
+        """Return the guard of the archive that is the entry `name` of this one."""
+        if self.depth == DEPTH:
+            raise self.refusal(name, f"is an archive inside {DEPTH} others")
+        return Guard(f"{self.archive}/{name}", self)
+
+    def admit(self, given: str, folder: bool, fault: str | None = None) -> str | None:
+        """Return the path of an entry called `given`, or None if it is a folder or clutter.
+
+        Args:
+            fault: what is wrong with the entry for a reason that its format knows.
+
+        Raises:
+            FerError: the entry could do harm, or what it is cannot be told.
+        """
+        self.count_entry(given)
+        plain = given.replace("\\", "/")
+        if is_clutter(plain):
+            return None
+        name = str(PurePosixPath(plain))
+        if ".." in plain.split("/"):
+            fault = "climbs out of the archive"
+        elif plain.startswith("/") or (plain[:1].isalpha() and plain[1:2] == ":"):
+            fault = "has an absolute path"
+        elif name == "." and not folder:
+            fault = "has no name"
+        elif name in self.seen:
+            fault = "is there twice"
+        fault = fault or text_fault(plain)
+        if fault:
+            raise self.refusal(given, fault)
+        if folder:
+            return None
+        self.seen.add(name)
+        return name
+
+    def count_entry(self, name: str) -> None:
+        self.entries += 1
+        if self.entries > ENTRIES:
+            raise self.refusal(name, f"is one too many: {ENTRIES:,} are allowed")
+        if self.outer:
+            self.outer.count_entry(name)
+
+    def took(self, count: int, name: str = "") -> None:
+        """Count packed bytes that were read from the archive."""
+        self.packed += count
+
+    def gave(self, count: int, name: str) -> None:
+        """Count bytes that came out of it, of the entry `name`."""
+        self.unpacked += count
+        if self.unpacked > TOTAL:
+            raise self.refusal(name, f"brings what was unpacked to over {TOTAL:,} bytes")
+        if self.unpacked > max(FREE, RATIO * self.packed):
+            raise self.refusal(name, f"swells: {self.packed:,} bytes became over {self.unpacked:,}, as in a bomb")
+        if self.outer:
+            self.outer.gave(count, f"{PurePosixPath(self.archive).name}/{name}")
+
+    def refusal(self, name: object, fault: str) -> FerError:
+        return FerError(
+            f"{self.archive}: the entry {name!r} {fault}. Archives with such entries are not read; "
+            "if you trust this one, unpack it yourself and give the folder."
+        )
+
+
+def text_fault(name: str) -> str | None:
+    """Return what is wrong with the letters of a name, if anything is."""
+    if any("\ud800" <= letter <= "\udfff" for letter in name):  # how Python writes bytes that are no UTF-8
+        return "has a name that is not valid UTF-8"
+    if any(unicodedata.category(letter) == "Cc" for letter in name):
+        return "has a control character in its name"
+    return None
+
+
+def kind_fault(mode: int) -> str | None:
+    """Return what is wrong with an entry whose Unix mode is `mode` (0 where the archive tells none)."""
+    return KINDS.get(stat.S_IFMT(mode))
+
+
+def is_clutter(name: str) -> bool:
+    return any(part in CLUTTER or part.startswith("._") for part in PurePosixPath(name).parts)
+
+
+class Reader(io.RawIOBase):
+    """A file that is being read: its bytes are counted, and damage has the archive's name."""
+
+    def __init__(self, file: BinaryIO, archive: str, name: str, count: Callable[[int, str], None] | None = None):
+        self.file, self.archive, self.path, self.count = file, archive, name, count
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        with damage(self.archive):
+            data = self.file.read(len(buffer))
+        buffer[: len(data)] = data
+        if self.count:
+            self.count(len(data), self.path)
+        return len(data)
+
+    def readall(self) -> bytes:
+        """Return the rest of the file.
+
+        Raises:
+            FerError: it is larger than any image.
+        """
+        pieces, size = [], 0
+        while piece := self.read(1 << 20):
+            pieces.append(piece)
+            size += len(piece)
+            if size > WHOLE:
+                raise FerError(f"{self.archive}: {self.path!r} has over {WHOLE:,} bytes, too many for an image")
+        return b"".join(pieces)
+
+
+@contextmanager
+def damage(archive: str) -> Iterator[None]:
+    """Turn what the standard library raises on a damaged archive into a `FerError`."""
+    try:
+        yield
+    except (
+        tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, LZMAError, struct.error, ValueError, OSError,
+        OverflowError, IndexError,
+    ) as error:  # fmt: skip
+        if getattr(error, "errno", None) is not None:  # of the disk, not of gzip or bzip2
+            raise
+        raise FerError(
+            f"{archive} is truncated or damaged ({error}): download it again and compare its size"
+        ) from error
+    except RuntimeError as error:  # zipfile's way to say that an entry is packed in an unknown way
+        raise FerError(f"{archive} cannot be unpacked: {error}") from error
+
+
+def damaged(archive: str, error: Exception) -> FerError:
+    fault = error if str(error) else type(error).__name__
+    return FerError(f"{archive} is truncated or damaged ({fault}): download it again and compare its size")

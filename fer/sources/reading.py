@@ -1,0 +1,123 @@
+"""Reading a source as it is: a folder, an archive or a single file, and the archives inside it."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from fer.errors import FerError
+from fer.sources.archives import Wanted, is_archive, unpack
+from fer.sources.guard import Guard, Reader, is_clutter, kind_fault, text_fault
+
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
+# First bytes of the formats that OpenCV decodes: tells an image from another file without decoding it.
+SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\x00", b"MM\x00*", b"RIFF")
+
+
+def files(source: Path) -> Iterator[tuple[str, BinaryIO]]:
+    """Yield (path inside the source, open binary file) for every file, clutter aside.
+
+    An archive inside the source is one component of the path: `VIRI-Angry-Vis.zip/Angry/001.JPG`. Folders are walked
+    in sorted order, archives in their own. The file is closed when the next one is asked for; its `read()` without a
+    size refuses what is larger than any image.
+
+    Raises:
+        FerError: the source is missing, or an archive is damaged, encrypted or hostile (see `fer.sources.guard`).
+    """
+    return _walk(source, lambda path: True)
+
+
+def names(source: Path) -> list[str]:
+    """Return the paths of `files`; tar archives, which have no index, are read to their end for it."""
+    return [path for path, _ in _walk(source, is_archive)]
+
+
+@contextmanager
+def opened(source: Path, name: str) -> Iterator[BinaryIO]:
+    """Open the one file that `files` calls `name`, unpacking no other where the format has an index.
+
+    Of a folder nothing else is looked at. For many files of one archive use `files`, which opens it once.
+    """
+    with closing(_walk(source, lambda path: path == name or name.startswith(f"{path}/"), name)) as walk:
+        for path, handle in walk:
+            if path == name:
+                yield handle
+                return
+    raise FerError(f"{source} holds no {name}")
+
+
+def _walk(source: Path, wanted: Wanted, only: str | None = None) -> Iterator[tuple[str, BinaryIO | None]]:
+    if not source.exists():
+        raise FerError(f"the source {source} does not exist")
+    if not source.is_dir():
+        yield from _file(source, "" if is_archive(source.name) else source.name, wanted)
+        return
+    for path in _folder(source) if only is None else _on_disk(source, only):
+        yield from _file(source / path, path, wanted)
+
+
+def _file(place: Path, path: str, wanted: Wanted) -> Iterator[tuple[str, BinaryIO | None]]:
+    """Yield the file at `place`, or what is in it; `path` is what stands before the paths inside."""
+    if not is_archive(place.name):
+        if not wanted(path):
+            yield path, None
+            return
+        with open(place, "rb") as file, io.BufferedReader(Reader(file, str(place), path), 1 << 16) as handle:
+            yield path, handle
+    elif not path or wanted(path):
+        prefix = f"{path}/" if path else ""
+        with open(place, "rb") as file:
+            for inner, handle in unpack(place.name, file, Guard(str(place)), lambda below: wanted(prefix + below)):
+                yield prefix + inner, handle
+
+
+def _on_disk(folder: Path, name: str) -> Iterator[str]:
+    """Yield that part of `name` which is a file on disk: all of it, or the archive that it leads into."""
+    path = ""
+    for part in name.split("/"):
+        path = f"{path}/{part}" if path else part
+        if (folder / path).is_file():
+            yield path
+            return
+
+
+def _folder(top: Path, path: str = "", above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
+    """Yield the paths of a folder's files, clutter aside, sorted by their components.
+
+    The folder is the user's own: links in it are followed, wherever they lead, unless they lead around in a circle.
+    """
+    here = (top / path).stat()
+    if (here.st_dev, here.st_ino) in above:
+        raise FerError(f"{top}: {path!r} is a link to a folder around it; remove the link")
+    for entry in sorted(os.scandir(top / path), key=lambda entry: entry.name):
+        if is_clutter(entry.name):
+            continue
+        below = f"{path}/{entry.name}" if path else entry.name
+        try:
+            mode = entry.stat().st_mode
+        except OSError as error:
+            raise FerError(f"{top}: {below!r} cannot be read: {error.strerror}; is it a broken link?") from error
+        fault = text_fault(entry.name) or kind_fault(mode)
+        if fault:
+            raise FerError(f"{top}: {below!r} {fault}; rename or remove it")
+        if stat.S_ISDIR(mode):
+            yield from _folder(top, below, (*above, (here.st_dev, here.st_ino)))
+        else:
+            yield below
+
+
+def is_image_name(name: str) -> bool:
+    return name.lower().endswith(IMAGES)
+
+
+def require_image(name: str, data: bytes) -> bytes:
+    """Return `data` if it starts like an image; whether it is whole shows when align decodes it."""
+    if not data.startswith(SIGNATURES):
+        raise FerError(f"{name} is not an image: {'it is empty' if not data else f'it starts with {data[:8]!r}'}")
+    return data

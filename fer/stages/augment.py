@@ -1,0 +1,88 @@
+"""augment: offline variants of a fold's training crops, `data/augmented/<experiment>/<fold>.npy` and `.parquet`.
+
+Always after the split and of training samples alone: variants of a test face made before splitting would leak.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import torch
+
+from fer import leakage
+from fer.errors import FerError
+from fer.parallel import ordered_map
+from fer.params import OfflineAugmentation
+from fer.progress import track
+from fer.reporting.sheets import variants_sheet
+from fer.runs import Run
+from fer.storage import array_writer, open_parquet, require, write_rows
+from fer.training.offline import TRANSFORMS, variants
+
+SCHEMA = pa.schema([
+    ("sample", pa.int32()),  # the original, a row of the index
+    ("transform", pa.string()),
+    ("draw", pa.int8()),
+])  # fmt: skip
+SHOWN = 6  # originals on the sheet
+
+
+def augment(run: Run, sheet: Path) -> str:
+    """Write the variants of the fold's training crops and a sheet of samples; return a line for the terminal."""
+    parameters = run.recipe.offline
+    if parameters is None:
+        raise FerError(f"the recipe of {run.name} has no `offline`: there is nothing to augment before training")
+    originals = training_originals(run)
+    crops = np.load(require(run.data["crops"]), mmap_mode="r")
+    shape = (len(originals) * len(TRANSFORMS) * parameters.draws, *crops.shape[1:])
+    names = [(transform, draw) for transform in TRANSFORMS for draw in range(parameters.draws)]
+    shown: list[tuple[np.ndarray, list[np.ndarray]]] = []
+
+    with array_writer(run.data["augmented"], shape) as writer:
+
+        def rows() -> Iterator[dict]:
+            work = ((crops[sample], seed) for sample, seed in originals.itertuples(index=False))
+            results = ordered_map(partial(variants_of, parameters), work, prepare_worker)
+            for sample, made in zip(originals["sample"], track(results, len(originals), "augment"), strict=True):
+                if len(shown) < SHOWN:
+                    shown.append((crops[sample], made))
+                for (transform, draw), variant in zip(names, made, strict=True):
+                    writer.append(variant)
+                    yield {"sample": sample, "transform": transform, "draw": draw}
+
+        count = write_rows(run.data["augmented_index"], SCHEMA, rows())
+    variants_sheet(shown, names, run.name, sheet)
+    return f"{count:,} variants of {len(originals):,} training samples: {len(names) + 1} times the images"
+
+
+def training_originals(run: Run) -> pd.DataFrame:
+    """Return sample and seed of the fold's training samples; the two images of a pair share their seed."""
+    split = open_parquet(run.data["split"]).read().to_pandas()
+    split = split[split["fold"] == run.fold]
+    index = open_parquet(run.data["index"]).read(["sample", "modality", "pair"]).to_pandas()
+    training = split.loc[split["part"] == "train", ["sample"]].merge(index, on="sample")
+    training = training[training["modality"] == run.experiment.modality]
+    strays = leakage.augmented_strays(split, training["sample"].tolist())
+    if strays:
+        raise FerError(f"{len(strays)} samples to augment are not in train, such as {strays[:5]}")
+    unit = training["pair"].fillna(training["sample"].astype(str))
+    seed = [zlib.crc32(f"{run.name}/{run.fold}/{name}".encode()) for name in unit]
+    return training[["sample"]].assign(seed=seed)
+
+
+def prepare_worker() -> None:
+    torch.set_num_threads(1)
+
+
+def variants_of(parameters: OfflineAugmentation, work: tuple[np.ndarray, int]) -> list[np.ndarray]:
+    """Return the variants of one crop, uint8 (height, width) or (height, width, 3)."""
+    crop, seed = work
+    channels_first = np.atleast_3d(crop).transpose(2, 0, 1)
+    made = variants(torch.from_numpy(np.ascontiguousarray(channels_first)), parameters, seed)
+    return [image.numpy().transpose(1, 2, 0).reshape(crop.shape) for image in made]

@@ -1,0 +1,23 @@
+rule augment:
+    input:
+        crops=of_experiment(lambda experiment: LAYOUT.crops(experiment.dataset)),
+        index=of_experiment(lambda experiment: LAYOUT.index(experiment.dataset)),
+        split=of_experiment(lambda experiment: LAYOUT.split(experiment.dataset, experiment.protocol)),
+        experiment="params/experiments/{experiment}.yaml",
+        system=of_experiment(lambda experiment: params.system_file(experiment.system)),
+        code=[module("augment"), "fer/training/offline.py"],
+    output:
+        variants=LAYOUT.augmented("{experiment}", "{fold}"),
+        index=LAYOUT.augmented_index("{experiment}", "{fold}"),
+        sheet=report(
+            LAYOUT.figure("{experiment}.{fold}", "augment"),
+            category="Data",
+            caption="../report/augment.rst",
+        ),
+    log:
+        LAYOUT.log("augment", "{experiment}.{fold}"),
+    threads: 8
+    params:
+        options=options(),
+    shell:
+        "fer --log {log:q} augment {wildcards.experiment} --fold {wildcards.fold} {params.options}"

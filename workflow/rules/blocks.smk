@@ -1,0 +1,20 @@
+rule blocks:
+    input:
+        raw=LAYOUT.raw("{dataset}"),
+        index=LAYOUT.index("{dataset}"),
+        faces=LAYOUT.faces("{dataset}"),
+        crops=LAYOUT.crops("{dataset}"),
+        params="params/datasets/{dataset}.yaml",
+        code=[module("blocks"), *(f"fer/faces/{name}.py" for name in ("blocks", "crops"))],
+    output:
+        boxes=LAYOUT.blocks("{dataset}"),
+        eyes=LAYOUT.eyes("{dataset}"),
+        mouth=LAYOUT.mouth("{dataset}"),
+        sheet=report(LAYOUT.figure("{dataset}", "faces"), category="Data", caption="../report/faces.rst"),
+    log:
+        LAYOUT.log("blocks", "{dataset}"),
+    threads: 8
+    params:
+        options=options(),
+    shell:
+        "fer --log {log:q} blocks {wildcards.dataset} {params.options}"
