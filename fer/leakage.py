@@ -4,7 +4,7 @@ Duplicates are looked for once in the whole dataset and then looked at fold by f
 
 - exact: the decoded pixels are equal (column `pixels` of faces, a SHA-256);
 - near: the perceptual hashes differ in few bits (column `phash`; Zauner, Implementation and Benchmarking of Perceptual
-  Image Hash Functions, 2010) *and* the 32×32 grey thumbnails correlate (Pearson): the hash proposes, the pixels confirm.
+  Image Hash Functions, 2010) *and* the 32×32 grey thumbnails correlate (Pearson): the hash proposes, pixels confirm.
 
 Near duplicates are looked for among visible images only: so small, the infrared faces of different people are alike,
 and a pair is judged by its visible image anyway. Blank images, one constant value, show nothing that could leak: they

@@ -5,11 +5,20 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 Item = TypeVar("Item")
 logger = logging.getLogger("fer")
@@ -21,9 +30,39 @@ def track(items: Iterable[Item], total: int | None, title: str) -> Iterator[Item
 
     With a log file the job is one of several that share the terminal: its bar would tear those of the others.
     """
+    return _bar(items, total, title) if on_terminal() else _lines(items, total, title)
+
+
+@contextmanager
+def transfer(title: str, done: int, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Yield a function to call with the number of bytes each time some have arrived.
+
+    Args:
+        done: bytes that were there before.
+        total: bytes of the whole, if known.
+    """
+    if on_terminal():
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task(title, total=total, completed=done)
+            yield lambda count: progress.advance(task, count)
+        return
+    last = time.monotonic()
+
+    def advance(count: int) -> None:
+        nonlocal done, last
+        done += count
+        if time.monotonic() - last > SECONDS:
+            last = time.monotonic()
+            logger.info("%s: %s of %s bytes", title, f"{done:,}", f"{total:,}" if total else "?")
+
+    yield advance
+
+
+def on_terminal() -> bool:
+    """Tell whether a bar may be drawn."""
     logged = any(isinstance(handler, logging.FileHandler) for handler in logging.getLogger().handlers)
-    bar = sys.stderr.isatty() and not logged
-    return _bar(items, total, title) if bar else _lines(items, total, title)
+    return sys.stderr.isatty() and not logged
 
 
 def _bar(items: Iterable[Item], total: int | None, title: str) -> Iterator[Item]:

@@ -8,12 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
+from fer import leakage, params
 from fer.layout import Layout
+from fer.storage import write_json
 
 PROJECT = Path(__file__).parents[1]
 CLASSES = 7
@@ -47,10 +50,30 @@ def learnable(tmp_path_factory) -> Layout:
         path.parent.mkdir(parents=True)
     np.save(layout.crops("fer2013"), crops)
     samples = np.arange(len(parts), dtype=np.int32)
-    pd.DataFrame({"sample": samples, "label": labels.astype(np.int8), "modality": "visible"}).to_parquet(layout.index("fer2013"))
+    unknown = dict.fromkeys(("subject", "pair", "sequence"))
+    index = pd.DataFrame({"sample": samples, "label": labels.astype(np.int8), "modality": "visible", **unknown})
+    index.to_parquet(layout.index("fer2013"))
     split = pd.DataFrame({"sample": samples, "fold": "0", "part": parts})
     split.to_parquet(layout.split("fer2013", "official"))
+    describe(layout, index.assign(blank=False), split)
     return layout
+
+
+def describe(layout: Layout, index: pd.DataFrame, split: pd.DataFrame) -> None:
+    """Write what the report reads of the data: counts, detections, the audit of the split, the sheet of faces."""
+    dataset = params.load_dataset("fer2013")
+    counts = {part: np.bincount(index["label"][(split["part"] == part)]).tolist() for part in ("train", "val", "test")}
+    known = {"classes": dataset.classes, "found": counts, "official": dataset.official_counts, "left_out": {}}
+    write_json(layout.counts("fer2013"), known | {"subjects": 0, "sequences": 0, "pairs": 0})
+    each = np.bincount(index["label"]).tolist()
+    faces = {"samples": each, "detected": each, "used": each, "blank": [0] * CLASSES}
+    write_json(layout.faces_counts("fer2013"), {"classes": dataset.classes, "modalities": {"visible": faces}})
+    columns = {"first": np.int32, "second": np.int32, "exact": bool, "distance": np.uint8, "correlation": np.float32}
+    pairs = pd.DataFrame({name: np.array([], kind) for name, kind in columns.items()})
+    write_json(layout.audit("fer2013", "official"), leakage.audit_split(split, index, pairs))
+    sheet = layout.figure("fer2013", "faces")
+    sheet.parent.mkdir(parents=True)
+    cv2.imwrite(str(sheet), np.zeros((8, 8), np.uint8))
 
 
 @pytest.fixture

@@ -76,8 +76,9 @@ class Taken:
     line: str  # what index says of it
 
     def seen(self, *columns: str) -> list[tuple]:
-        """Return the values of the columns, sorted, one tuple an original."""
-        return sorted(self.rows[list(columns)].itertuples(index=False, name=None))
+        """Return the values of the columns, sorted, one tuple an original, None where a value is missing."""
+        table = self.rows[list(columns)].astype(object)
+        return sorted(table.where(table.notna(), None).itertuples(index=False, name=None))
 
     def images(self) -> list[np.ndarray]:
         return [cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) for data in self.rows["image"]]

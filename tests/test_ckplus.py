@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from itertools import pairwise
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -10,6 +11,7 @@ from dataset_sources import FORMS, changed, image, share_of_faces_found, take, u
 
 from fer import params
 from fer.datasets import adapter, ckplus
+from fer.datasets import synthetic as drawing
 from fer.errors import FerError
 
 # sequence: (official label or None, frames)
@@ -241,7 +243,19 @@ def test_a_synthetic_sequence_moves_and_no_two_of_its_frames_are_equal(synthetic
     images = dict(zip(synthetic.rows["path"], synthetic.images(), strict=True))
     for _, rows in synthetic.rows.groupby("sequence"):
         frames = [images[path] for path in sorted(rows["path"])]
-        assert all(np.any(a != b) for a, b in zip(frames, frames[1:], strict=False))
+        assert all(np.any(a != b) for a, b in pairwise(frames))
+
+
+def test_an_expression_grows_with_its_intensity_while_the_head_stays():
+    def landmarks(intensity):
+        return drawing.render("surprise", 4, 2, size=192, intensity=intensity).landmarks
+
+    frames = [landmarks(intensity) for intensity in (0, 0.4, 0.7, 1)]
+    openings = [points[66, 1] - points[62, 1] for points in frames]
+    assert all(later > before + 1 for before, later in pairwise(openings))
+    corners = [36, 39, 42, 45]  # of the eyes, which surprise does not move
+    assert all(np.allclose(points[corners], frames[0][corners], atol=0.5) for points in frames)
+    assert np.array_equal(landmarks(1), drawing.render("surprise", 4, 2, size=192).landmarks)
 
 
 def test_dlib_finds_at_least_95_percent_of_the_synthetic_faces(synthetic):

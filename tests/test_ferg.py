@@ -38,6 +38,11 @@ def test_images_out_of_their_folders_are_read_by_their_names(tmp_path):
     )
 
 
+def test_a_folder_that_only_starts_like_a_character_means_nothing(tmp_path):
+    files = {f"ray_of_light/aia/{name.rpartition('/')[2]}": data for name, data in FILES.items() if "/aia_" in name}
+    assert set(take("ferg", unpacked(tmp_path / "in", files), tmp_path / "out").rows["subject"]) == {"aia"}
+
+
 def test_files_that_are_no_part_of_it_are_left_out_and_counted(tmp_path):
     extra = {"FERG_DB_256/readme.txt": b"x", "FERG_DB_256/sheet.png": image(0)}
     taken = take("ferg", unpacked(tmp_path / "in", FILES | extra), tmp_path / "out")

@@ -114,7 +114,7 @@ BAD = {
     "a part for some": (
         PARTED | {"happy/1.png": image(1)},
         {},
-        r"train/angry/0\.png is in a part .* happy/1\.png is in none: put all images into parts, or none",
+        r"test/angry/0\.png is in a part .* happy/1\.png is in none: put all images into parts, or none",
     ),
     "no subject in a path": (FLAT, SUBJECT, r"options\.subject: .* finds no subject in angry/0\.png"),
     "no image": (FLAT | {"happy/9.png": b"<html>"}, {}, r"happy/9\.png is not an image"),
@@ -147,6 +147,11 @@ def test_bad_input_gets_a_clear_error_and_leaves_nothing(name, tmp_path):
 def test_a_subject_option_that_cannot_work_is_refused_before_anything_is_read(pattern, message):
     with pytest.raises(FerError, match=message):
         adapter("mine", parameters(options={"subject": pattern}))
+
+
+def test_a_class_outside_the_common_label_space_is_refused_before_anything_is_read():
+    with pytest.raises(FerError, match="unknown expression 'calm'. Known: anger, disgust"):
+        adapter("mine", parameters(classes=["happy", "calm"]))
 
 
 def test_one_parameter_file_makes_a_dataset(tmp_path, monkeypatch):

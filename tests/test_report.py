@@ -26,7 +26,7 @@ def reported(learnable, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
         shutil.copytree("params", folder / "params")
-        shutil.copytree(learnable.root / "data", folder / "data")
+        shutil.copytree(learnable.root, folder, dirs_exist_ok=True)
         patch.chdir(folder)
         study = Study(name="test", experiments={EXPERIMENT: {"epochs": 3, "batch_size": 20}}, seeds=[0, 1])
         for run in study_runs(study):
@@ -69,6 +69,16 @@ def test_synthetic_figures_are_stamped_wherever_they_stand(folder, name):
     assert "FER2013 (SYNTHETIC)" in text
 
 
+@pytest.mark.parametrize("name", ["results.md", "index.html"])
+def test_what_was_found_stands_beside_the_official_counts_with_detections_and_leaks(folder, name):
+    text = re.sub(r"</?t[dhr][^>]*>|\|", " ", (folder / "reports" / name).read_text())
+    assert re.search(r"train( +40){7} +280 +28,709 +28,429", text), (
+        "each class, the sum, the official sum, the difference"
+    )
+    assert re.search(r"visible( +100\.0 %){8} +420 +0", text)
+    assert "nothing crosses its parts" in text and "subjects are not known" in text
+
+
 def test_real_figures_are_not_stamped(folder, reported, tmp_path):
     real = reported[1].model_copy(update={"datasets": {"fer2013": params.DatasetOverrides(source="somewhere.csv")}})
     before = {path: path.read_bytes() for path in (folder / "reports").rglob("*") if path.is_file()}
@@ -83,14 +93,15 @@ def test_real_figures_are_not_stamped(folder, reported, tmp_path):
 
 def test_the_page_needs_no_other_file(folder):
     page = (folder / "reports/index.html").read_text()
-    links = re.findall(r'(?:src|href)="([^"]+)"', page)
-    assert links and all(link.startswith(("data:", "#")) for link in links)
+    pictures, links = re.findall(r'src="([^"]+)"', page), re.findall(r'href="([^"]+)"', page)
+    assert len(pictures) == 3 and all(link.startswith("data:") for link in pictures)
+    assert links == ["leakage/fer2013.official.html"], "the audits alone are pages of their own"
 
 
 def test_figures_in_the_markdown_exist(folder):
     text = (folder / "reports/results.md").read_text()
     figures = re.findall(r"\]\((figures/[^)]+)\)", text)
-    assert len(figures) == 2
+    assert len(figures) == 3
     assert all((folder / "reports" / name).read_bytes().startswith(b"\x89PNG") for name in figures)
 
 

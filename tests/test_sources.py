@@ -20,7 +20,7 @@ import pytest
 
 from fer import sources
 from fer.errors import FerError
-from fer.sources import archives, guard
+from fer.sources import archives, guard, seven_zip
 
 TREE = {"b/2.png": b"two" * 1000, "a.txt": b"one", "b/c/3.png": os.urandom(3000), "empty.txt": b""}
 
@@ -470,7 +470,7 @@ def test_a_tar_header_with_an_absurd_size_is_refused(size, tmp_path):
 
 def test_a_file_too_large_for_an_image_cannot_be_read_in_one_piece(tmp_path, monkeypatch):
     monkeypatch.setattr(guard, "WHOLE", 1 << 20)
-    big = {"big.png": os.urandom(3 << 20)}
+    big = {"big.png": os.urandom(5 << 18)}
     places = [source_of(tmp_path / f"a{ending}", pack(big)) for ending, pack in PACKERS.items()]
     for source in (*places, folder_of(big, tmp_path / "in")):
         with pytest.raises(FerError, match=r"'big\.png' has over 1,048,576 bytes, too many for an image"):
@@ -510,8 +510,8 @@ def test_a_damaged_archive_is_an_error_or_reads_the_same_never_something_else(en
             found = content(source)
         except FerError as error:
             assert str(source) in str(error)
-        else:  # plain tar has checksums of its headers alone, and no archive of a file's date
-            assert found.keys() <= {*TREE, *found} if ending == ".tar" else set(found.values()) == set(TREE.values())
+        else:
+            assert ending == ".tar" or sorted(found.values()) == sorted(TREE.values())  # tar: no checksum of contents
 
 
 def test_a_tar_that_ends_where_an_entry_ends_is_not_taken_for_whole(tmp_path):
@@ -547,10 +547,9 @@ def test_something_else_called_an_archive_is_an_error(tmp_path):
 def test_memory_stays_flat_for_a_big_entry(ending, tmp_path, monkeypatch):
     monkeypatch.setattr(guard, "RATIO", 1 << 20)
     monkeypatch.setattr(archives, "SPOOL", 1 << 20)
-    size, piece = 64 << 20, os.urandom(1 << 20)
-    with open(tmp_path / "big.csv", "wb") as table:
-        for _ in range(size // len(piece)):
-            table.write(piece)
+    size = 64 << 20
+    with open(tmp_path / "big.csv", "wb") as table:  # sparse
+        table.truncate(size)
     place = tmp_path / f"a{ending}"
     if ending == ".zip":
         with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
@@ -570,12 +569,11 @@ def test_memory_stays_flat_for_a_big_entry(ending, tmp_path, monkeypatch):
     assert read == size and peak < 36 << 20
 
 
-def test_a_slow_reader_of_a_7z_archive_does_not_make_its_files_pile_up(tmp_path, temporary):
-    tree = {f"{number}.png": os.urandom(1 << 20) for number in range(24)}
-    source = source_of(tmp_path / "a.7z", pack_7z(tree, filters=[{"id": py7zr.FILTER_COPY}]))
-    tracemalloc.start()
-    for _, _handle in sources.files(source):
-        time.sleep(0.01)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 12 << 20
+def test_a_slow_reader_of_a_7z_archive_does_not_make_its_files_pile_up(tmp_path, monkeypatch):
+    made, create = [], seven_zip._Extraction.create
+    monkeypatch.setattr(seven_zip._Extraction, "create", lambda self, name: made.append(name) or create(self, name))
+    source = source_of(tmp_path / "a.7z", pack_7z({f"{number}.png": b"x" for number in range(30)}))
+    for count, _ in enumerate(sources.files(source), 1):
+        time.sleep(0.005)
+        assert len(made) <= count + 3
+    assert len(made) == 30

@@ -79,7 +79,7 @@ class CKPlus(Adapter):
                 labels[sequence] = path, handle.read(100).decode("ascii", "replace").strip()
                 official_class(labels[sequence][1], path)
             elif number in frames[sequence]:
-                raise FerError(f"{path} and {frames[sequence][number]} are the same frame")
+                raise FerError(f"{path} and {frames[sequence][number]} are the same frame; a source is one copy of CK+")
             else:
                 frames[sequence][number] = path
         return labels, {sequence: [paths[number] for number in sorted(paths)] for sequence, paths in frames.items()}
@@ -251,8 +251,8 @@ def draw(shot: tuple[Clip, int]) -> bytes:
     width, height = 640, 480 if clip.colour else 490
     side = int(generator.integers(310, 370))
     left, top = int(generator.uniform(0.25, 0.75) * (width - side)), height - side - int(generator.integers(40, 110))
-    canvas = np.empty((height, width, 3), np.uint8)
-    canvas[:] = np.linspace(*generator.uniform(90, 190, 2), width)[:, None]
+    wall = np.linspace(*generator.uniform(90, 190, 2), width).astype(np.uint8)
+    canvas = cv2.merge([np.tile(wall, (height, 1))] * 3)
     visible, share = (cv2.resize(item, (side, side)) for item in (face.visible, face.silhouette))
     window = canvas[top : top + side, left : left + side]
     cv2.copyTo(cv2.blendLinear(visible, window, share / np.float32(255), 1 - share / np.float32(255)), None, window)

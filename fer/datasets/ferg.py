@@ -25,6 +25,8 @@ from fer.errors import FerError
 from fer.parallel import ordered_map
 
 CHARACTERS = ("aia", "bonnie", "jules", "malcolm", "mery", "ray")
+EXPRESSIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
+FOLDERS = {*CHARACTERS, *(f"{character}_{name}" for character in CHARACTERS for name in EXPRESSIONS)}
 NAME = re.compile(r"(?P<character>[a-z]+)_(?P<expression>[a-z]+)_(?P<number>\d+)\.\w+")
 
 
@@ -49,13 +51,13 @@ class Ferg(Adapter):
         if character not in CHARACTERS:
             raise FerError(f"{path}: unknown character {character!r}; expected {', '.join(CHARACTERS)}")
         folder = PurePosixPath(path).parent.name.lower()
-        if folder.startswith(CHARACTERS) and folder not in (character, f"{character}_{name}"):
+        if folder in FOLDERS - {character, f"{character}_{name}"}:
             raise FerError(f"{path}: its name says {character}_{name}, its folder {folder}")
         return Sample(self.code(name, path), subject=character)
 
     def write_synthetic(self, samples: int, target: Path) -> Path:
         """Write `FERG_DB_256.zip`: every expression of every character equally often."""
-        kinds = [(character, name) for character in CHARACTERS for name in self.classes]
+        kinds = [(character, name) for character in CHARACTERS for name in EXPRESSIONS]
         count = max(2, round(samples / len(kinds)))
         frames = [(character, name, number) for character, name in kinds for number in range(1, count + 1)]
         archive = target / "FERG_DB_256.zip"

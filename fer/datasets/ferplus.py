@@ -10,9 +10,9 @@ One row of votes belongs to one row of the table, in the same order; so FER2013'
 order, does not do, and `Image name` is not used (it is empty, out of order or repeated on some 180 official rows).
 
 Classes: the first eight columns; parts are FER2013's. The label is the column with the most votes, the first of equals.
-Images with the most votes for unknown or NF are left out. Its authors' code leaves them out too, and more, depending on
-how it trains (majority: all without a column that has over half of the votes). Work that counts 3,573 test images (3,589
-less 16) leaves out NF alone. `votes` are the shares of the eight classes among the votes for them, single votes included.
+`votes` are the shares of the eight classes among the votes for them, single votes included. Images with the most votes
+for unknown or NF are left out. Its authors' code leaves them out too, and more, depending on how it trains (majority:
+all without a column that has over half of the votes). Work that counts 3,573 test images leaves out the 16 NF alone.
 """
 
 from __future__ import annotations

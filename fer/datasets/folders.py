@@ -1,8 +1,20 @@
-"""A dataset of your own: a folder for each class. It is added by one parameter file, with `adapter: folders`.
+r"""A dataset of your own: a folder for each class. It is added by one parameter file, with `adapter: folders`.
 
 Layout read, packed or not:
 
     [train|val|valid|validation|test/]<class>/…/<image>
+
+with params/datasets/mine.yaml (`fer.params.Dataset` says what else may stand there):
+
+    title: Mine
+    citation: none
+    obtain: "the lab's server, folder faces"
+    adapter: folders
+    options: {subject: '/(S\d+)_'}
+    classes: [angry, happy, neutral]
+    source: /path/to/the/folder/or/archive
+    samples: 200                              # of the synthetic source, to try the line without the files
+    alignment: {crop: similarity, size: 96, channels: 3, enlarge: [1, 2], padding: 0, missing: drop}
 
 Class folders bear the names of the `classes` in the parameter file, or synonyms of them (angry for anger, joy for
 happiness), in upper or lower case. Folders around all of it do not matter, nor those between a class and its images.
@@ -10,7 +22,7 @@ Each part and each class may be an archive of its own (train.zip, happy.tar.gz).
 classes; all images have one or none has.
 
 Option `subject`: a regular expression with one group, searched in the path of each image, whose group is the subject:
-`subject: '/(S\\d+)_'` reads S012 from train/happy/S012_3.png. Without it, no protocol by subject can be used.
+`subject: '/(S\d+)_'` reads S012 from train/happy/S012_3.png. Without it, no protocol by subject can be used.
 """
 
 from __future__ import annotations
@@ -38,6 +50,8 @@ ARCHIVE = re.compile(r"\.(zip|7z|tgz|tar(\.\w+)?)$")
 class Folders(Adapter):
     def __init__(self, parameters: Dataset, *, subject: str | None = None):
         super().__init__(parameters)
+        for name in self.classes:
+            expression(name)  # one that is not known is an error here, rather than its folder's later
         try:
             self.subject = None if subject is None else re.compile(subject)
         except re.error as error:
@@ -113,13 +127,13 @@ class Folders(Adapter):
         return Sample(self.code(annotation["class"], path), annotation.get("part"), found[1] if found else None)
 
     def write_synthetic(self, samples: int, target: Path) -> Path:
-        """Write train/happy/S012_3.png and so on, in the proportions of `official_counts`; no subject is in two parts."""
+        """Write train/happy/S012_3.png and so on, in the proportions of `official_counts`; parts share no subject."""
         plan = self.plan(samples)
         for path, *_ in plan:
             if self.subject and not self.subject.search(path):
                 raise FerError(
-                    f"options.subject: {self.subject.pattern!r} does not fit the names of the synthetic source, such as "
-                    f"{path}: name a source of your own, or leave the option out to try the synthetic one"
+                    f"options.subject: {self.subject.pattern!r} does not fit the names of the synthetic source, such "
+                    f"as {path}: name a source of your own, or leave the option out to try the synthetic one"
                 )
         for (path, *_), png in zip(plan, ordered_map(draw, plan), strict=True):
             (target / path).parent.mkdir(parents=True, exist_ok=True)

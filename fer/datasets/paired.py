@@ -166,7 +166,8 @@ class Paired(Adapter):
         for label, name in enumerate(self.classes):
             kinds = [(label, modality) for modality in MODALITIES.values()]
             packed = [
-                [archive for archive in self.synthetic_files if self.archive_of(f"{archive}/") == kind] for kind in kinds
+                [archive for archive in self.synthetic_files if self.archive_of(f"{archive}/") == kind]
+                for kind in kinds
             ]
             for index in range(pairs):
                 shown = (expression(name), index // TAKES, index, self.seed)

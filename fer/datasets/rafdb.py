@@ -104,6 +104,7 @@ class RafDb(Adapter):
                 raise FerError(f"{where}: {fields[0]} has a label already ({label.where})")
 
     def match(self, source: Path, images: dict[Face, str], labels: dict[Face, Label]) -> dict[str, str]:
+        """Return the code of every image by its path: from a list, from its folder, or from both if they agree."""
         listed = {face.part for face in labels}
         codes, unlabelled = {}, []
         for face, path in images.items():

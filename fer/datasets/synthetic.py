@@ -190,7 +190,7 @@ def render(
     return Rendering(draw_visible(scene), scene.project(scene.points).astype(np.float32), scene)
 
 
-def proportional(samples: int, counts: Iterable[int], least: int = 1) -> list[int]:
+def proportional(samples: float, counts: Iterable[int], least: int = 1) -> list[int]:
     """Return about `samples` images spread over the classes as `counts` are, at least `least` a class."""
     counts = list(counts)
     return [max(least, round(samples * count / sum(counts))) for count in counts]

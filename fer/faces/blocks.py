@@ -8,18 +8,20 @@ eyes, so that it means the same at every resolution.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
 
-from fer.faces.crops import resized
+from fer.faces.crops import decode, resized
 from fer.faces.landmarks import LEFT_EYE, RIGHT_EYE
+from fer.params import Dataset
 
 EYES = [*range(17, 27), *range(36, 48)]
 MOUTH = [*range(48, 68)]
 
-# Without landmarks, as fractions of the full frame: medians over the faces detected in FER2013 (its crops fill the frame).
-# Left, top, right, bottom of the landmarks of each block, and the distance between the eyes.
+# Where landmarks are wanting, as fractions of the full frame: left, top, right, bottom of the landmarks of each block,
+# and the distance between the eyes. Medians over the faces detected in FER2013, whose crops fill the frame.
 CANONICAL_EYES = (0.16, 0.24, 0.84, 0.44)
 CANONICAL_MOUTH = (0.34, 0.72, 0.66, 0.87)
 CANONICAL_DISTANCE = 0.37
@@ -41,11 +43,29 @@ class Box:
 
 @dataclass(frozen=True)
 class Boxes:
-    """The boxes of one face. `angle`: of the line through the eyes, in degrees, positive when its right end is lower."""
+    """The boxes of one face, and where they come from.
+
+    `angle` is that of the line through the eyes, in degrees, positive when its right end is lower.
+    """
 
     eyes: Box
     mouth: Box
     angle: float
+    source: Literal["landmarks", "canonical"]
+
+
+def cut_blocks(parameters: Dataset, original: dict) -> tuple[Boxes, np.ndarray, np.ndarray]:
+    """Return the boxes, the eyes block and the mouth block of one original: its image, path and landmarks (or None)."""
+    image = decode(original["image"], parameters.alignment.channels, original["path"])
+    places = locate(original["landmarks"], image.shape, parameters.blocks.margin)
+    return places, *(cut(image, box, places.angle, parameters.blocks.size) for box in (places.eyes, places.mouth))
+
+
+def locate(landmarks: list[float] | None, shape: tuple[int, ...], margin: float) -> Boxes:
+    """Return the boxes around 68 landmarks (x, y, x, y, …) or, without any, of the full frame (height, width, …)."""
+    if landmarks is None:
+        return canonical_boxes(*shape[:2], margin)
+    return boxes(np.reshape(landmarks, (-1, 2)), margin)
 
 
 def boxes(landmarks: np.ndarray, margin: float) -> Boxes:
@@ -54,7 +74,7 @@ def boxes(landmarks: np.ndarray, margin: float) -> Boxes:
     across = points[LEFT_EYE].mean(0) - points[RIGHT_EYE].mean(0)
     distance = np.hypot(*across)
     angle = np.degrees(np.arctan2(across[1], across[0]))
-    return Boxes(*(around(points[part], angle, margin * distance) for part in (EYES, MOUTH)), float(angle))
+    return Boxes(*(around(points[part], angle, margin * distance) for part in (EYES, MOUTH)), float(angle), "landmarks")
 
 
 def around(points: np.ndarray, angle: float, margin: float) -> Box:
@@ -73,7 +93,7 @@ def canonical_boxes(height: int, width: int, margin: float) -> Boxes:
         across, down = right - left + 2 * border, bottom - top + 2 * border
         return Box((left - border) * width - 0.5, (top - border) * height - 0.5, across * width, down * height)
 
-    return Boxes(box(*CANONICAL_EYES), box(*CANONICAL_MOUTH), 0.0)
+    return Boxes(box(*CANONICAL_EYES), box(*CANONICAL_MOUTH), 0.0, "canonical")
 
 
 def cut(image: np.ndarray, box: Box, angle: float, size: int) -> np.ndarray:

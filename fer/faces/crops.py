@@ -52,8 +52,8 @@ def composited(image: np.ndarray) -> np.ndarray:
 def converted(image: np.ndarray, channels: int) -> np.ndarray:
     """Return a native image as uint8: (height, width) for 1 channel, (height, width, 3) in RGB order for 3.
 
-    16-bit colour is divided by 257. 16-bit grey is stretched linearly, its percentiles 0.5 and 99.5 to 0 and 255: thermal cameras
-    use a small part of their range, and that part moves with the room's temperature.
+    16-bit colour is divided by 257. 16-bit grey is stretched linearly, its percentiles 0.5 and 99.5 to 0 and 255:
+    thermal cameras use a small part of their range, and that part moves with the room's temperature.
     """
     if image.dtype == np.uint16:
         image = stretched(image) if image.ndim == 2 else np.rint(image / 257).astype(np.uint8)

@@ -13,7 +13,7 @@ SYNTHETIC_NOTE = (
 )
 
 
-TEXT_COLUMNS = {"dataset", "system", "protocol", "source", "class", "experiment"}
+TEXT_COLUMNS = {"dataset", "system", "protocol", "source", "class", "experiment", "part", "modality"}
 
 
 def numbers(results: list[Result]) -> pd.DataFrame:

@@ -82,6 +82,7 @@ def _zip(file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries:
     except UnicodeDecodeError as error:
         raise guard.refusal(error.object, "has a name that is not valid UTF-8") from error
     with archive:
+        _check_index(file, archive)
         for entry in archive.infolist():
             given = _zip_name(entry)
             fault = "is encrypted" if entry.flag_bits & 1 else kind_fault(entry.external_attr >> 16)
@@ -91,6 +92,15 @@ def _zip(file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries:
                     yield path, opened
             elif path:
                 yield path, None
+
+
+def _check_index(file: BinaryIO, archive: zipfile.ZipFile) -> None:
+    """Refuse an index that lost entries to damage, which zipfile does not notice."""
+    file.seek(-22 - len(archive.comment), io.SEEK_END)  # its last record, unless something was appended to the archive
+    end = file.read(22)
+    count = int.from_bytes(end[10:12], "little")  # of the entries, modulo 65,536
+    if end.startswith(b"PK\5\6") and count not in (0xFFFF, len(archive.infolist()) & 0xFFFF):
+        raise zipfile.BadZipFile(f"{len(archive.infolist())} entries where {count} are due")
 
 
 def _zip_name(entry: zipfile.ZipInfo) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import stat
 import struct
@@ -170,13 +171,18 @@ def damage(archive: str) -> Iterator[None]:
         tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, LZMAError, struct.error, ValueError, OSError,
         OverflowError, IndexError,
     ) as error:  # fmt: skip
-        if getattr(error, "errno", None) is not None:  # of the disk, not of gzip or bzip2
+        if of_the_disk(error):
             raise
         raise FerError(
             f"{archive} is truncated or damaged ({error}): download it again and compare its size"
         ) from error
     except RuntimeError as error:  # zipfile's way to say that an entry is packed in an unknown way
         raise FerError(f"{archive} cannot be unpacked: {error}") from error
+
+
+def of_the_disk(error: Exception) -> bool:
+    """Tell an error of the operating system from those of gzip or bzip2, and from a seek to an impossible place."""
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
 
 
 def damaged(archive: str, error: Exception) -> FerError:

@@ -16,7 +16,7 @@ from py7zr.exceptions import PasswordRequired
 from py7zr.io import Py7zIO, WriterFactory
 
 from fer.errors import FerError
-from fer.sources.guard import Guard, Reader, damaged
+from fer.sources.guard import Guard, Reader, damaged, of_the_disk
 
 SPOOL = 16 << 20  # bytes of an unpacked file that stay in memory
 
@@ -54,7 +54,7 @@ def _translated(archive: str) -> Iterator[None]:
     except PasswordRequired as error:
         raise FerError(f"{archive} is encrypted: unpack it yourself and give the folder") from error
     except Exception as error:  # on a damaged archive py7zr raises whatever its parser runs into
-        if getattr(error, "errno", None) is not None:  # of the disk
+        if of_the_disk(error):
             raise
         raise damaged(archive, error) from error
 

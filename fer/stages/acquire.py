@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from fer import sources
 from fer.datasets import Adapter, Original
 from fer.errors import FerError
 from fer.progress import track
@@ -31,11 +32,11 @@ def acquire(adapter: Adapter, source: str, samples: int, target: Path) -> str:
 
     Args:
         adapter: reads the dataset's official layout.
-        source: "synthetic", or the path of an archive, a file or a folder.
+        source: "synthetic", or what `fer.sources.resolve` understands: a path, a URL, kaggle:… or "download".
         samples: how many faces the synthetic source draws.
     """
     if source != SYNTHETIC:
-        return store(adapter, Path(source).expanduser(), target)
+        return store(adapter, sources.resolve(source, target.stem, adapter.parameters), target)
     folder = target.with_name(f".{target.stem}.synthetic")  # a fixed name: what a killed job left is cleared here
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -46,11 +47,6 @@ def acquire(adapter: Adapter, source: str, samples: int, target: Path) -> str:
 
 
 def store(adapter: Adapter, source: Path, target: Path) -> str:
-    if not source.exists():
-        raise FerError(
-            f"the source {source} does not exist.\n  Where to get it: {adapter.parameters.obtain}\n"
-            "  Then name its place as `source` in the study file or with --source, or use --source synthetic."
-        )
     count = write_rows(target, SCHEMA, rows(adapter, source), lambda: {LEFT_OUT: json.dumps(summary(adapter))})
     ignored = [
         f"{reason}: {item['count']:,}, such as {item['examples'][0]}" for reason, item in summary(adapter).items()

@@ -41,15 +41,11 @@ RUNS = [
     for seed in STUDY.seeds
 ]
 PROTOCOLS = runs.study_protocols(STUDY)
-SPLITS = [
-    path(dataset, protocol)
-    for dataset, wanted in PROTOCOLS.items()
-    for protocol in wanted
-    for path in (LAYOUT.split, LAYOUT.audit, LAYOUT.audit_page)
+DATA_FACTS = [path(dataset) for dataset in PROTOCOLS for path in (LAYOUT.counts, LAYOUT.faces_counts)] + [
+    LAYOUT.audit(dataset, protocol) for dataset, wanted in PROTOCOLS.items() for protocol in wanted
 ]
-DATA = [
-    *SPLITS,
-    *(path(dataset) for dataset in PROTOCOLS for path in (LAYOUT.blocks, LAYOUT.counts, LAYOUT.faces_counts)),
+DATA = [LAYOUT.blocks(dataset) for dataset in PROTOCOLS] + [
+    LAYOUT.split(dataset, protocol) for dataset, wanted in PROTOCOLS.items() for protocol in wanted
 ]
 REPORTS = [LAYOUT.reports() / name for name in ("results.md", "results.tex", "results.csv", "index.html")]
 FIGURES = [

@@ -3,7 +3,7 @@ rule report:
         study=STUDY_FILE,
         experiments=[params.experiment_file(name) for name in EXPERIMENTS],
         systems=sorted({params.system_file(experiment.system) for experiment in EXPERIMENTS.values()}),
-        datasets=sorted({params.dataset_file(experiment.dataset) for experiment in EXPERIMENTS.values()}),
+        datasets=[params.dataset_file(dataset) for dataset in PROTOCOLS],
         runs=[
             run / name
             for run in RUNS
@@ -18,11 +18,14 @@ rule report:
                 WEIGHTS,
             )
         ],
+        data=DATA_FACTS,
+        sheets=[LAYOUT.figure(dataset, "faces") for dataset in PROTOCOLS],
         code=[
             module("report"),
-            *(f"fer/reporting/{name}.py" for name in ("results", "tables", "figures")),
+            *(f"fer/reporting/{name}.py" for name in ("results", "data", "tables", "figures")),
             *(f"fer/reporting/templates/{name}.j2" for name in ("results.md", "index.html")),
             "fer/evaluation/metrics.py",
+            "fer/leakage.py",
         ],
     output:
         markdown=report(REPORTS[0], category="Results", caption="../report/results.rst"),

@@ -1,0 +1,130 @@
+"""A contact sheet of one dataset: originals with landmarks and boxes, aligned faces, blocks, and what was not found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")  # no display is needed, or tried
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from fer.faces.blocks import Boxes, corners
+from fer.storage import atomic
+
+COLUMNS = 10
+COLOURS = {"eyes": "#2f6fb0", "mouth": "#d1782b"}
+ROWS = ("original", "aligned", "eyes", "mouth")
+SMALL = 64  # images up to this side are shown pixel by pixel
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The samples of a sheet: tables with sample, label and modality of faces `found` and `missed`."""
+
+    found: pd.DataFrame
+    missed: pd.DataFrame
+    missing: int  # all samples without a detection
+
+    @property
+    def samples(self) -> set[int]:
+        return {*self.found["sample"], *self.missed["sample"]}
+
+
+@dataclass(frozen=True)
+class Tile:
+    """An original (uint8), its landmarks (68, 2) or None, and its boxes."""
+
+    image: np.ndarray
+    landmarks: np.ndarray | None
+    boxes: Boxes
+
+
+def choose(faces: Path, index: Path) -> Choice:
+    """Choose samples with a face, spread over the classes (where there are pairs: both images of each), and without."""
+    samples = pd.read_parquet(index, columns=["sample", "label", "modality", "pair"])
+    detected = pd.read_parquet(faces, columns=["detected"])["detected"]
+    found, missed = samples[detected], samples[~detected]
+    paired = found[found["pair"].notna() & found.duplicated("pair", keep=False)]
+    if paired.empty:
+        shown = spread(found, COLUMNS)
+    else:
+        pairs = spread(paired.drop_duplicates("pair"), COLUMNS // 2)["pair"].tolist()
+        shown = paired.set_index("pair", drop=False).loc[pairs]  # pair by pair
+    return Choice(shown, spread(missed, COLUMNS), len(missed))
+
+
+def spread(table: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Return up to `count` rows: the classes share them, and those of a class lie evenly over its rows."""
+    groups = [rows for _, rows in table.groupby("label")]
+    quotas = [0] * len(groups)
+    for _ in range(min(count, len(table))):
+        open_groups = [number for number, rows in enumerate(groups) if quotas[number] < len(rows)]
+        quotas[min(open_groups, key=quotas.__getitem__)] += 1
+    picked = [
+        rows.iloc[((np.arange(quota) + 0.5) / quota * len(rows)).astype(int)]
+        for rows, quota in zip(groups, quotas, strict=True)
+        if quota
+    ]
+    return pd.concat(picked) if picked else table
+
+
+def draw(
+    title: str,
+    classes: list[str],
+    choice: Choice,
+    tiles: dict[int, Tile],
+    arrays: dict[str, np.ndarray],
+    target: Path,
+) -> None:
+    """Write the sheet as PNG: a column a face, and a last row of originals without one, boxes at canonical places.
+
+    Args:
+        tiles: those of the samples in `choice`.
+        arrays: the images of all samples for each of the rows "aligned", "eyes" and "mouth".
+    """
+    count = len(ROWS) + (choice.missing > 0)
+    size = (1.25 * COLUMNS + 0.6, 1.32 * count + 0.7)
+    figure, axes = plt.subplots(count, COLUMNS, figsize=size, dpi=110, layout="constrained")
+    for cell in axes.flat:
+        cell.set(xticks=[], yticks=[])
+        cell.spines[:].set_visible(False)
+    for column, row in enumerate(choice.found.itertuples()):
+        outline(axes[0, column], tiles[row.sample])
+        axes[0, column].set_title(caption(row, classes), fontsize=8)
+        for cell, name in zip(axes[1:, column], ROWS[1:], strict=False):
+            show(cell, arrays[name][row.sample])
+    for column, row in enumerate(choice.missed.itertuples()):
+        outline(axes[-1, column], tiles[row.sample])
+        axes[-1, column].set_title(caption(row, classes), fontsize=8)
+    for cell, name in zip(axes[:, 0], (*ROWS, f"no face found\n({choice.missing:,} in all)"), strict=False):
+        cell.set_ylabel(name, fontsize=9)
+    figure.suptitle(title, fontsize=11)
+    with atomic(target) as scratch:
+        figure.savefig(scratch, format="png", metadata={"Software": None})
+    plt.close(figure)
+
+
+def caption(row, classes: list[str]) -> str:
+    return classes[row.label] + ("\ninfrared" if row.modality == "infrared" else "")
+
+
+def show(axes, image: np.ndarray) -> None:
+    interpolation = "nearest" if max(image.shape[:2]) <= SMALL else "antialiased"
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation=interpolation)
+
+
+def outline(axes, tile: Tile) -> None:
+    """Show an original with its landmarks and boxes; what of them lies outside is cut off."""
+    show(axes, tile.image)
+    height, width = tile.image.shape[:2]
+    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), autoscale_on=False)
+    for part, colour in COLOURS.items():
+        around = corners(getattr(tile.boxes, part), tile.boxes.angle)[[0, 1, 2, 3, 0]]
+        axes.plot(*around.T, color=colour, linewidth=1.1, linestyle=":" if tile.landmarks is None else "-")
+    if tile.landmarks is not None:
+        axes.plot(*tile.landmarks.T, ".", color="#3fd06b", markersize=1.6)

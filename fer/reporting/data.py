@@ -1,0 +1,98 @@
+"""What a study's datasets hold, gathered from the files that index, align and split left: one `DataSummary` a dataset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from fer import leakage, params
+from fer.layout import Layout
+from fer.params import Dataset, Study
+from fer.runs import study_protocols
+from fer.storage import read_json
+
+SYNTHETIC_SOURCE = "synthetic"
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """One dataset of a study: what was found, what align made of it, and what leaks in its splits."""
+
+    name: str
+    dataset: Dataset
+    protocols: list[str]
+    source: str
+    layout: Layout
+
+    @property
+    def synthetic(self) -> bool:
+        return self.source == SYNTHETIC_SOURCE
+
+    @cached_property
+    def found(self) -> dict:
+        return read_json(self.layout.counts(self.name))
+
+    @cached_property
+    def faces(self) -> dict[str, dict[str, list[int]]]:
+        """{modality: {samples, detected, used, blank: one number a class}}."""
+        return read_json(self.layout.faces_counts(self.name))["modalities"]
+
+    @cached_property
+    def leaks(self) -> dict[str, list[str]]:
+        """{protocol: what crosses the parts of its folds, in words; nothing is an empty list}."""
+        return {name: leakage.leaks(self.audit(name), name) for name in self.protocols}
+
+    def audit(self, protocol: str) -> dict:
+        return read_json(self.layout.audit(self.name, protocol))
+
+    def sheet(self) -> Path:
+        return self.layout.figure(self.name, "faces")
+
+    def audit_page(self, protocol: str) -> Path:
+        return self.layout.audit_page(self.name, protocol).relative_to(self.layout.reports())
+
+    @property
+    def kinds(self) -> str:
+        """Subjects, sequences and pairs in words, those that the dataset knows."""
+        known = [f"{self.found[kind]:,} {kind}" for kind in ("subjects", "sequences", "pairs") if self.found[kind]]
+        return ", ".join(known) or "subjects are not known"
+
+    def counts(self) -> pd.DataFrame:
+        """Return one row a part: images found in each class, their sum, and the official sum where there is one."""
+        rows = []
+        for part, counts in self.found["found"].items():
+            official = self.found["official"].get(part)
+            row = {
+                "part": part,
+                **{name: f"{count:,}" for name, count in zip(self.found["classes"], counts, strict=True)},
+            }
+            row |= {"sum": f"{sum(counts):,}", "official": "–" if official is None else f"{sum(official):,}"}
+            rows.append(row | {"missing": "–" if official is None else f"{sum(official) - sum(counts):,}"})
+        return pd.DataFrame(rows)
+
+    def detections(self) -> pd.DataFrame:
+        """Return one row a modality: the share of faces found in each class, of all, and how many images are used."""
+        rows = []
+        for modality, counts in self.faces.items():
+            shares = [share(found, total) for found, total in zip(counts["detected"], counts["samples"], strict=True)]
+            row = {"modality": modality, **dict(zip(self.found["classes"], shares, strict=True))}
+            row |= {"all": share(sum(counts["detected"]), sum(counts["samples"]))}
+            rows.append(row | {"used": f"{sum(counts['used']):,}", "blank": f"{sum(counts['blank']):,}"})
+        return pd.DataFrame(rows)
+
+
+def share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "–"
+
+
+def collect_data(study: Study) -> list[DataSummary]:
+    """Return the summaries of the study's datasets, those of its experiments first."""
+    summaries = []
+    for name, protocols in study_protocols(study).items():
+        dataset = params.load_dataset(name)
+        source = study.dataset_overrides(name).get("source", dataset.source)
+        summaries.append(DataSummary(name, dataset, protocols, source, Layout(Path(study.root))))
+    return summaries

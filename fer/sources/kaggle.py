@@ -1,0 +1,75 @@
+"""Downloads by Kaggle's own client, with the user's own token."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from contextlib import redirect_stdout
+from pathlib import Path
+from types import ModuleType
+
+from fer.errors import FerError
+from fer.sources.download import foreign
+from fer.storage import FULL
+
+SPEC = re.compile(r"kaggle:(?:competitions/(?P<competition>[\w-]+)|datasets/(?P<dataset>[\w-]+/[\w-]+))")
+TOKEN = (
+    "make one at https://www.kaggle.com/settings/api and save it as ~/.kaggle/access_token (or kaggle.json, of the "
+    "older kind, in the same folder), or set KAGGLE_API_TOKEN (KAGGLE_USERNAME and KAGGLE_KEY)"
+)
+
+
+def download_kaggle(spec: str, folder: Path) -> Path:
+    """Return the archive that `spec` names, fetched into `folder` unless it is there already.
+
+    Raises:
+        FerError: the client is not installed, has no token, or Kaggle refuses.
+    """
+    match = SPEC.fullmatch(spec)
+    if match is None:
+        raise FerError(f"source {spec!r}: expected kaggle:competitions/NAME or kaggle:datasets/OWNER/NAME")
+    name = (match["competition"] or match["dataset"]).rpartition("/")[2]
+    target = folder / f"{name}.zip"
+    if target.exists():
+        return target
+    api = client().api
+    under_way = folder / ".kaggle"  # where the client goes on with what it began
+    under_way.mkdir(parents=True, exist_ok=True)
+    try:
+        with redirect_stdout(io.StringIO()):
+            if match["competition"]:
+                api.competition_download_files(name, path=str(under_way), quiet=True)
+            else:
+                api.dataset_download_files(match["dataset"], path=str(under_way), quiet=True)
+    except (Exception, SystemExit) as error:  # the client has no errors of its own, and some versions exit
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise OSError(error.errno, os.strerror(error.errno), str(under_way / target.name)) from error
+        raise FerError(
+            f"{spec} cannot be downloaded: {error}. Have you agreed to its rules (or licence) on Kaggle's page, "
+            f"https://www.kaggle.com/{spec.removeprefix('kaggle:')}, and is your token valid? If not, {TOKEN}."
+        ) from error
+    arrived = under_way / target.name
+    if not arrived.exists():
+        raise FerError(
+            f"{spec}: Kaggle sent {sorted(path.name for path in under_way.iterdir())}, expected {target.name}"
+        )
+    if fault := foreign(arrived, target.name):
+        arrived.unlink()
+        raise FerError(f"{spec} {fault}")
+    os.replace(arrived, target)
+    return target
+
+
+def client() -> ModuleType:
+    """Return Kaggle's client, logged in. Some versions do that, or exit, as soon as they are imported."""
+    try:
+        with redirect_stdout(io.StringIO()):
+            import kaggle
+
+            kaggle.api.authenticate()
+    except ImportError as error:
+        raise FerError(f'Kaggle\'s client is missing ({error}): pip install "fer[kaggle]"') from error
+    except (Exception, SystemExit) as error:
+        raise FerError(f"Kaggle's client has no valid token ({error}): {TOKEN}") from error
+    return kaggle
