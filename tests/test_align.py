@@ -19,6 +19,7 @@ from fer.params import Alignment
 from fer.stages.acquire import SCHEMA, row
 from fer.stages.align import align
 from fer.stages.index import SCHEMA as INDEX
+from fer.stages.split import split
 from fer.storage import write_rows
 
 PLAIN = Alignment(crop="distributed", size=48, channels=1, enlarge=[1], padding=0, missing="full_frame")
@@ -317,7 +318,7 @@ def test_infrared_without_a_detected_partner_is_looked_at_itself(tmp_path):
     columns = {"modality": ["visible", "infrared", "infrared"], "pair": ["a", "a", None]}
     faces, _ = run(make_raw([blank, face, face], tmp_path, **columns), with_alignment())
     assert faces["detected"].tolist() == [False, True, True]
-    assert faces["landmarks_from"].tolist() == [None, "own", "own"]
+    assert faces["landmarks_from"].fillna("none").tolist() == ["none", "own", "own"]
 
 
 def test_a_pair_with_two_visible_images_is_refused(tmp_path):
@@ -336,6 +337,20 @@ def test_without_a_detection_a_sample_is_kept_dropped_or_refused_as_the_paramete
     assert not faces["used"].any() and len(array) == 3, "rows stay in step with the index"
     with pytest.raises(FerError, match=r"no face detected in 0\.png; alignment\.missing may be"):
         run(layout, with_alignment(missing="error"))
+
+
+def test_dropped_samples_are_in_no_part_of_the_split(tmp_path):
+    images = [render("happiness", subject, 0).visible for subject in range(6)] + list(noise(6, 192, (3,)))
+    layout = make_raw(images, tmp_path, part=["train", "val", "test", "train", "train", "train"] * 2)
+    parameters = with_alignment(missing="drop")
+    faces, array = run(layout, parameters)
+    used = faces["used"].to_numpy()
+    assert used[:6].sum() >= 5 and not used[6:].any() and len(array) == 12
+    inputs = (layout.raw("x"), layout.index("x"), layout.faces("x"), parameters, "official", 0)
+    target = layout.split("x", "official")
+    line = split(*inputs, target, layout.audit("x", "official"), layout.audit_page("x", "official"))
+    assert set(pd.read_parquet(target)["sample"]) == set(np.flatnonzero(used))
+    assert f"{(~used).sum()} samples without a face left out" in line
 
 
 def test_detections_are_counted_per_class_and_modality(tmp_path):

@@ -1,5 +1,7 @@
 """One pipeline, two engines: the four promises, each proved by running both for real in a clone with a tiny study."""
 
+import itertools
+import json
 import os
 import re
 import shutil
@@ -7,8 +9,12 @@ import signal
 import subprocess
 import time
 
+import cv2
+import pandas as pd
 import pytest
 from conftest import PROJECT, TINY, Clone
+
+from fer.datasets import expression, synthetic
 
 CHECK = "python workflow/scripts/engines.py check"
 ALL = "snakemake --cores 8 all"
@@ -181,18 +187,31 @@ def test_a_study_with_a_root_of_its_own_leaves_the_default_one_alone(workspace):
     assert jobs_of(workspace, "dvc repro studies/mine/dvc.yaml") == []
 
 
+def put(clone, *names):
+    """Write files of the README into a clone: the code blocks whose first line is the name of a file."""
+    blocks = dict(re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", README, re.DOTALL))
+    for name in names:
+        (clone.folder / name).write_text(blocks[name])
+
+
+def test_the_readme_s_own_dataset_takes_one_parameter_file(workspace):
+    put(workspace, "params/datasets/mine.yaml", "params/experiments/mine-dnn.yaml")
+    source = workspace.folder / "sources/mine"
+    for number, (label, subject) in enumerate(itertools.product(("angry", "happy", "sad", "neutral"), range(12))):
+        path = source / label / f"s{subject:02}_{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), synthetic.render(expression(label), subject, number).visible)
+    workspace.edit("params/datasets/mine.yaml", source=str(source))
+    workspace.edit("params/study.yaml", experiments=TINY["experiments"] | {"mine-dnn": {"steps": 3}})
+    workspace.run("snakemake --cores 8 runs/mine-dnn/3.0/metrics.json data/blocks/mine.parquet")
+    counts = json.loads((workspace.folder / "data/index/mine.counts.json").read_text())
+    assert counts["found"] == {"all": [12, 12, 12, 12]} and counts["subjects"] == 12
+    split = pd.read_parquet(workspace.folder / "data/splits/mine.kfold_subject.parquet")
+    assert sorted(split["fold"].unique()) == [str(fold) for fold in range(10)]
+
+
 def test_the_readme_s_own_system_takes_its_place_beside_ours(workspace):
-    """The code blocks of the README whose first line names a file, put there."""
-    blocks = re.findall(
-        r"```(?:python|yaml)\n# ((?:fer|params/systems|params/experiments)/\S+)\n(.*?)```", README, re.DOTALL
-    )
-    assert [name for name, _ in blocks] == [
-        "fer/systems/linear.py",
-        "params/systems/linear.yaml",
-        "params/experiments/fer2013-linear.yaml",
-    ]
-    for name, text in blocks:
-        (workspace.folder / name).write_text(text)
+    put(workspace, "fer/systems/linear.py", "params/systems/linear.yaml", "params/experiments/fer2013-linear.yaml")
     workspace.edit("params/study.yaml", experiments=TINY["experiments"] | {"fer2013-linear": {"epochs": 1}})
     expected = ["logs/evaluate/fer2013-linear.0.0.log", "logs/report/tiny.log", "logs/train/fer2013-linear.0.0.log"]
     assert jobs_of(workspace, ALL) == expected

@@ -76,10 +76,19 @@ def test_every_parameter_file_we_ship_loads(kind):
         ("study.yaml", "epochs", "epoch", "(did you mean 'epochs'?). Allowed: batch_size, epochs, steps"),
         (
             "study.yaml",
-            "fer2013: {source",
-            "ckplus: {source",
-            "no experiment of this study uses 'ckplus'. Used: fer2013",
+            ", protocols: [official]}\n  ckplus",
+            "}\n  ckplus",
+            "no experiment of this study uses 'ferplus', and no protocols are asked of it. Used: fer2013",
         ),
+        (
+            "study.yaml",
+            "protocols: [official]",
+            "protocols: [oficial]",
+            "datasets.ferplus.protocols.0: given 'oficial'",
+        ),
+        ("study.yaml", "rafdb:", "rafbd:", "unknown dataset 'rafbd' (did you mean 'rafdb'?)"),
+        ("datasets/ckplus.yaml", "frames: 3", "frame: 3", "unknown key 'options.frame' (did you mean 'frames'?)"),
+        ("datasets/ckplus.yaml", "title: CK+", "title: CK+\nadapter: ck", "has no module"),
         ("study.yaml", "name: default", "name: [", "is not valid YAML"),
     ],
 )

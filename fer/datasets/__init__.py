@@ -19,7 +19,17 @@ PARTS = ("train", "val", "test")
 
 # The label space that all datasets share; each dataset's own class names map into it.
 EXPRESSIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral", "contempt")
-SYNONYMS = {"angry": "anger", "happy": "happiness", "joy": "happiness", "sad": "sadness"}
+SYNONYMS = {
+    "angry": "anger",
+    "disgusted": "disgust",
+    "afraid": "fear",
+    "fearful": "fear",
+    "happy": "happiness",
+    "joy": "happiness",
+    "sad": "sadness",
+    "surprised": "surprise",
+    "contemptuous": "contempt",
+}
 
 
 def expression(class_name: str) -> str:

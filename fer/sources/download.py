@@ -21,6 +21,7 @@ import urllib3
 from fer.errors import FerError
 from fer.params import Dataset, Download
 from fer.progress import transfer
+from fer.sources.guard import is_clutter
 from fer.storage import FULL, file_sha256, read_json, write_json
 
 TRIES = 6  # in a row that bring nothing new
@@ -56,7 +57,9 @@ def download_all(parameters: Dataset, folder: Path) -> Path:
         wanted[name] = item
     if not wanted:
         raise FerError(f"{parameters.title} has no `downloads` in its parameters. Where to get it: {parameters.obtain}")
-    strangers = sorted(path.name for path in folder.glob("[!.]*") if path.name not in wanted)
+    under_way = {f".{name}.part{ending}" for name in wanted for ending in ("", ".json")}
+    found = {path.name for path in folder.glob("*") if not is_clutter(path.name)}
+    strangers = sorted(found - wanted.keys() - under_way)
     if strangers:
         raise FerError(f"{folder} holds {', '.join(strangers)}, which `downloads` does not name: move it elsewhere")
     for item in wanted.values():

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
 
 from fer.errors import FerError
+from fer.progress import on_terminal
 from fer.sources.download import foreign
 from fer.storage import FULL
 
@@ -39,9 +41,9 @@ def download_kaggle(spec: str, folder: Path) -> Path:
     try:
         with redirect_stdout(io.StringIO()):
             if match["competition"]:
-                api.competition_download_files(name, path=str(under_way), quiet=True)
+                api.competition_download_files(name, path=str(under_way), quiet=not on_terminal())
             else:
-                api.dataset_download_files(match["dataset"], path=str(under_way), quiet=True)
+                api.dataset_download_files(match["dataset"], path=str(under_way), quiet=not on_terminal())
     except (Exception, SystemExit) as error:  # the client has no errors of its own, and some versions exit
         if isinstance(error, OSError) and error.errno in FULL:
             raise OSError(error.errno, os.strerror(error.errno), str(under_way / target.name)) from error
@@ -58,6 +60,7 @@ def download_kaggle(spec: str, folder: Path) -> Path:
         arrived.unlink()
         raise FerError(f"{spec} {fault}")
     os.replace(arrived, target)
+    shutil.rmtree(under_way)
     return target
 
 

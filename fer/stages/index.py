@@ -40,7 +40,8 @@ def index(adapter: Adapter, raw: Path, target: Path, counts: Path) -> str:
         total = originals.metadata.num_rows
         for number, original in enumerate(track(read_rows(raw, ["path", "annotation"], 4096), total, "index")):
             sample = adapter.describe(original["path"], json.loads(original["annotation"]))
-            found[sample.part or WHOLE, sample.label] += 1
+            if sample.modality == "visible" or sample.pair is None:  # a pair is one sample
+                found[sample.part or WHOLE, sample.label] += 1
             for key, values in distinct.items():
                 values.add(getattr(sample, key))
             yield {"sample": number, "path": original["path"], **vars(sample)}
@@ -52,7 +53,7 @@ def index(adapter: Adapter, raw: Path, target: Path, counts: Path) -> str:
     ]
     table = {part: [found[part, label] for label in range(len(classes))] for part in parts}
     kinds = {f"{key}s": len(values - {None}) for key, values in distinct.items()}
-    left_out = json.loads((originals.schema_arrow.metadata or {}).get(LEFT_OUT.encode(), b"{}"))
+    left_out = json.loads((originals.metadata.metadata or {}).get(LEFT_OUT.encode(), b"{}"))
     write_json(counts, {"classes": classes, "found": table, "official": official, "left_out": left_out} | kinds)
     groups = [f"{count:,} {kind}" for kind, count in kinds.items() if count]
     return f"{total:,} samples ({'; '.join([comparison(table, official), *groups])})"

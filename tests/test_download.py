@@ -1,0 +1,572 @@
+"""Downloads from a real server on loopback that drops, lies, forgets and changes its mind; and by Kaggle's client."""
+
+import hashlib
+import io
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import zipfile
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from fer import params, sources
+from fer.datasets import adapter
+from fer.errors import FerError
+from fer.sources import download as downloading
+from fer.sources.download import download
+from fer.stages.acquire import acquire
+
+
+def zipped(seed=0, size=200_000):
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("images.bin", random.Random(seed).randbytes(size))
+    return data.getvalue()
+
+
+FILE = zipped()
+SHA256 = hashlib.sha256(FILE).hexdigest()
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `content` as its switches say, and remembers the requests."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content, self.tag, self.date = FILE, '"v1"', None
+        self.ranges = True
+        self.drops: list[int | None] = []  # bytes after which each answer in turn is dropped; None: it is not
+        self.statuses: list[tuple[int, dict]] = []  # what is answered first, one request each
+        self.lie = 0  # added to every Content-Length
+        self.headers: dict[str, str] = {}
+        self.before = lambda: None  # called before each answer
+        self.requests: list[dict[str, str]] = []
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}/files/data.zip"
+
+    def handle_error(self, request, client_address):
+        pass  # of connections that the client gave up
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        server = self.server
+        server.requests.append(dict(self.headers))
+        server.before()
+        if server.statuses:
+            status, headers = server.statuses.pop(0)
+            return self.answer(status, b"busy", headers)
+        headers = {"ETag": server.tag, "Last-Modified": server.date} | server.headers
+        asked = self.headers.get("Range")
+        current = self.headers.get("If-Range") in (None, server.tag, server.date)
+        if not (server.ranges and asked and current):
+            return self.answer(200, server.content, headers)
+        start, total = int(asked[len("bytes=") : -1]), len(server.content)
+        if start >= total:
+            return self.answer(416, b"", {"Content-Range": f"bytes */{total}"})
+        return self.answer(
+            206, server.content[start:], headers | {"Content-Range": f"bytes {start}-{total - 1}/{total}"}
+        )
+
+    def answer(self, status, body, headers):
+        self.send_response(status)
+        length = len(body) + self.server.lie
+        for name, value in ({"Content-Length": str(length)} | headers).items():
+            if value is not None:
+                self.send_header(name, value)
+        self.end_headers()
+        drop = self.server.drops.pop(0) if self.server.drops and status in (200, 206) else None
+        self.wfile.write(body[:drop])
+        self.wfile.flush()
+        if drop is not None or self.server.lie:
+            self.close_connection = True
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    monkeypatch.setattr(downloading, "BACKOFF", 0.001)
+    with Server() as running:
+        threading.Thread(target=lambda: running.serve_forever(0.01), daemon=True).start()
+        yield running
+        running.shutdown()
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    """The seconds that were waited, none of them really."""
+    waited = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    return waited
+
+
+def whole(path, content=FILE):
+    """Assert that the download is there, to the byte, and alone."""
+    assert path.read_bytes() == content
+    assert [item.name for item in path.parent.iterdir()] == [path.name]
+
+
+# --- the good server ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sha256", [None, SHA256])
+def test_a_file_is_fetched_once(server, tmp_path, sha256):
+    whole(download(server.url, tmp_path / "new/folder", sha256))
+    whole(download(server.url, tmp_path / "new/folder", sha256))
+    assert len(server.requests) == 1
+
+
+def test_a_file_of_another_hash_is_fetched_anew(server, tmp_path):
+    (tmp_path / "data.zip").write_bytes(b"an older version")
+    whole(download(server.url, tmp_path, SHA256))
+
+
+def test_a_chunked_answer_without_a_length_is_taken(server, tmp_path):
+    server.headers = {"Content-Length": None, "Connection": "close"}
+    server.lie = 1  # makes the handler close the connection
+    whole(download(server.url, tmp_path))
+
+
+def test_the_name_comes_from_the_address_or_from_what_follows_a_hash(server, tmp_path):
+    assert download(server.url + "?download=1", tmp_path).name == "data.zip"
+    assert download(f"{server.url[:-8]}uc?id=7#own.zip", tmp_path).name == "own.zip"
+    assert download(server.url.replace("data", "my%20data"), tmp_path).name == "my data.zip"
+    for bad in ("http://127.0.0.1/", "http://127.0.0.1/a/..", "http://127.0.0.1/#..%2Fx.zip", "http://h/.hidden"):
+        with pytest.raises(FerError, match="does not tell the file's name"):
+            download(bad, tmp_path)
+
+
+def test_an_archive_that_the_server_calls_an_encoding_is_kept_as_it_is(server, tmp_path):
+    import gzip
+
+    server.content, server.headers = gzip.compress(b"table" * 1000), {"Content-Encoding": "gzip"}
+    whole(download(server.url.replace(".zip", ".tar.gz"), tmp_path), server.content)
+
+
+# --- connections that drop ------------------------------------------------------------------------------------------
+
+
+def test_dropped_connections_are_resumed_where_they_broke(server, tmp_path):
+    server.drops = [50_000, 30_000, 0, 70_000]
+    whole(download(server.url, tmp_path))
+    assert [request.get("Range") for request in server.requests] == [
+        None, "bytes=50000-", "bytes=80000-", "bytes=80000-", "bytes=150000-",
+    ]  # fmt: skip
+    assert {request.get("If-Range") for request in server.requests[1:]} == {'"v1"'}
+
+
+@pytest.mark.parametrize("trial", range(5))
+def test_wherever_connections_drop_and_the_file_changes_what_arrives_is_one_version_of_it(server, tmp_path, trial):
+    generator = random.Random(trial)
+    versions = [zipped(number, generator.randrange(50_000, 200_000)) for number in range(3)]
+
+    def before():
+        number = generator.randrange(3)
+        server.content, server.tag = versions[number], f'"{number}"'
+        server.ranges = generator.random() < 0.8
+
+    server.before = before
+    server.drops = [generator.randrange(100_000) for _ in range(4)]
+    path = download(server.url, tmp_path)
+    assert path.read_bytes() in versions
+    whole(path, path.read_bytes())
+
+
+def test_a_date_serves_where_there_is_no_strong_tag(server, tmp_path):
+    server.tag, server.date, server.drops = 'W/"weak"', formatdate(0, usegmt=True), [50_000]
+    whole(download(server.url, tmp_path))
+    assert server.requests[1]["Range"] == "bytes=50000-" and server.requests[1]["If-Range"] == server.date
+
+
+def test_without_anything_that_tells_the_version_a_download_starts_over_unless_a_hash_will_tell(server, tmp_path):
+    server.tag, server.drops = None, [50_000]
+    whole(download(server.url, tmp_path / "a"))
+    assert "Range" not in server.requests[1]
+    server.drops = [50_000]
+    whole(download(server.url, tmp_path / "b", SHA256))
+    assert server.requests[-1]["Range"] == "bytes=50000-" and "If-Range" not in server.requests[-1]
+
+
+def test_a_server_that_ignores_ranges_is_listened_to_from_the_start(server, tmp_path):
+    server.ranges, server.drops = False, [50_000, 20_000]
+    whole(download(server.url, tmp_path))
+
+
+def test_a_server_that_always_drops_is_given_up_and_what_arrived_serves_the_next_run(server, tmp_path):
+    server.drops = [100_000] + [0] * 20
+    with pytest.raises(FerError, match=r"6 tries in a row failed, the last because .*100,000 bytes are kept"):
+        download(server.url, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".data.zip.part", ".data.zip.part.json"]
+    assert len(server.requests) == downloading.TRIES
+    server.drops = []
+    whole(download(server.url, tmp_path))
+    assert server.requests[-1]["Range"] == "bytes=100000-"
+
+
+def test_as_long_as_bytes_arrive_any_number_of_drops_is_forgiven(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloading, "PROGRESS", 10_000)
+    server.drops = [10_000] * 15
+    whole(download(server.url, tmp_path))
+
+
+def test_a_server_that_starts_over_and_always_drops_at_the_same_place_is_given_up(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloading, "PROGRESS", 10_000)
+    server.ranges, server.drops = False, [100_000] * 20
+    with pytest.raises(FerError, match="6 tries in a row failed"):
+        download(server.url, tmp_path)
+
+
+def test_no_server_at_all_is_an_error_that_says_so(server, tmp_path):
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(FerError, match=r"data\.zip could not be downloaded.*Connection refused"):
+        download(server.url, tmp_path)
+
+
+# --- servers that lie, and files that change ------------------------------------------------------------------------
+
+
+def test_a_length_that_is_too_long_is_an_error_after_some_tries(server, tmp_path):
+    server.lie = 1000
+    with pytest.raises(FerError, match="6 tries in a row failed"):
+        download(server.url, tmp_path)
+    assert not (tmp_path / "data.zip").exists()
+
+
+@pytest.mark.parametrize(("sha256", "message"), [(None, "the end of the archive is missing"), (SHA256, "the end of")])
+def test_a_length_that_is_too_short_is_an_error_after_some_tries(server, tmp_path, sha256, message):
+    server.lie = -1000
+    with pytest.raises(FerError, match=message):
+        download(server.url, tmp_path, sha256)
+    assert len(server.requests) == downloading.TRIES and not list(tmp_path.iterdir())
+
+
+def test_a_7z_whose_end_is_missing_is_noticed(server, tmp_path):
+    import py7zr
+
+    data = io.BytesIO()
+    with py7zr.SevenZipFile(data, "w") as archive:
+        archive.writestr(b"x" * 1000, "a.png")
+    url = server.url.replace(".zip", ".7z")
+    server.content = data.getvalue()
+    whole(download(url, tmp_path / "a"), server.content)
+    server.content = data.getvalue()[:-1]
+    with pytest.raises(FerError, match="the end of the archive is missing"):
+        download(url, tmp_path / "b")
+
+
+def test_a_range_that_was_not_asked_for_is_not_appended(server, tmp_path):
+    server.drops = [50_000]
+    server.headers = {"Content-Range": "bytes 10-20/30"}
+    whole(download(server.url, tmp_path))
+    server.drops = [50_000]
+
+    def shift():
+        server.statuses = [(206, {"Content-Range": f"bytes 0-3/{len(FILE)}"})] if len(server.requests) == 4 else []
+
+    server.headers, server.before = {}, shift
+    server.requests.clear()
+    server.requests.extend([{}] * 2)
+    whole(download(server.url, tmp_path / "b"))
+
+
+def test_a_part_that_is_already_whole_is_taken(server, tmp_path):
+    part = downloading.Part(tmp_path / ".data.zip.part", "data.zip", server.url, None)
+    part.start('"v1"')
+    part.path.write_bytes(FILE)
+    whole(download(server.url, tmp_path))
+    assert len(server.requests) == 1
+
+
+def test_a_part_that_is_longer_than_the_file_is_dropped(server, tmp_path):
+    part = downloading.Part(tmp_path / ".data.zip.part", "data.zip", server.url, None)
+    part.start('"v1"')
+    part.path.write_bytes(FILE + b"more")
+    whole(download(server.url, tmp_path))
+
+
+def test_a_part_of_another_address_is_not_continued(server, tmp_path):
+    part = downloading.Part(tmp_path / ".data.zip.part", "data.zip", "http://elsewhere/data.zip", None)
+    part.start('"v1"')
+    part.path.write_bytes(b"another file")
+    whole(download(server.url, tmp_path))
+    assert "Range" not in server.requests[0]
+
+
+def test_a_file_of_the_wrong_hash_is_deleted_and_both_hashes_are_told(server, tmp_path):
+    server.content = zipped(1)
+    with pytest.raises(FerError) as error:
+        download(server.url, tmp_path, SHA256)
+    assert SHA256 in str(error.value) and hashlib.sha256(server.content).hexdigest() in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\n<!DOCTYPE html><html>Log in</html>", r"data\.zip is a web page, not data\.zip.*log in"),
+        (b"Rar!1234", r"is not a \.zip archive: it starts with b'Rar!1234'"),
+        (b"", r"is not a \.zip archive"),
+    ],
+)
+def test_something_else_in_place_of_the_archive_is_told_at_once(server, tmp_path, content, message):
+    server.content = content
+    with pytest.raises(FerError, match=message):
+        download(server.url, tmp_path)
+    assert len(server.requests) == 1 and not list(tmp_path.iterdir())
+
+
+# --- statuses -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 451])
+def test_a_refusal_is_an_error_at_once_with_the_address_and_the_status(server, tmp_path, status):
+    server.statuses = [(status, {})]
+    with pytest.raises(FerError, match=rf"data\.zip cannot be downloaded: the server answered {status} "):
+        download(server.url, tmp_path)
+    assert len(server.requests) == 1 and not list(tmp_path.iterdir())
+
+
+def test_a_busy_server_is_asked_again_when_it_says(server, tmp_path, waits):
+    date = formatdate(time.time() + 1000, usegmt=True)
+    asked = [{"Retry-After": "7"}, {"Retry-After": "99999"}, {}, {"Retry-After": date}, {"Retry-After": "soon"}]
+    server.statuses = list(zip([503, 429, 500, 502, 504], asked, strict=True))
+    whole(download(server.url, tmp_path))
+    backoff = downloading.BACKOFF
+    assert waits == [7, downloading.LONGEST_WAIT, 4 * backoff, downloading.LONGEST_WAIT, 16 * backoff]
+
+
+def test_a_server_that_stays_busy_is_given_up(server, tmp_path):
+    server.statuses = [(503, {})] * 20
+    with pytest.raises(FerError, match="the last because the server answered 503 Service Unavailable"):
+        download(server.url, tmp_path)
+    assert len(server.requests) == downloading.TRIES
+
+
+def test_redirects_are_followed_but_not_to_files_nor_in_circles(server, tmp_path):
+    server.statuses = [(302, {"Location": "/elsewhere/data.zip"})]
+    whole(download(server.url, tmp_path / "a"))
+    for place in ("file:///etc/passwd", "/files/data.zip"):
+        server.statuses = [(302, {"Location": place})] * 40
+        with pytest.raises(FerError, match="cannot be downloaded"):
+            download(server.url, tmp_path / "b")
+    assert not list((tmp_path / "b").iterdir())
+
+
+# --- interrupts and full disks, in a process of their own -----------------------------------------------------------
+
+
+def fetching(url, folder, **options):
+    code = (
+        f"from pathlib import Path; from fer.sources.download import download; download({url!r}, Path({str(folder)!r}))"
+    )
+    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, **options)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_download_goes_on_from_its_part(server, tmp_path, ending):
+    released = threading.Event()
+    half, write = len(FILE) // 2, Handler.answer
+
+    def slow(self, status, body, headers):
+        if status != 200:
+            return write(self, status, body, headers)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", self.server.tag)
+        self.end_headers()
+        self.wfile.write(body[:half])
+        self.wfile.flush()
+        released.wait(30)
+
+    server.RequestHandlerClass = type("Slow", (Handler,), {"answer": slow})
+    big, server.content = FILE, zipped(0, 4 << 20)
+    half = len(server.content) // 2
+    process = fetching(server.url, tmp_path)
+    part = tmp_path / ".data.zip.part"
+    while (not part.exists() or part.stat().st_size < 1 << 20) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(ending)
+    process.communicate(timeout=30)
+    released.set()
+    have = part.stat().st_size
+    assert have >= 1 << 20 and not (tmp_path / "data.zip").exists() and big
+    whole(download(server.url, tmp_path), server.content)
+    assert server.requests[-1]["Range"] == f"bytes={have}-"
+
+
+def test_a_full_disk_is_an_error_that_names_the_file(server, tmp_path):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    errors = fetching(server.url, tmp_path, preexec_fn=limit).communicate(timeout=30)[1]
+    assert "OSError: [Errno 27] File too large: " in errors and ".data.zip.part" in errors.splitlines()[-1]
+    whole(download(server.url, tmp_path))
+
+
+# --- what a source may be -------------------------------------------------------------------------------------------
+
+
+def parameters(*downloads, name="fer2013"):
+    return params.load_dataset(name).model_copy(
+        update={"downloads": [params.Download(url=url, sha256=sha256) for url, sha256 in downloads]}
+    )
+
+
+def test_download_fetches_every_file_of_the_parameters_into_one_folder(server, tmp_path):
+    given = parameters((server.url, SHA256), (server.url.replace("data", "more"), None))
+    folder = sources.resolve("download", "viri", given, tmp_path)
+    assert folder == tmp_path / "viri" and sorted(path.name for path in folder.iterdir()) == ["data.zip", "more.zip"]
+    assert sources.names(folder) == ["data.zip/images.bin", "more.zip/images.bin"]
+    sources.resolve("download", "viri", given, tmp_path)
+    assert len(server.requests) == 2
+    (folder / "old.zip").write_bytes(FILE)
+    with pytest.raises(FerError, match=r"viri holds old\.zip, which `downloads` does not name"):
+        sources.resolve("download", "viri", given, tmp_path)
+
+
+def test_downloads_that_are_none_or_share_a_name_are_an_error(server, tmp_path):
+    with pytest.raises(FerError, match="has no `downloads` in its parameters. Where to get it: Kaggle"):
+        sources.resolve("download", "x", parameters(), tmp_path)
+    with pytest.raises(FerError, match=r"are both called data\.zip"):
+        sources.resolve("download", "x", parameters((server.url, None), (server.url + "?v=2", None)), tmp_path)
+
+
+def test_a_url_is_fetched_into_the_dataset_s_folder(server, tmp_path):
+    assert sources.resolve(server.url, "jaffe", parameters(), tmp_path) == tmp_path / "jaffe/data.zip"
+
+
+def test_a_path_is_taken_as_it_is_and_home_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.zip").write_bytes(FILE)
+    assert sources.resolve("~/a.zip", "x", parameters()) == tmp_path / "a.zip"
+
+
+def test_a_missing_source_says_where_to_ask_and_where_to_put_it():
+    with pytest.raises(FerError) as error:
+        sources.resolve("sources/none.zip", "x", parameters())
+    assert parameters().obtain in str(error.value) and str(Path("sources/none.zip").absolute()) in str(error.value)
+
+
+@pytest.mark.parametrize("spec", ["", " ", "ftp://host/a.zip", "s3://bucket/a.zip"])
+def test_what_is_no_source_is_told_what_may_be_one(spec):
+    with pytest.raises(FerError, match=r"is no place to get files from; expected synthetic, the path"):
+        sources.resolve(spec, "x", parameters())
+
+
+def test_acquire_reads_what_it_downloaded(server, tmp_path, monkeypatch):
+    from fer2013_sources import write_tar
+
+    server.content = write_tar(tmp_path / "fer2013.tar.gz").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    given = parameters() if (tmp_path / "params").exists() else None
+    monkeypatch.undo()
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    given = given or parameters()
+    monkeypatch.chdir(tmp_path)
+    line = acquire(
+        adapter("fer2013", given), server.url.replace("data.zip", "fer2013.tar.gz"), 1, tmp_path / "fer2013.parquet"
+    )
+    assert line.startswith("42 originals")
+    assert (tmp_path / "sources/downloads/fer2013/fer2013.tar.gz").read_bytes() == server.content
+
+
+# --- Kaggle ---------------------------------------------------------------------------------------------------------
+
+CLIENT = """
+import json, os, shutil, sys
+from pathlib import Path
+
+class Api:
+    def authenticate(self):
+        if not os.environ.get("FAKE_TOKEN"):
+            print("Authentication required to call the Kaggle API.")
+            sys.exit(1)
+
+    def competition_download_files(self, competition, path=None, force=False, quiet=True):
+        self.fetch(f"competitions/{competition}", Path(path) / f"{competition}.zip")
+
+    def dataset_download_files(self, dataset, path=None, force=False, quiet=True, unzip=False):
+        self.fetch(f"datasets/{dataset}", Path(path) / f"{dataset.partition('/')[2]}.zip")
+
+    def fetch(self, what, target):
+        print("Downloading", what)
+        if "forbidden" in what:
+            raise OSError("403 Client Error: Forbidden")
+        shutil.copyfile(os.environ["FAKE_FILE"], target)
+
+api = Api()
+"""
+
+
+@pytest.fixture
+def client(tmp_path, monkeypatch):
+    """Kaggle's client as fer knows it, giving out FILE."""
+    (tmp_path / "kaggle.py").write_text(CLIENT)
+    (tmp_path / "given.zip").write_bytes(FILE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("FAKE_FILE", str(tmp_path / "given.zip"))
+    monkeypatch.setenv("FAKE_TOKEN", "token")
+    monkeypatch.delitem(sys.modules, "kaggle", raising=False)
+    yield tmp_path
+    sys.modules.pop("kaggle", None)
+
+
+@pytest.mark.parametrize("spec", ["kaggle:competitions/faces", "kaggle:datasets/someone/faces"])
+def test_kaggle_s_client_fetches_competitions_and_datasets_once(client, spec, capfd):
+    path = sources.resolve(spec, "rafdb", parameters(), client / "downloads")
+    assert path == client / "downloads/rafdb/faces.zip"
+    whole(path)
+    os.environ["FAKE_FILE"] = "gone"
+    assert sources.resolve(spec, "rafdb", parameters(), client / "downloads") == path
+    assert capfd.readouterr().out == ""
+
+
+def test_kaggle_without_a_token_says_where_to_put_it(client, monkeypatch, capfd):
+    monkeypatch.delenv("FAKE_TOKEN")
+    with pytest.raises(FerError, match=r"no valid token.*save it as ~/\.kaggle/access_token"):
+        sources.resolve("kaggle:competitions/faces", "x", parameters(), client / "downloads")
+    assert capfd.readouterr().out == ""
+
+
+def test_a_client_that_exits_on_import_is_an_error_like_any_other(client, monkeypatch):
+    monkeypatch.delenv("FAKE_TOKEN")
+    (client / "kaggle.py").write_text(CLIENT + "\napi.authenticate()\n")
+    with pytest.raises(FerError, match="no valid token"):
+        sources.resolve("kaggle:competitions/faces", "x", parameters(), client / "downloads")
+
+
+def test_kaggle_s_refusal_points_to_the_rules(client):
+    with pytest.raises(FerError, match=r"403 Client Error.*agreed to its rules.*kaggle\.com/competitions/forbidden"):
+        sources.resolve("kaggle:competitions/forbidden", "x", parameters(), client / "downloads")
+
+
+def test_without_the_client_its_installation_is_told(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "kaggle", None)
+    with pytest.raises(FerError, match=r'pip install "fer\[kaggle\]"'):
+        sources.resolve("kaggle:competitions/faces", "x", parameters(), tmp_path)
+
+
+@pytest.mark.parametrize("spec", ["kaggle:faces", "kaggle:datasets/faces", "kaggle:competitions/../x", "kaggle:"])
+def test_a_kaggle_address_of_another_form_is_an_error(spec, tmp_path):
+    with pytest.raises(FerError, match="expected kaggle:competitions/NAME or kaggle:datasets/OWNER/NAME"):
+        sources.resolve(spec, "x", parameters(), tmp_path)
