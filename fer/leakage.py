@@ -17,11 +17,11 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 
 from fer.errors import FerError
+from fer.faces import crops
 from fer.parallel import workers
 from fer.params import Audit
 from fer.protocols import PARTS
@@ -32,7 +32,7 @@ GROUPS = ("subject", "sequence", "pair")
 THUMBNAIL = 32  # side, pixels
 TILE = 1 << 20  # pairs of hashes compared at a time: 8 MB, so memory stays flat and the cache warm
 PAIRS_AT_A_TIME = 1 << 14  # whose thumbnails are correlated
-MOST_PAIRS = 20_000_000  # about 200 MB; beyond, the criterion tells nothing apart
+MOST_PAIRS = 20_000_000  # held at most, some 500 MB; beyond, the criterion tells nothing apart
 BATCH = 256  # originals in memory
 
 
@@ -57,7 +57,7 @@ def duplicates(samples: pd.DataFrame, raw: Path, audit: Audit) -> pd.DataFrame:
     seen = samples[~samples["blank"]].sort_values("sample", ignore_index=True)
     pixels = pd.factorize(seen["pixels"])[0]
     exact = equal_pixels(pixels)
-    visible = np.flatnonzero(seen["modality"] == "visible")
+    visible = np.flatnonzero(seen["modality"] == "visible").astype(np.int32)
     first, second, distance = close_hashes(seen["phash"].to_numpy(np.uint64)[visible], audit.distance)
     first, second = visible[first], visible[second]
     differ = pixels[first] != pixels[second]
@@ -142,10 +142,7 @@ def standardised(vectors: np.ndarray) -> np.ndarray:
 
 def thumbnail(image: bytes) -> np.ndarray:
     """Return an encoded image as 1,024 grey values (uint8)."""
-    grey = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_GRAYSCALE)
-    if grey is None:
-        raise FerError("an image of data/raw cannot be decoded. Run acquire and align again.")
-    return cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA).ravel()
+    return crops.resized(crops.decode(image, 1, "an image of data/raw"), THUMBNAIL, THUMBNAIL).ravel()
 
 
 def read_originals(raw: Path, samples: np.ndarray) -> Iterator[tuple[int, list[bytes]]]:
@@ -188,7 +185,7 @@ def audit_split(split: pd.DataFrame, samples: pd.DataFrame, pairs: pd.DataFrame)
         `totals`: the same as numbers, summed over the folds.
     """
     samples = samples.set_index("sample")
-    labels = pd.Series(samples["label"])
+    labels = samples["label"]
     disagree = labels.loc[pairs["first"]].to_numpy() != labels.loc[pairs["second"]].to_numpy()
     folds = {}
     for fold, rows in split.groupby("fold", sort=False):

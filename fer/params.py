@@ -90,7 +90,7 @@ class Audit(Strict):
     """What counts as a leak between the parts of a fold, and what becomes of it."""
 
     distance: Annotated[int, Field(ge=0, le=64)] = Field(
-        6, description="near duplicates: differing bits, at most, of two 64-bit perceptual hashes"
+        10, description="near duplicates: differing bits, at most, of two 64-bit perceptual hashes"
     )
     correlation: Fraction = Field(0.95, description="and the least correlation of their pixels that confirms it")
     on_leak: Literal["report", "drop_from_train", "error"] = "report"

@@ -8,6 +8,7 @@ no protocol that draws tears a group apart.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable
 from typing import get_args
 
@@ -141,10 +142,14 @@ def folds_of_subjects(index: pd.DataFrame, seed: int) -> pd.Series:
             f"protocol 'kfold_subject' needs at least {FOLDS} subjects, the samples show {subjects}. "
             "Take leave_one_subject_out, or a stratified protocol where subjects are unknown."
         )
+    if index["label"].value_counts().max() < FOLDS:
+        raise FerError(f"protocol 'kfold_subject' needs at least one class with {FOLDS} samples")
     splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     tested = np.empty(len(index), int)
-    for fold, (_, rows) in enumerate(splitter.split(index, index["label"], index["subject"])):
-        tested[rows] = fold
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")  # some folds then test without it
+        for fold, (_, rows) in enumerate(splitter.split(index, index["label"], index["subject"])):
+            tested[rows] = fold
     return pd.Series(tested, index.index).astype(str)
 
 

@@ -16,6 +16,7 @@ from fer.errors import FerError
 from fer.faces import crops, fingerprint, landmarks
 from fer.layout import Layout
 from fer.params import Alignment
+from fer.stages import align as stage
 from fer.stages.acquire import SCHEMA, row
 from fer.stages.align import align
 from fer.stages.index import SCHEMA as INDEX
@@ -48,10 +49,17 @@ def make_raw(images, folder, **columns):
     return layout
 
 
-def run(layout, parameters):
-    align(
-        layout.raw("x"), layout.index("x"), parameters, layout.faces("x"), layout.crops("x"), layout.faces_counts("x")
-    )
+def in_process(function, items, initializer=None):
+    """Stand in for `ordered_map`: workers take seconds to start, and are tested where they matter."""
+    return map(function, items)
+
+
+def run(layout, parameters, workers=False):
+    outputs = (layout.faces("x"), layout.crops("x"), layout.faces_counts("x"))
+    with pytest.MonkeyPatch.context() as patch:
+        if not workers:
+            patch.setattr(stage, "ordered_map", in_process)
+        align(layout.raw("x"), layout.index("x"), parameters, *outputs)
     return pd.read_parquet(layout.faces("x")), np.load(layout.crops("x"))
 
 
@@ -87,7 +95,7 @@ def test_distributed_crops_are_the_images_themselves_in_their_order(tmp_path):
 def test_crops_stay_in_order_when_chunks_take_different_times(tmp_path):
     sizes = [48] * 32 + [400] * 4 + [48] * 60  # the second chunk is slow
     images = [np.full((side, side), number, np.uint8) for number, side in enumerate(sizes)]
-    faces, array = run(make_raw(images, tmp_path), with_alignment())
+    faces, array = run(make_raw(images, tmp_path), with_alignment(), workers=True)
     assert array[:, 0, 0].tolist() == list(range(96)) and faces["blank"].all()
     assert faces["height"].tolist() == sizes and faces["width"].tolist() == sizes
 
@@ -336,7 +344,7 @@ def test_without_a_detection_a_sample_is_kept_dropped_or_refused_as_the_paramete
     faces, array = run(layout, with_alignment(missing="drop"))
     assert not faces["used"].any() and len(array) == 3, "rows stay in step with the index"
     with pytest.raises(FerError, match=r"no face detected in 0\.png; alignment\.missing may be"):
-        run(layout, with_alignment(missing="error"))
+        run(layout, with_alignment(missing="error"), workers=True)
 
 
 def test_dropped_samples_are_in_no_part_of_the_split(tmp_path):
@@ -422,6 +430,6 @@ def test_aligning_twice_gives_the_same_files_to_the_bit(tmp_path):
     for name in "ab":
         images, columns = pairs(renderings)
         layout = make_raw(images, tmp_path / name, **columns)
-        run(layout, FER2013)
+        run(layout, FER2013, workers=True)
         files.append([path.read_bytes() for path in (layout.faces("x"), layout.crops("x"), layout.faces_counts("x"))])
     assert files[0] == files[1]

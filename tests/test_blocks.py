@@ -4,24 +4,28 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from test_align import FER2013, make_raw, pairs, with_alignment
+from test_align import FER2013, in_process, make_raw, pairs, with_alignment
 from test_align import run as run_align
 
 from fer.datasets.synthetic import render
 from fer.faces import blocks as faces_blocks
 from fer.faces import sheet
 from fer.faces.blocks import Box, boxes, canonical_boxes, corners, cut
+from fer.stages import blocks as stage
 from fer.stages.blocks import blocks
 
 MARGIN = 0.3
 
 
-def run(layout, parameters, synthetic=False):
+def run(layout, parameters, synthetic=False, workers=False):
     """Run align and blocks; return the boxes, the eyes blocks, the mouth blocks and the line."""
     run_align(layout, parameters)
     inputs = (layout.raw("x"), layout.faces("x"), layout.index("x"), layout.crops("x"))
     outputs = (layout.blocks("x"), layout.eyes("x"), layout.mouth("x"), layout.figure("x", "faces"))
-    line = blocks(*inputs, parameters, *outputs, synthetic=synthetic)
+    with pytest.MonkeyPatch.context() as patch:
+        if not workers:
+            patch.setattr(stage, "ordered_map", in_process)
+        line = blocks(*inputs, parameters, *outputs, synthetic=synthetic)
     return pd.read_parquet(layout.blocks("x")), np.load(layout.eyes("x")), np.load(layout.mouth("x")), line
 
 
@@ -137,7 +141,7 @@ def test_blocks_are_in_the_order_of_the_index_in_size_and_channels_of_the_parame
     parameters = with_alignment(channels=3).model_copy(
         update={"blocks": FER2013.blocks.model_copy(update={"size": 20})}
     )
-    table, eyes, mouth, _ = run(make_raw(images, tmp_path), parameters)
+    table, eyes, mouth, _ = run(make_raw(images, tmp_path), parameters, workers=True)
     assert eyes.shape == mouth.shape == (70, 20, 20, 3) and eyes.dtype == np.uint8
     assert eyes[:, 0, 0, 2].tolist() == list(range(70)) and table["sample"].tolist() == list(range(70)), "RGB"
 
@@ -189,7 +193,7 @@ def test_blocks_twice_are_the_same_files_to_the_bit(tmp_path):
     files = []
     for name in "ab":
         layout = make_raw(images, tmp_path / name, **columns)
-        run(layout, with_alignment(channels=3), synthetic=True)
+        run(layout, with_alignment(channels=3), synthetic=True, workers=True)
         outputs = (layout.blocks("x"), layout.eyes("x"), layout.mouth("x"), layout.figure("x", "faces"))
         files.append([path.read_bytes() for path in outputs])
     assert files[0] == files[1]

@@ -1,15 +1,13 @@
 """Downloads from a real server on loopback that drops, lies, forgets and changes its mind; and by Kaggle's client."""
 
+import gzip
 import hashlib
 import io
-import json
-import os
 import random
 import resource
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 import zipfile
@@ -17,7 +15,9 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import py7zr
 import pytest
+from fer2013_sources import write_tar
 
 from fer import params, sources
 from fer.datasets import adapter
@@ -120,9 +120,9 @@ def waits(monkeypatch):
 
 
 def whole(path, content=FILE):
-    """Assert that the download is there, to the byte, and alone."""
+    """Assert that the download is there, to the byte, and nothing else but the note of where it is from."""
     assert path.read_bytes() == content
-    assert [item.name for item in path.parent.iterdir()] == [path.name]
+    assert {item.name for item in path.parent.iterdir()} == {path.name, f".{path.name}.json"}
 
 
 # --- the good server ------------------------------------------------------------------------------------------------
@@ -138,6 +138,14 @@ def test_a_file_is_fetched_once(server, tmp_path, sha256):
 def test_a_file_of_another_hash_is_fetched_anew(server, tmp_path):
     (tmp_path / "data.zip").write_bytes(b"an older version")
     whole(download(server.url, tmp_path, SHA256))
+
+
+def test_a_file_that_came_from_another_address_is_fetched_anew_but_not_one_that_the_user_put_there(server, tmp_path):
+    download(server.url, tmp_path / "a")
+    server.content = zipped(1)
+    whole(download(server.url.replace("files", "others"), tmp_path / "a"), server.content)
+    (tmp_path / "data.zip").write_bytes(b"the user's own")
+    assert download(server.url, tmp_path).read_bytes() == b"the user's own"
 
 
 def test_a_chunked_answer_without_a_length_is_taken(server, tmp_path):
@@ -156,8 +164,6 @@ def test_the_name_comes_from_the_address_or_from_what_follows_a_hash(server, tmp
 
 
 def test_an_archive_that_the_server_calls_an_encoding_is_kept_as_it_is(server, tmp_path):
-    import gzip
-
     server.content, server.headers = gzip.compress(b"table" * 1000), {"Content-Encoding": "gzip"}
     whole(download(server.url.replace(".zip", ".tar.gz"), tmp_path), server.content)
 
@@ -215,7 +221,7 @@ def test_a_server_that_always_drops_is_given_up_and_what_arrived_serves_the_next
     server.drops = [100_000] + [0] * 20
     with pytest.raises(FerError, match=r"6 tries in a row failed, the last because .*100,000 bytes are kept"):
         download(server.url, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".data.zip.part", ".data.zip.part.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".data.zip.json", ".data.zip.part"]
     assert len(server.requests) == downloading.TRIES
     server.drops = []
     whole(download(server.url, tmp_path))
@@ -246,23 +252,27 @@ def test_no_server_at_all_is_an_error_that_says_so(server, tmp_path):
 
 
 def test_a_length_that_is_too_long_is_an_error_after_some_tries(server, tmp_path):
-    server.lie = 1000
+    server.lie, server.ranges = 1000, False
     with pytest.raises(FerError, match="6 tries in a row failed"):
         download(server.url, tmp_path)
     assert not (tmp_path / "data.zip").exists()
 
 
-@pytest.mark.parametrize(("sha256", "message"), [(None, "the end of the archive is missing"), (SHA256, "the end of")])
-def test_a_length_that_is_too_short_is_an_error_after_some_tries(server, tmp_path, sha256, message):
+def test_a_length_that_is_too_long_does_no_harm_where_the_server_then_says_that_there_is_no_more(server, tmp_path):
+    server.lie = 1000
+    whole(download(server.url, tmp_path))
+    assert [request.get("Range") for request in server.requests] == [None, f"bytes={len(FILE)}-"]
+
+
+@pytest.mark.parametrize("sha256", [None, SHA256])
+def test_a_length_that_is_too_short_is_an_error_after_some_tries(server, tmp_path, sha256):
     server.lie = -1000
-    with pytest.raises(FerError, match=message):
+    with pytest.raises(FerError, match="the end of the archive is missing"):
         download(server.url, tmp_path, sha256)
     assert len(server.requests) == downloading.TRIES and not list(tmp_path.iterdir())
 
 
 def test_a_7z_whose_end_is_missing_is_noticed(server, tmp_path):
-    import py7zr
-
     data = io.BytesIO()
     with py7zr.SevenZipFile(data, "w") as archive:
         archive.writestr(b"x" * 1000, "a.png")
@@ -290,7 +300,7 @@ def test_a_range_that_was_not_asked_for_is_not_appended(server, tmp_path):
 
 
 def test_a_part_that_is_already_whole_is_taken(server, tmp_path):
-    part = downloading.Part(tmp_path / ".data.zip.part", "data.zip", server.url, None)
+    part = downloading.Part(tmp_path, "data.zip", server.url, None)
     part.start('"v1"')
     part.path.write_bytes(FILE)
     whole(download(server.url, tmp_path))
@@ -298,14 +308,14 @@ def test_a_part_that_is_already_whole_is_taken(server, tmp_path):
 
 
 def test_a_part_that_is_longer_than_the_file_is_dropped(server, tmp_path):
-    part = downloading.Part(tmp_path / ".data.zip.part", "data.zip", server.url, None)
+    part = downloading.Part(tmp_path, "data.zip", server.url, None)
     part.start('"v1"')
     part.path.write_bytes(FILE + b"more")
     whole(download(server.url, tmp_path))
 
 
 def test_a_part_of_another_address_is_not_continued(server, tmp_path):
-    part = downloading.Part(tmp_path / ".data.zip.part", "data.zip", "http://elsewhere/data.zip", None)
+    part = downloading.Part(tmp_path, "data.zip", "http://elsewhere/data.zip", None)
     part.start('"v1"')
     part.path.write_bytes(b"another file")
     whole(download(server.url, tmp_path))
@@ -369,7 +379,7 @@ def test_redirects_are_followed_but_not_to_files_nor_in_circles(server, tmp_path
         server.statuses = [(302, {"Location": place})] * 40
         with pytest.raises(FerError, match="cannot be downloaded"):
             download(server.url, tmp_path / "b")
-    assert not list((tmp_path / "b").iterdir())
+    assert not (tmp_path / "b").exists()
 
 
 # --- interrupts and full disks, in a process of their own -----------------------------------------------------------
@@ -385,7 +395,7 @@ def fetching(url, folder, **options):
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_download_goes_on_from_its_part(server, tmp_path, ending):
     released = threading.Event()
-    half, write = len(FILE) // 2, Handler.answer
+    half, write = 2 << 20, Handler.answer
 
     def slow(self, status, body, headers):
         if status != 200:
@@ -399,8 +409,7 @@ def test_an_interrupted_download_goes_on_from_its_part(server, tmp_path, ending)
         released.wait(30)
 
     server.RequestHandlerClass = type("Slow", (Handler,), {"answer": slow})
-    big, server.content = FILE, zipped(0, 4 << 20)
-    half = len(server.content) // 2
+    server.content = zipped(0, 4 << 20)
     process = fetching(server.url, tmp_path)
     part = tmp_path / ".data.zip.part"
     while (not part.exists() or part.stat().st_size < 1 << 20) and process.poll() is None:
@@ -409,7 +418,7 @@ def test_an_interrupted_download_goes_on_from_its_part(server, tmp_path, ending)
     process.communicate(timeout=30)
     released.set()
     have = part.stat().st_size
-    assert have >= 1 << 20 and not (tmp_path / "data.zip").exists() and big
+    assert have >= 1 << 20 and not (tmp_path / "data.zip").exists()
     whole(download(server.url, tmp_path), server.content)
     assert server.requests[-1]["Range"] == f"bytes={have}-"
 
@@ -435,7 +444,7 @@ def parameters(*downloads, name="fer2013"):
 def test_download_fetches_every_file_of_the_parameters_into_one_folder(server, tmp_path):
     given = parameters((server.url, SHA256), (server.url.replace("data", "more"), None))
     folder = sources.resolve("download", "viri", given, tmp_path)
-    assert folder == tmp_path / "viri" and sorted(path.name for path in folder.iterdir()) == ["data.zip", "more.zip"]
+    assert folder == tmp_path / "viri" and {path.name for path in folder.glob("[!.]*")} == {"data.zip", "more.zip"}
     assert sources.names(folder) == ["data.zip/images.bin", "more.zip/images.bin"]
     sources.resolve("download", "viri", given, tmp_path)
     assert len(server.requests) == 2
@@ -474,19 +483,10 @@ def test_what_is_no_source_is_told_what_may_be_one(spec):
 
 
 def test_acquire_reads_what_it_downloaded(server, tmp_path, monkeypatch):
-    from fer2013_sources import write_tar
-
-    server.content = write_tar(tmp_path / "fer2013.tar.gz").read_bytes()
+    server.content, reader = write_tar(tmp_path / "fer2013.tar.gz").read_bytes(), adapter("fer2013", parameters())
     monkeypatch.chdir(tmp_path)
-    given = parameters() if (tmp_path / "params").exists() else None
-    monkeypatch.undo()
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    given = given or parameters()
-    monkeypatch.chdir(tmp_path)
-    line = acquire(
-        adapter("fer2013", given), server.url.replace("data.zip", "fer2013.tar.gz"), 1, tmp_path / "fer2013.parquet"
-    )
-    assert line.startswith("42 originals")
+    url = server.url.replace("data.zip", "fer2013.tar.gz")
+    assert acquire(reader, url, 1, tmp_path / "fer2013.parquet").startswith("42 originals")
     assert (tmp_path / "sources/downloads/fer2013/fer2013.tar.gz").read_bytes() == server.content
 
 
@@ -531,12 +531,15 @@ def client(tmp_path, monkeypatch):
     sys.modules.pop("kaggle", None)
 
 
-@pytest.mark.parametrize("spec", ["kaggle:competitions/faces", "kaggle:datasets/someone/faces"])
-def test_kaggle_s_client_fetches_competitions_and_datasets_once(client, spec, capfd):
+@pytest.mark.parametrize(
+    ("spec", "place"),
+    [("kaggle:competitions/faces", "faces.zip"), ("kaggle:datasets/someone/faces", "someone/faces.zip")],
+)
+def test_kaggle_s_client_fetches_competitions_and_datasets_once(client, monkeypatch, spec, place, capfd):
     path = sources.resolve(spec, "rafdb", parameters(), client / "downloads")
-    assert path == client / "downloads/rafdb/faces.zip"
-    whole(path)
-    os.environ["FAKE_FILE"] = "gone"
+    assert path == client / "downloads/rafdb" / place and path.read_bytes() == FILE
+    assert list(path.parent.iterdir()) == [path]
+    monkeypatch.setenv("FAKE_FILE", "gone")
     assert sources.resolve(spec, "rafdb", parameters(), client / "downloads") == path
     assert capfd.readouterr().out == ""
 
@@ -556,7 +559,7 @@ def test_a_client_that_exits_on_import_is_an_error_like_any_other(client, monkey
 
 
 def test_kaggle_s_refusal_points_to_the_rules(client):
-    with pytest.raises(FerError, match=r"403 Client Error.*agreed to its rules.*kaggle\.com/competitions/forbidden"):
+    with pytest.raises(FerError, match=r"403 Client Error.*agree to its rules.*kaggle\.com/competitions/forbidden"):
         sources.resolve("kaggle:competitions/forbidden", "x", parameters(), client / "downloads")
 
 

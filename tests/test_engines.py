@@ -104,6 +104,17 @@ def test_promise_4_a_changed_system_parameter_reruns_the_same_jobs_in_both_engin
     assert workspace.run(CHECK).stdout == twin.run(CHECK).stdout == BOTH_IDLE
 
 
+def test_a_recipe_that_asks_for_offline_variants_gets_them_made_after_the_split(workspace):
+    workspace.edit("params/experiments/fer2013-dnn.yaml", recipe={"offline": {"draws": 1}})
+    stages = ("augment/fer2013-dnn.0", "evaluate/fer2013-dnn.0.0", "report/tiny", "train/fer2013-dnn.0.0")
+    assert jobs_of(workspace, ALL) == [f"logs/{stage}.log" for stage in stages]
+    variants = pd.read_parquet(workspace.folder / "data/augmented/fer2013-dnn/0.parquet")
+    split = pd.read_parquet(workspace.folder / "data/splits/fer2013.official.parquet").set_index("sample")["part"]
+    assert len(variants) == 5 * (split == "train").sum() and set(split[variants["sample"]]) == {"train"}
+    assert (workspace.folder / "reports/figures/fer2013-dnn.0.augment.png").exists()
+    assert workspace.run(CHECK).stdout == BOTH_IDLE
+
+
 def test_a_changed_study_reruns_only_the_jobs_whose_command_it_changes(workspace):
     study = {"experiments": {"fer2013-attentional_cnn": {"epochs": 1}, "fer2013-dnn": {"steps": 4}}}
     workspace.edit("params/study.yaml", **study)
@@ -113,7 +124,7 @@ def test_a_changed_study_reruns_only_the_jobs_whose_command_it_changes(workspace
 
 def test_the_run_ends_with_the_place_of_the_results_and_a_line_for_each_stage(ran):
     assert "reports/results.md" in ran.log and "mlflow ui" in ran.log
-    for stage in ("acquire", "index", "align", "split", "train", "evaluate", "report"):
+    for stage in ("acquire", "index", "align", "blocks", "split", "train", "evaluate", "report"):
         assert f"\n{stage} " in ran.log
         assert list(ran.folder.glob(f"logs/{stage}/*.log"))
 

@@ -18,8 +18,11 @@ from fer.layout import Layout
 STAGES = {
     "acquire": ("acquire fer2013 --source synthetic --samples 400", ["data/raw/fer2013.parquet"]),
     "index": ("index fer2013", ["data/index/fer2013.parquet", "data/index/fer2013.counts.json"]),
-    "align": ("align fer2013", ["data/faces/fer2013.parquet", "data/faces/fer2013.npy"]),
-    "split": ("split fer2013 official", ["data/splits/fer2013.official.parquet"]),
+    "align": ("align fer2013", [f"data/faces/fer2013.{kind}" for kind in ("parquet", "npy", "counts.json")]),
+    "split": (
+        "split fer2013 official",
+        ["data/splits/fer2013.official.parquet", "data/splits/fer2013.official.audit.json"],
+    ),
     "train": (
         "train fer2013-attentional_cnn --set epochs=4 --device cpu",
         [f"runs/fer2013-attentional_cnn/0.0/{name}" for name in ("weights.safetensors", "history.csv")],

@@ -51,14 +51,14 @@ def test_the_lock_file_names_exact_versions_with_hashes_and_no_index():
 def test_imports_run_one_way():
     """cli → stages → parts → (params, protocols, layout, storage, errors)."""
     base = {"errors", "storage", "layout", "params", "protocols", "parallel", "progress", "machine", "registry"}
-    parts = {"datasets", "faces", "systems", "training", "evaluation"}
+    parts = {"sources", "datasets", "faces", "leakage", "systems", "training", "evaluation"}
     allowed = {
         **{name: base for name in base},
         **{name: base | parts for name in parts},
         "runs": base,
         "devices": base,
         "tracking": base | {"runs"},
-        "reporting": base | {"runs", "evaluation"},
+        "reporting": base | {"runs", "evaluation", "faces", "leakage"},
         "stages": base | parts | {"runs", "devices", "tracking", "reporting"},
     }
     for path in Path("fer").rglob("*.py"):

@@ -1,8 +1,8 @@
 """The leak made visible: the same faces, the same classifier, split with and without the test subjects in train.
 
-Five subjects drawn 16 times in each of seven expressions, in five populations; ridge regression on 24×24 grey pixels;
-both splits train on equally many images. Measured: accuracy MEASURED_DEPENDENT where test shows subjects of train,
-MEASURED_INDEPENDENT where it shows others; each subject against itself, the gap is MEASURED_GAP.
+Five subjects drawn 16 times in each of seven expressions, in four populations; ridge regression on 24×24 grey pixels;
+both splits train on equally many images. Measured: accuracy 0.876 where test shows subjects of train, 0.763 where it
+shows others. Each of the 20 subjects against itself, the gap is 0.113 with a standard error of 0.021.
 """
 
 import cv2
@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import RidgeClassifier
+from threadpoolctl import threadpool_limits
 
 from fer import params, protocols
 from fer.datasets.synthetic import render
 
 EXPRESSIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
-POPULATIONS, SUBJECTS, TAKES, SIDE = 5, 5, 16, 24
+POPULATIONS, SUBJECTS, TAKES, SIDE = 4, 5, 16, 24
 NAMES = [f"s{subject}" for subject in range(SUBJECTS)]
 
 
@@ -34,7 +35,10 @@ def population(seed):
     drawn = [(name, code, take) for name in NAMES for code in range(len(EXPRESSIONS)) for take in range(TAKES)]
     index = pd.DataFrame(drawn, columns=["subject", "label", "take"]).rename_axis("sample").reset_index()
     return index.assign(part=None), np.stack(
-        [pixels(render(EXPRESSIONS[code], NAMES.index(name), take, size=2 * SIDE, seed=seed)) for name, code, take in drawn]
+        [
+            pixels(render(EXPRESSIONS[code], NAMES.index(name), take, size=2 * SIDE, seed=seed))
+            for name, code, take in drawn
+        ]
     )
 
 
@@ -49,7 +53,8 @@ def accuracy_of_subjects(index, images, split, size):
     for _, rows in split.groupby("fold"):
         train = rows.loc[rows["part"] == "train", "sample"].sample(size, random_state=0)
         test = rows.loc[rows["part"] == "test", "sample"]
-        classifier = RidgeClassifier(alpha=30).fit(images[train], index["label"][train])
+        with threadpool_limits(1):  # threads that wait for each other's cores make this twenty times slower
+            classifier = RidgeClassifier(alpha=30).fit(images[train], index["label"][train])
         tested.append(index.loc[test].assign(correct=classifier.predict(images[test]) == index["label"][test]))
     return pd.concat(tested).groupby("subject")["correct"].mean()
 
@@ -65,6 +70,4 @@ def test_subjects_on_both_sides_of_a_split_raise_the_accuracy(dataset, populatio
         gaps.extend(dependent - independent)
         accuracies.append((dependent.mean(), independent.mean()))
     gap, error = np.mean(gaps), np.std(gaps, ddof=1) / np.sqrt(len(gaps))
-    print("accuracy", np.mean(accuracies, axis=0), "gap", gap, "standard error", error)
-    assert gap > 0.04
-    assert gap > 3 * error
+    assert gap > 0.05 and gap > 3 * error, f"accuracies {np.mean(accuracies, 0)}, gap {gap:.3f} ± {error:.3f}"

@@ -8,9 +8,9 @@ import numpy as np
 from fer.errors import FerError
 from fer.faces.landmarks import LEFT_EYE, RIGHT_EYE
 
-# Where a similarity crop puts the eye centres, as fractions of its side: level, 0.38 of the side apart, with room for
-# brows above (0.37) and the chin below. FER2013's own crops have them there too (median of its detected faces).
-RIGHT_EYE_AT, LEFT_EYE_AT = (0.31, 0.37), (0.69, 0.37)
+# Where a similarity crop puts the eye centres, as fractions of its side: level, a third of it apart. That leaves room
+# for raised brows above, below for the chin or, where the jaw drops, the whole mouth, and for the ears at both sides.
+RIGHT_EYE_AT, LEFT_EYE_AT = (0.33, 0.36), (0.67, 0.36)
 
 BACKGROUND = 0  # behind transparent pixels: renderers leave them black, and who ignores the alpha channel sees that
 STRETCH = (0.5, 99.5)  # percentiles of a 16-bit grey image that become 0 and 255

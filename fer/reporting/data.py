@@ -1,4 +1,4 @@
-"""What a study's datasets hold, gathered from the files that index, align and split left: one `DataSummary` a dataset."""
+"""What a study's datasets hold, from the files that index, align and split left: one `DataSummary` a dataset."""
 
 from __future__ import annotations
 

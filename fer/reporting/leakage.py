@@ -10,6 +10,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 
+from fer.faces import crops
 from fer.leakage import BOUNDARIES, GROUPS, read_originals
 from fer.params import Dataset
 from fer.protocols import PARTS
@@ -37,6 +38,7 @@ def page(found: dict, dataset: Dataset, samples: pd.DataFrame, pairs: pd.DataFra
         first_class=[dataset.classes[label] for label in labels.loc[pairs["first"]]],
         second_class=[dataset.classes[label] for label in labels.loc[pairs["second"]]],
     )
+    disagreeing = pairs["exact"] & (pairs["first_class"] != pairs["second_class"]) & (pairs["boundary"] != "")
     sections = [section for section in categories(pairs) if section["count"]]
     blank = sorted(samples.loc[samples["blank"], "sample"])
     shown = {sample for section in sections for pair in section["pairs"] for sample in (pair["first"], pair["second"])}
@@ -50,6 +52,7 @@ def page(found: dict, dataset: Dataset, samples: pd.DataFrame, pairs: pd.DataFra
     return environment.get_template("leakage.html.j2").render(
         found=found,
         dataset=dataset,
+        disagreeing=int(disagreeing.sum()),
         sections=sections,
         blank=blank,
         labels=labels,
@@ -104,11 +107,9 @@ def pictures(raw: Path, samples: set[int]) -> dict[int, str]:
 
 
 def data_uri(image: bytes) -> str:
-    pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
+    pixels = crops.decode(image, 3, "an image of data/raw")
     height, width = pixels.shape[:2]
-    scale = SIDE / max(height, width)
-    if scale < 1:
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
+    scale = min(1, SIDE / max(height, width))
+    pixels = crops.resized(pixels, max(1, round(width * scale)), max(1, round(height * scale)))
+    encoded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
     return f"data:image/jpeg;base64,{base64.b64encode(encoded).decode()}"

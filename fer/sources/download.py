@@ -1,7 +1,7 @@
 """Downloads over HTTP that go on where they stopped.
 
-While `<file>` is under way it lies beside its later place as `.<file>.part`, with what tells its version on the server
-(`.<file>.part.json`); the name is given to whole files alone.
+While `<file>` is under way it lies beside its later place as `.<file>.part`; the name is given to whole files alone.
+`.<file>.json` says where it is from, and what tells its version on the server.
 """
 
 from __future__ import annotations
@@ -57,9 +57,7 @@ def download_all(parameters: Dataset, folder: Path) -> Path:
         wanted[name] = item
     if not wanted:
         raise FerError(f"{parameters.title} has no `downloads` in its parameters. Where to get it: {parameters.obtain}")
-    under_way = {f".{name}.part{ending}" for name in wanted for ending in ("", ".json")}
-    found = {path.name for path in folder.glob("*") if not is_clutter(path.name)}
-    strangers = sorted(found - wanted.keys() - under_way)
+    strangers = sorted({path.name for path in folder.glob("*") if not is_clutter(path.name)} - wanted.keys())
     if strangers:
         raise FerError(f"{folder} holds {', '.join(strangers)}, which `downloads` does not name: move it elsewhere")
     for item in wanted.values():
@@ -74,18 +72,19 @@ def download(url: str, folder: Path, sha256: str | None = None) -> Path:
 
     Args:
         url: its last component, or what follows "#", becomes the file's name.
-        sha256: of the whole file; without it a file that is there is taken for the right one.
+        sha256: of the whole file; without it a file that is there is the right one unless it is noted to be from
+            elsewhere.
 
     Raises:
         FerError: the server refuses, keeps failing, or what it sends is not the file.
     """
-    target = folder / file_name(url)
+    part = Part(folder, file_name(url), url, sha256)
+    target = folder / part.name
     if target.exists():
-        if sha256 is None or file_sha256(target) == sha256:
+        same = file_sha256(target) == sha256 if sha256 else part.noted().get("url", url) == url
+        if same:
             return target
-        target.unlink()  # of another version
-    folder.mkdir(parents=True, exist_ok=True)
-    part = Part(target.with_name(f".{target.name}.part"), target.name, url, sha256)
+        target.unlink()
     fetch(part)
     found = file_sha256(part.path) if sha256 else None
     if found != sha256:
@@ -94,8 +93,7 @@ def download(url: str, folder: Path, sha256: str | None = None) -> Path:
             f"{url} is not the file that is expected: its sha256 is {found}, expected {sha256}. "
             "Was it replaced by another version?"
         )
-    part.finish(target)
-    return target
+    return part.finish()
 
 
 def file_name(url: str) -> str:
@@ -125,14 +123,21 @@ class Broken(Exception):
 class Part:
     """A file under way."""
 
-    path: Path
+    folder: Path
     name: str  # that it is to have
     url: str
     sha256: str | None
 
     @property
+    def path(self) -> Path:
+        return self.folder / f".{self.name}.part"
+
+    @property
     def note(self) -> Path:
-        return self.path.with_name(f"{self.path.name}.json")
+        return self.folder / f".{self.name}.json"
+
+    def noted(self) -> dict[str, str | None]:
+        return read_json(self.note) if self.note.exists() else {}
 
     @property
     def size(self) -> int:
@@ -141,8 +146,13 @@ class Part:
     @property
     def version(self) -> str | None:
         """What the server called this version: its ETag or date."""
-        noted = read_json(self.note) if self.note.exists() else {}
+        noted = self.noted()
         return noted.get("version") if noted.get("url") == self.url else None
+
+    @property
+    def resumable(self) -> bool:
+        """Whether something will tell that the rest is of the same file: its version, or the hash of the whole."""
+        return self.size > 0 and bool(self.version or self.sha256)
 
     def start(self, version: str | None) -> None:
         """Begin anew, with a version that is now on the server."""
@@ -153,11 +163,10 @@ class Part:
         self.path.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
 
-    def finish(self, target: Path) -> None:
+    def finish(self) -> Path:
         with open(self.path, "rb+") as handle:
             os.fsync(handle.fileno())
-        os.replace(self.path, target)
-        self.note.unlink(missing_ok=True)
+        return self.path.replace(self.folder / self.name)
 
 
 def fetch(part: Part) -> None:
@@ -173,9 +182,10 @@ def fetch(part: Part) -> None:
                 failures, most = 0, part.size
             failures += 1
             if failures == TRIES:
+                kept = f" {part.size:,} bytes are kept; the next run goes on from there." if part.resumable else ""
                 raise FerError(
-                    f"{part.url} could not be downloaded: {TRIES} tries in a row failed, the last because {error}. "
-                    f"{part.size:,} bytes are kept; the next run goes on from there."
+                    f"{part.url} could not be downloaded: {TRIES} tries in a row failed, "
+                    f"the last because {error}.{kept}"
                 ) from error
             wait = BACKOFF * 2 ** (failures - 1) if error.wait is None else error.wait
             time.sleep(min(wait, LONGEST_WAIT))
@@ -189,11 +199,10 @@ def ask(part: Part) -> None:
         FerError: asking again is no use.
     """
     headers = {"Accept-Encoding": "identity"}
-    have, version = part.size, part.version
-    if have and (version or part.sha256):  # with neither, nothing tells whether the rest is of the same file
-        headers["Range"] = f"bytes={have}-"
-        if version:
-            headers["If-Range"] = version
+    if part.resumable:
+        headers["Range"] = f"bytes={part.size}-"
+        if part.version:
+            headers["If-Range"] = part.version
     try:
         with requests.get(part.url, headers=headers, stream=True, timeout=TIMEOUT) as response:
             receive(response, part, "Range" in headers)

@@ -26,7 +26,7 @@ FREE = 64 << 20  # once this much has
 DEPTH = 4  # archives inside archives
 WHOLE = 256 << 20  # bytes of one file that may be read in one piece, as images are
 
-CLUTTER = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini", "Icon\r"}
+CLUTTER = {"__MACOSX", "Thumbs.db", "desktop.ini", "Icon\r"}
 KINDS = {
     stat.S_IFLNK: "is a symbolic link",
     stat.S_IFCHR: "is a device file",
@@ -114,6 +114,8 @@ class Guard:
 
 def text_fault(name: str) -> str | None:
     """Return what is wrong with the letters of a name, if anything is."""
+    if name.isprintable():
+        return None
     if any("\ud800" <= letter <= "\udfff" for letter in name):  # how Python writes bytes that are no UTF-8
         return "has a name that is not valid UTF-8"
     if any(unicodedata.category(letter) == "Cc" for letter in name):
@@ -127,7 +129,8 @@ def kind_fault(mode: int) -> str | None:
 
 
 def is_clutter(name: str) -> bool:
-    return any(part in CLUTTER or part.startswith("._") for part in PurePosixPath(name).parts)
+    """Tell what systems leave behind from data: hidden files (.DS_Store, ._photo.jpg) and a few known names."""
+    return any(part in CLUTTER or (part.startswith(".") and part != "..") for part in PurePosixPath(name).parts)
 
 
 class Reader(io.RawIOBase):
@@ -173,9 +176,7 @@ def damage(archive: str) -> Iterator[None]:
     ) as error:  # fmt: skip
         if of_the_disk(error):
             raise
-        raise FerError(
-            f"{archive} is truncated or damaged ({error}): download it again and compare its size"
-        ) from error
+        raise damaged(archive, error) from error
     except RuntimeError as error:  # zipfile's way to say that an entry is packed in an unknown way
         raise FerError(f"{archive} cannot be unpacked: {error}") from error
 

@@ -12,7 +12,7 @@ from types import ModuleType
 
 from fer.errors import FerError
 from fer.progress import on_terminal
-from fer.sources.download import foreign
+from fer.sources.download import foreign, root
 from fer.storage import FULL
 
 SPEC = re.compile(r"kaggle:(?:competitions/(?P<competition>[\w-]+)|datasets/(?P<dataset>[\w-]+/[\w-]+))")
@@ -31,25 +31,24 @@ def download_kaggle(spec: str, folder: Path) -> Path:
     match = SPEC.fullmatch(spec)
     if match is None:
         raise FerError(f"source {spec!r}: expected kaggle:competitions/NAME or kaggle:datasets/OWNER/NAME")
-    name = (match["competition"] or match["dataset"]).rpartition("/")[2]
-    target = folder / f"{name}.zip"
+    target = folder / f"{match['competition'] or match['dataset']}.zip"
     if target.exists():
         return target
     api = client().api
-    under_way = folder / ".kaggle"  # where the client goes on with what it began
+    under_way = target.parent / ".kaggle"  # where the client goes on with what it began
     under_way.mkdir(parents=True, exist_ok=True)
     try:
         with redirect_stdout(io.StringIO()):
             if match["competition"]:
-                api.competition_download_files(name, path=str(under_way), quiet=not on_terminal())
+                api.competition_download_files(match["competition"], path=str(under_way), quiet=not on_terminal())
             else:
                 api.dataset_download_files(match["dataset"], path=str(under_way), quiet=not on_terminal())
     except (Exception, SystemExit) as error:  # the client has no errors of its own, and some versions exit
         if isinstance(error, OSError) and error.errno in FULL:
             raise OSError(error.errno, os.strerror(error.errno), str(under_way / target.name)) from error
         raise FerError(
-            f"{spec} cannot be downloaded: {error}. Have you agreed to its rules (or licence) on Kaggle's page, "
-            f"https://www.kaggle.com/{spec.removeprefix('kaggle:')}, and is your token valid? If not, {TOKEN}."
+            f"{spec} cannot be downloaded: {root(error)}. If Kaggle refuses it, agree to its rules or licence on "
+            f"https://www.kaggle.com/{spec.removeprefix('kaggle:')} and see that your token is valid."
         ) from error
     arrived = under_way / target.name
     if not arrived.exists():
@@ -74,5 +73,5 @@ def client() -> ModuleType:
     except ImportError as error:
         raise FerError(f'Kaggle\'s client is missing ({error}): pip install "fer[kaggle]"') from error
     except (Exception, SystemExit) as error:
-        raise FerError(f"Kaggle's client has no valid token ({error}): {TOKEN}") from error
+        raise FerError(f"Kaggle's client has no valid token: {TOKEN}") from error
     return kaggle

@@ -13,10 +13,11 @@ from fer import sources
 from fer.datasets import Adapter, Original
 from fer.errors import FerError
 from fer.progress import track
-from fer.storage import sha256, write_rows
+from fer.storage import open_parquet, sha256, write_rows
 
 SYNTHETIC = "synthetic"
-LEFT_OUT = "left_out"  # key of the Parquet file's metadata: what of the source is not here, and why (JSON)
+# Keys of the Parquet file's metadata (JSON): what of the source is not here, and why; whether we drew the faces
+LEFT_OUT, DRAWN = "left_out", "synthetic"
 SCHEMA = pa.schema(
     [
         ("path", pa.string()),  # inside the source
@@ -41,17 +42,27 @@ def acquire(adapter: Adapter, source: str, samples: int, target: Path) -> str:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
-        return store(adapter, adapter.write_synthetic(samples, folder), target)
+        return store(adapter, adapter.write_synthetic(samples, folder), target, synthetic=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def store(adapter: Adapter, source: Path, target: Path) -> str:
-    count = write_rows(target, SCHEMA, rows(adapter, source), lambda: {LEFT_OUT: json.dumps(summary(adapter))})
+def store(adapter: Adapter, source: Path, target: Path, synthetic: bool = False) -> str:
+    count = write_rows(
+        target,
+        SCHEMA,
+        rows(adapter, source),
+        lambda: {LEFT_OUT: json.dumps(summary(adapter)), DRAWN: json.dumps(synthetic)},
+    )
     ignored = [
         f"{reason}: {item['count']:,}, such as {item['examples'][0]}" for reason, item in summary(adapter).items()
     ]
     return f"{count:,} originals" + (f"; left out: {'; '.join(ignored)}" if ignored else "")
+
+
+def says(raw: Path, key: str):
+    """Return what a raw file says of itself: LEFT_OUT or DRAWN, None where it says nothing."""
+    return json.loads((open_parquet(raw).metadata.metadata or {}).get(key.encode(), b"null"))
 
 
 def summary(adapter: Adapter) -> dict[str, dict]:

@@ -64,7 +64,7 @@ def align(raw: Path, index: Path, parameters: Dataset, faces: Path, crops_file: 
         def rows() -> Iterator[dict]:
             items = (
                 original | {"infrared": sample["modality"] == "infrared", "look": looks.get(sample["pair"])}
-                for original, sample in originals(raw, index, ["image"])
+                for original, sample in originals(raw, index)
             )
             results = ordered_map(partial(face, alignment), items, prepare_worker)
             samples = read_rows(index, ["label", "modality"])
@@ -82,10 +82,10 @@ def align(raw: Path, index: Path, parameters: Dataset, faces: Path, crops_file: 
     return summary(counts, total, sources["partner"])
 
 
-def originals(raw: Path, index: Path, columns: list[str]) -> Iterator[tuple[dict, dict]]:
+def originals(raw: Path, index: Path) -> Iterator[tuple[dict, dict]]:
     """Yield the row of raw and that of the index of every original, in their order."""
     known = read_rows(index, ["path", "modality", "pair"])
-    for original in read_rows(raw, ["path", *columns], BATCH):
+    for original in read_rows(raw, ["path", "image"], BATCH):
         sample = next(known, None)
         if sample is None or sample["path"] != original["path"]:
             raise FerError(f"{index} is not the index of {raw} (at {original['path']}). Run index again.")
@@ -106,7 +106,7 @@ def look_at_partners(raw: Path, index: Path, alignment: Alignment) -> dict[str, 
     pairs: list[str] = []
 
     def visible() -> Iterator[dict]:
-        for original, sample in originals(raw, index, ["image"]):
+        for original, sample in originals(raw, index):
             if sample["modality"] == "visible" and sample["pair"] in wanted:
                 pairs.append(sample["pair"])
                 yield original

@@ -79,8 +79,9 @@ def blocks(
     files = {"aligned": crops, "eyes": eyes_file, "mouth": mouth_file}
     arrays = {name: np.load(file, mmap_mode="r") for name, file in files.items()}
     tiles = {number: tile(original, parameters) for number, original in shown.items()}
-    title = f"{parameters.title}: faces found in {total - canonical:,} of {total:,} images"
-    draw("SYNTHETIC " * synthetic + title, parameters.classes, choice, tiles, arrays, sheet_file)
+    name = parameters.title + (" (SYNTHETIC)" if synthetic else "")
+    title = f"{name}: faces found in {total - canonical:,} of {total:,} images ({1 - canonical / total:.1%})"
+    draw(title, parameters.classes, choice, tiles, arrays, sheet_file)
     return f"{2 * total:,} blocks" + (f", those of {canonical:,} images at canonical places" if canonical else "")
 
 

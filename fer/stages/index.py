@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from fer.datasets import PARTS, Adapter
 from fer.progress import track
-from fer.stages.acquire import LEFT_OUT
+from fer.stages.acquire import LEFT_OUT, says
 from fer.storage import open_parquet, read_rows, write_json, write_rows
 
 WHOLE = "all"  # the part of a dataset whose owners define none
@@ -34,10 +34,9 @@ def index(adapter: Adapter, raw: Path, target: Path, counts: Path) -> str:
     """Write what each original of `raw` shows to `target`, and the `counts` (JSON); return a line for the terminal."""
     found: Counter = Counter()
     distinct: dict[str, set] = {"subject": set(), "sequence": set(), "pair": set()}
-    originals = open_parquet(raw)
 
     def rows() -> Iterator[dict]:
-        total = originals.metadata.num_rows
+        total = open_parquet(raw).metadata.num_rows
         for number, original in enumerate(track(read_rows(raw, ["path", "annotation"], 4096), total, "index")):
             sample = adapter.describe(original["path"], json.loads(original["annotation"]))
             if sample.modality == "visible" or sample.pair is None:  # a pair is one sample
@@ -53,7 +52,7 @@ def index(adapter: Adapter, raw: Path, target: Path, counts: Path) -> str:
     ]
     table = {part: [found[part, label] for label in range(len(classes))] for part in parts}
     kinds = {f"{key}s": len(values - {None}) for key, values in distinct.items()}
-    left_out = json.loads((originals.metadata.metadata or {}).get(LEFT_OUT.encode(), b"{}"))
+    left_out = says(raw, LEFT_OUT) or {}
     write_json(counts, {"classes": classes, "found": table, "official": official, "left_out": left_out} | kinds)
     groups = [f"{count:,} {kind}" for kind, count in kinds.items() if count]
     return f"{total:,} samples ({'; '.join([comparison(table, official), *groups])})"

@@ -45,7 +45,8 @@ def split(
     """
     samples, without_face = usable(index, faces)
     table = protocols.assign(protocol, samples, dataset, seed)
-    pairs = leakage.duplicates(samples[samples["sample"].isin(table["sample"])], raw, dataset.audit)
+    samples = samples[samples["sample"].isin(table["sample"])]  # official protocols may leave some out
+    pairs = leakage.duplicates(samples, raw, dataset.audit)
     found = leakage.audit_split(table, samples, pairs)
     leaks = leakage.leaks(found, protocol)
     line = f"{table['fold'].nunique()} fold(s): {describe(table)}; {without_face:,} samples without a face left out; "

@@ -3,8 +3,9 @@ rule acquire:
         params="params/datasets/{dataset}.yaml",
         code=lambda wildcards: [
             module("acquire"),
-            adapter(wildcards.dataset),
+            *adapter(wildcards.dataset),
             "fer/datasets/synthetic.py",
+            *(f"fer/sources/{name}.py" for name in ("archives", "guard", "reading", "seven_zip")),
         ],
     output:
         LAYOUT.raw("{dataset}"),

@@ -1,5 +1,6 @@
 # What the rules share: the study, checked before any job runs, and where files lie.
 
+import re
 import shlex
 from pathlib import Path
 
@@ -83,8 +84,10 @@ def augmented(wildcards):
 
 
 def adapter(dataset):
-    """The module that reads a dataset."""
-    return f"fer/datasets/{params.load_dataset(dataset).adapter or dataset}.py"
+    """The modules that read a dataset: its adapter's, and those of its package that it builds on."""
+    own = Path(f"fer/datasets/{params.load_dataset(dataset).adapter or dataset}.py")
+    others = re.findall(r"^from fer\.datasets\.(\w+) import", own.read_text(), re.MULTILINE)
+    return [str(own), *(f"fer/datasets/{name}.py" for name in others)]
 
 
 def module(stage):

@@ -2,7 +2,7 @@ rule index:
     input:
         raw=LAYOUT.raw("{dataset}"),
         params="params/datasets/{dataset}.yaml",
-        code=lambda wildcards: [module("index"), adapter(wildcards.dataset)],
+        code=lambda wildcards: [module("index"), *adapter(wildcards.dataset)],
     output:
         index=LAYOUT.index("{dataset}"),
         counts=LAYOUT.counts("{dataset}"),

@@ -8,6 +8,7 @@ rule split:
             module("split"),
             "fer/protocols.py",
             "fer/leakage.py",
+            "fer/faces/crops.py",
             "fer/reporting/leakage.py",
             "fer/reporting/templates/leakage.html.j2",
         ],
