@@ -2,9 +2,10 @@
 
     python benchmarks/align.py --images 12000
 
-The images are 500 synthetic faces over and over. `bare` makes the dlib calls that align makes (detector at each scale until a face is found, landmarks) on prepared
-arrays, one process, nothing else. `align` is the stage itself, start-up of its workers included (a second, mostly the
-landmark model's 100 MB). Rounds alternate; the ratio is the median of the rounds' ratios.
+The images are 500 synthetic faces over and over. `bare` makes the dlib calls that align makes (detector at each scale
+until a face is found, landmarks) on prepared arrays, one process, nothing else. `align` is the stage itself, start-up
+of its workers included (a second, mostly the landmark model's 100 MB). Rounds alternate; the ratio is the median of
+the rounds' ratios. It means nothing while other work runs beside it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from fer.parallel import workers
 from fer.stages import acquire, index
 from fer.stages.align import align
 from fer.storage import write_rows
-
 
 DISTINCT = 500
 

@@ -119,7 +119,7 @@ def blocks(dataset: DatasetName, root: Root = Path()) -> None:
     layout, parameters = Layout(root), params.load_dataset(dataset)
     inputs = (layout.raw(dataset), layout.faces(dataset), layout.index(dataset), layout.crops(dataset))
     outputs = (layout.blocks(dataset), layout.eyes(dataset), layout.mouth(dataset), layout.figure(dataset, "faces"))
-    announce("blocks", dataset, lambda: work(*inputs, parameters, *outputs))
+    announce("blocks", dataset, lambda: work(*inputs, parameters, *outputs, synthetic=drawn(layout.raw(dataset))))
 
 
 @app.command(epilog="Example: `fer split ckplus kfold_subject --seed 1`")
@@ -136,7 +136,8 @@ def split(
     protocols.folds(protocol, parameters)  # a wrong name is an error now
     inputs = (layout.raw(dataset), layout.index(dataset), layout.faces(dataset))
     outputs = (layout.split(dataset, protocol), layout.audit(dataset, protocol), layout.audit_page(dataset, protocol))
-    announce("split", f"{dataset} {protocol}", lambda: work(*inputs, parameters, protocol, seed, *outputs))
+    arguments = (*inputs, parameters, protocol, seed, *outputs)
+    announce("split", f"{dataset} {protocol}", lambda: work(*arguments, synthetic=drawn(layout.raw(dataset))))
 
 
 @app.command(epilog="Example: `fer augment viri-visible-resnet18_attention --fold 0`")
@@ -168,7 +169,7 @@ def train(
 
 
 @app.command(
-    epilog="Examples: `fer evaluate fer2013-attentional_cnn --seed 1`, and on another dataset "
+    epilog="Example: `fer evaluate fer2013-attentional_cnn --seed 1`, and on another dataset "
     "`fer evaluate fer2013-attentional_cnn --on ckplus --protocol kfold_subject`"
 )
 def evaluate(
@@ -213,6 +214,13 @@ def track(study: StudyFile = Path("params/study.yaml")) -> None:
 
     loaded = params.load_study(study)
     announce("track", loaded.name, lambda: project(study_runs(loaded)))
+
+
+def drawn(raw: Path) -> bool:
+    """Say whether the originals are synthetic: pictures of them are stamped so."""
+    from fer.stages.acquire import DRAWN, says
+
+    return bool(says(raw, DRAWN))
 
 
 def resolve(experiment: str, fold: str, seed: int, settings: list[str] | None, threads: int, root: Path):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-STAGES = ("acquire", "index", "align", "split", "train", "evaluate", "report")
+STAGES = ("acquire", "index", "align", "blocks", "split", "augment", "train", "evaluate", "report")
 
 
 def fer(*arguments, **options):
@@ -37,7 +37,7 @@ def test_a_stage_is_found_by_its_one_word(stage):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["acquire", "fer2014"], "unknown dataset 'fer2014' (did you mean 'fer2013'?). Known: fer2013"),
+        (["acquire", "fer2014"], "unknown dataset 'fer2014' (did you mean 'fer2013'?). Known: ckplus, fer2013, "),
         (["train", "fer2013-dn"], "unknown experiment 'fer2013-dn' (did you mean 'fer2013-dnn'?)"),
         (["train", "fer2013-dnn", "--set", "epoch=3"], "unknown key 'epoch' (did you mean 'epochs'?)"),
         (["train", "fer2013-dnn", "--set", "epochs=many"], "epochs: given 'many'"),
@@ -47,6 +47,9 @@ def test_a_stage_is_found_by_its_one_word(stage):
         (["report", "--study", "no.yaml"], "no.yaml cannot be read"),
         (["index", "fer2013", "--root", "nowhere"], "nowhere/data/raw/fer2013.parquet does not exist"),
         (["split", "fer2013", "fair"], "unknown protocol 'fair'"),
+        (["split", "fer2013", "leave_one_subject_out"], "subjects"),
+        (["augment", "fer2013-dnn"], "the recipe of fer2013-dnn has no `offline`"),
+        (["evaluate", "fer2013-dnn", "--on", "fer2014"], "unknown dataset 'fer2014'"),
     ],
 )
 def test_a_mistake_is_one_clear_error_and_no_traceback(arguments, message):
