@@ -71,9 +71,9 @@ class Alignment(Strict):
     detector: Literal["hog", "cnn"] = Field("hog", description="dlib's detector: HOG (fast) or CNN (for a GPU)")
     enlarge: list[Annotated[float, Field(gt=0)]] = Field(
         min_length=1,
-        description="factors by which the detector's copy is enlarged, tried in order until a face is found",
+        description="factors by which the detector's copy is enlarged (below 1: shrunk), tried until a face is found",
     )
-    padding: Fraction = Field(description="border replicated around the detector's copy, as a fraction of its side")
+    padding: Fraction = Field(description="border of mean brightness around the detector's copy, as a fraction of its side")
     missing: Literal["full_frame", "drop", "error"] = Field(description="what becomes of an image without a detection")
 
 

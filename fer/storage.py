@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 
 from fer.errors import FerError
 
-ROW_GROUP = 1024  # rows buffered before they reach the disk: bounds the memory of every streaming stage
+# What is buffered before it reaches the disk, rows or bytes of images: bounds the memory of every streaming stage
+ROW_GROUP, ROW_GROUP_BYTES = 1024, 64 << 20
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room for a file: the error then names it
 
 
@@ -61,17 +62,30 @@ def read_json(path: Path) -> dict:
 def write_rows(
     target: Path, schema: pa.Schema, rows: Iterable[dict], metadata: Callable[[], dict[str, str]] = dict
 ) -> int:
-    """Stream `rows` into a Parquet file, `ROW_GROUP` at a time; return their number.
+    """Stream `rows` into a Parquet file, a row group at a time; return their number.
 
     `metadata` is asked after the last row for what the file is to say of itself.
     """
     count = 0
     with atomic(target) as scratch, pq.ParquetWriter(scratch, schema, compression="zstd") as writer:
-        for group in batched(rows, ROW_GROUP):
+        for group in row_groups(rows):
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
             count += len(group)
         writer.add_key_value_metadata(metadata())
     return count
+
+
+def row_groups(rows: Iterable[dict]) -> Iterator[list[dict]]:
+    """Yield lists of rows, each closed when it holds `ROW_GROUP` rows or `ROW_GROUP_BYTES` of binary values."""
+    group, size = [], 0
+    for row in rows:
+        group.append(row)
+        size += sum(len(value) for value in row.values() if isinstance(value, bytes))
+        if len(group) == ROW_GROUP or size >= ROW_GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 def read_rows(path: Path, columns: list[str] | None = None, batch: int = 256) -> Iterator[dict]:

@@ -5,7 +5,7 @@ rule blocks:
         faces=LAYOUT.faces("{dataset}"),
         crops=LAYOUT.crops("{dataset}"),
         params="params/datasets/{dataset}.yaml",
-        code=[module("blocks"), *(f"fer/faces/{name}.py" for name in ("blocks", "crops", "sheet"))],
+        code=[module("blocks"), *(f"fer/faces/{name}.py" for name in ("blocks", "crops", "landmarks", "sheet"))],
     output:
         boxes=LAYOUT.blocks("{dataset}"),
         eyes=LAYOUT.eyes("{dataset}"),
