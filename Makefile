@@ -19,6 +19,8 @@ export DO_NOT_TRACK := true
 
 all: .venv/installed
 	snakemake --cores $(CORES) all --config study=$(STUDY)
+	@python workflow/scripts/engines.py check --study $(STUDY) >/dev/null || \
+		python workflow/scripts/engines.py record --study $(STUDY) # a run before was stopped while it recorded
 
 test: .venv/installed
 	pytest
@@ -38,6 +40,7 @@ lint: .venv/installed
 bench: .venv/installed
 	python benchmarks/training.py
 	python benchmarks/align.py
+	python benchmarks/memory.py
 
 lock: .venv/installed
 	pip install --quiet uv

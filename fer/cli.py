@@ -140,7 +140,7 @@ def split(
     announce("split", f"{dataset} {protocol}", lambda: work(*arguments, synthetic=drawn(layout.raw(dataset))))
 
 
-@app.command(epilog="Example: `fer augment viri-visible-resnet18_attention --fold 0`")
+@app.command(epilog="Example: `fer augment EXPERIMENT --fold 0`, of an experiment whose recipe has `offline`")
 def augment(experiment: ExperimentName, fold: Fold = "0", root: Root = Path()) -> None:
     """Make the offline variants of a fold's training images that the recipe asks for."""
     run = resolve(experiment, fold, 0, None, 1, root)

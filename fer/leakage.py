@@ -255,23 +255,37 @@ def totals(folds: dict[str, dict]) -> dict:
     return total(list(folds.values()))
 
 
-def leaks(found: dict, protocol: str) -> list[str]:
-    """Return in words what crosses from part to part; an empty list says that nothing does.
+def leaks(total: dict, keys: tuple[str, ...] = GROUPS) -> list[str]:
+    """Return in words what crosses from part to part (`totals` of an audit); an empty list says that nothing does.
 
-    The stratified protocols have subjects on both sides by their nature, so only the others are held to it.
+    Args:
+        keys: the groups that are looked at.
     """
-    total = found["totals"]
     lines = []
     for boundary, numbers in total["duplicates"].items():
         counts = [f"{numbers[kind]['samples']:,} {kind}" for kind in ("exact", "near") if numbers[kind]["samples"]]
         if counts:
             earlier, later = boundary.split("-")
             lines.append(f"{' and '.join(counts)} duplicates of {earlier} among {total['samples'][later]:,} {later}")
-    for key in GROUPS if not protocol.startswith("stratified") else GROUPS[1:]:
+    for key in keys:
         for boundary, count in total["groups"][key].items():
             if count:
                 lines.append(f"{count:,} {key}s in both {boundary.replace('-', ' and ')}")
     return lines
+
+
+def forbidden(total: dict, protocol: str) -> list[str]:
+    """Return the leaks a protocol may not have: the stratified ones have subjects on both sides by nature."""
+    return leaks(total, GROUPS[1:] if protocol.startswith("stratified") else GROUPS)
+
+
+def remaining(found: dict) -> list[str]:
+    """Return in words what the split that trains still leaks, and what was removed from it (see `fer.stages.split`)."""
+    if "kept" not in found:
+        return leaks(found["totals"])
+    counts = {part: sum(len(fold.get(part, [])) for fold in found["removed"].values()) for part in ("train", "val")}
+    removed = f"{counts['train']:,} duplicates removed from train, {counts['val']:,} from val"
+    return [removed, *leaks(found["kept"])]
 
 
 def removals(split: pd.DataFrame, samples: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
@@ -326,12 +340,6 @@ def crossings(split: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def augmented_strays(split_fold: pd.DataFrame, sources: Iterable[int]) -> list[int]:
-    """Return, sorted, the sources of offline-augmented copies that are not in the fold's train: each is a leak.
-
-    Args:
-        split_fold: the rows of one fold, columns sample and part.
-        sources: the sample that each copy was made from.
-    """
-    train = split_fold.loc[split_fold["part"] == "train", "sample"]
+def augmented_strays(train: Iterable[int], sources: Iterable[int]) -> list[int]:
+    """Return, sorted, the sources of offline-augmented copies that are not among the train samples: each is a leak."""
     return sorted(set(map(int, sources)) - set(map(int, train)))

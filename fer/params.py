@@ -26,6 +26,7 @@ from pydantic import (
 from fer.errors import FerError
 
 FOLDER = Path("params")
+STUDY = FOLDER / "study.yaml"  # the default
 SYSTEMS = Path(__file__).parent / "systems"
 ADAPTERS = Path(__file__).parent / "datasets"
 
@@ -73,7 +74,13 @@ class Alignment(Strict):
         min_length=1,
         description="factors by which the detector's copy is enlarged (below 1: shrunk), tried until a face is found",
     )
-    padding: Fraction = Field(description="border of mean brightness around the detector's copy, as a fraction of its side")
+    padding: Fraction = Field(
+        description="border of mean brightness around the detector's copy, as a fraction of its side"
+    )
+    infrared: Literal["partner", "own"] = Field(
+        "partner",
+        description="whose landmarks an infrared image takes: those of its visible partner, or its own",
+    )
     missing: Literal["full_frame", "drop", "error"] = Field(description="what becomes of an image without a detection")
 
 
@@ -196,6 +203,10 @@ class Recipe(Strict):
     def one_length(self) -> Recipe:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give either epochs or steps")
+        if self.precision == "16-mixed" and self.gradient_clip:
+            raise ValueError(
+                "gradient_clip does not go with precision 16-mixed, whose gradients are scaled; bf16-mixed does"
+            )
         return self
 
     def override(self, values: dict[str, Any]) -> Recipe:
@@ -203,7 +214,16 @@ class Recipe(Strict):
         merged = self.model_dump()
         if values.keys() & {"epochs", "steps"}:
             merged.update(epochs=None, steps=None)
-        return Recipe.model_validate(merged | values)
+        return Recipe.model_validate(deep_merge(merged, values))
+
+
+def deep_merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return `values` with `changes` in place; what stands in a mapping beside a changed key stays."""
+    merged = dict(values)
+    for key, change in changes.items():
+        old = values.get(key)
+        merged[key] = deep_merge(old, change) if isinstance(old, dict) and isinstance(change, dict) else change
+    return merged
 
 
 class System(Strict):
@@ -338,6 +358,11 @@ def load_experiment(name: str) -> Experiment:
 def load_study(path: Path) -> Study:
     """Load a study and everything it names, so that a mistake anywhere stops before any job runs."""
     study = load(Study, path)
+    if study.root == "." and path.resolve() != STUDY.resolve():
+        raise FerError(
+            f"{path}: root: is missing. The project's own folder holds the artifacts of {STUDY}; another study needs a "
+            f"folder of its own, such as studies/{study.name}"
+        )
     used = set()
     for name in study.experiments:
         known(experiment_file(name), "experiment", f"{path}: experiments: ")

@@ -133,6 +133,7 @@ class LiveRun:
     def __init__(self, run: Run):
         self.run = run
         self.rows: queue.SimpleQueue[dict | None] = queue.SimpleQueue()
+        self.status = "FINISHED"
         self.thread = threading.Thread(target=self._send_all, name="mlflow", daemon=True)
 
     def __enter__(self) -> LiveRun:
@@ -143,6 +144,7 @@ class LiveRun:
         return self
 
     def __exit__(self, kind, error, trace) -> None:
+        self.status = "FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED"
         self.rows.put(None)
         if self.thread.is_alive():
             self.thread.join(PATIENCE)
@@ -159,7 +161,7 @@ class LiveRun:
                 client.log_param(run_id, name, value)
             while (row := self.rows.get()) is not None:
                 client.log_batch(run_id, metrics=history_metrics([row], datetime.now()))
-            client.set_terminated(run_id)
+            client.set_terminated(run_id, self.status)
         except Exception as error:  # whatever a tracking server does, training goes on
             logger.warning("MLflow (%s) failed: %s. Training goes on; `fer track` catches up.", store_uri(), error)
 
@@ -197,7 +199,19 @@ def project(runs: list[Run]) -> str:
             added += 1
         for old in [item for item in found if item not in current[:1]]:
             client.delete_run(old.info.run_id)
-    return f"{len(runs)} runs in MLflow ({store_uri()}), {added} of them new"
+    gone = retire(client, runs)
+    return f"{len(runs)} runs in MLflow ({store_uri()}), {added} of them new" + (f", {gone} retired" if gone else "")
+
+
+def retire(client: MlflowClient, runs: list[Run]) -> int:
+    """Delete the current runs of folds, seeds and experiments that have left the study; return their number."""
+    kept, prefix = {key(run) for run in runs}, f"{runs[0].layout.root}:"
+    experiments = [item.experiment_id for item in client.search_experiments()]
+    found = client.search_runs(experiments, f"tags.`{STATE}` = 'current' AND tags.`{KEY}` LIKE '{prefix}%'")
+    gone = [item for item in found if item.data.tags[KEY] not in kept]
+    for item in gone:
+        client.delete_run(item.info.run_id)
+    return len(gone)
 
 
 def folder_digest(run: Run) -> str:

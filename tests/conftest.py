@@ -64,7 +64,7 @@ def describe(layout: Layout, index: pd.DataFrame, split: pd.DataFrame) -> None:
     dataset = params.load_dataset("fer2013")
     counts = {part: np.bincount(index["label"][(split["part"] == part)]).tolist() for part in ("train", "val", "test")}
     known = {"classes": dataset.classes, "found": counts, "official": dataset.official_counts, "left_out": {}}
-    write_json(layout.counts("fer2013"), known | {"subjects": 0, "sequences": 0, "pairs": 0})
+    write_json(layout.counts("fer2013"), known | {"subjects": 0, "sequences": 0, "pairs": 0, "synthetic": True})
     each = np.bincount(index["label"]).tolist()
     faces = {"samples": each, "detected": each, "used": each, "blank": [0] * CLASSES}
     write_json(layout.faces_counts("fer2013"), {"classes": dataset.classes, "modalities": {"visible": faces}})

@@ -45,7 +45,6 @@ def test_a_stage_is_found_by_its_one_word(stage):
         (["train", "fer2013-dnn", "--fold", "7"], "has no fold '7'. Folds of its protocol: 0"),
         (["train", "fer2013-dnn", "--device", "tpu"], "unknown device 'tpu'. Known: auto, cpu, cuda, mps"),
         (["report", "--study", "no.yaml"], "no.yaml cannot be read"),
-        (["index", "fer2013", "--root", "nowhere"], "nowhere/data/raw/fer2013.parquet does not exist"),
         (["split", "fer2013", "fair"], "unknown protocol 'fair'"),
         (["split", "fer2013", "leave_one_subject_out"], "subjects"),
         (["augment", "fer2013-dnn"], "the recipe of fer2013-dnn has no `offline`"),
@@ -57,6 +56,12 @@ def test_a_mistake_is_one_clear_error_and_no_traceback(arguments, message):
     assert result.returncode == 2
     assert message in result.stderr and result.stderr.startswith("error: ")
     assert "Traceback" not in result.stderr
+
+
+def test_a_stage_without_the_one_before_it_says_so_and_leaves_no_folder(tmp_path):
+    result = fer("index", "fer2013", "--root", str(tmp_path / "nowhere"))
+    assert result.returncode == 2 and "nowhere/data/raw/fer2013.parquet does not exist" in result.stderr
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_stage_says_in_one_line_what_came_of_it_and_keeps_a_full_log(data, tmp_path):

@@ -4,8 +4,8 @@ import re
 from collections import Counter
 
 import pytest
+from archived_sources import packed, without_archives
 from dataset_sources import FORMS, changed, image, take, unpacked, zipped
-from dataset_sources_b import packed, without_archives
 
 from fer import params
 from fer.datasets import adapter

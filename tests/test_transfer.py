@@ -55,17 +55,24 @@ def test_a_trained_run_is_evaluated_on_another_dataset_s_test_samples(data):
     run = Run("fer2013-attentional_cnn", "0", 0, {"epochs": 1, "augmentation": {}}, 1, data)
     train(run, "cpu")
     rng = np.random.default_rng(0)
-    for path in (data.index("viri"), data.crops("viri"), data.split("viri", "stratified_70_15_15")):
+    for path in (data.index("viri"), data.faces("viri"), data.split("viri", "stratified_70_15_15")):
         path.parent.mkdir(parents=True, exist_ok=True)
     np.save(data.crops("viri"), rng.integers(0, 256, (20, 112, 112, 3), dtype=np.uint8))
     samples = np.arange(20, dtype=np.int32)
     index = {"sample": samples, "label": samples % 5, "modality": np.repeat(["visible", "infrared"], 10)}
+    index |= {"subject": [f"s{sample // 4}" for sample in samples], "sequence": None}
     pd.DataFrame(index).astype({"label": "int8"}).to_parquet(data.index("viri"))
+    own = [f"viri {sample}" for sample in samples]
+    own[4] = "fer2013 0"  # a training image of the network
+    pd.DataFrame({"pixels": own}).to_parquet(data.faces("viri"))
+    pd.DataFrame({"pixels": [f"fer2013 {sample}" for sample in range(420)]}).to_parquet(data.faces("fer2013"))
     split = pd.DataFrame({"sample": samples, "fold": "0", "part": ["test", "train"] * 10})
     split.to_parquet(data.split("viri", "stratified_70_15_15"))
     line = evaluate_on(run, "viri", "stratified_70_15_15", device="cpu")
     predictions = pd.read_parquet(run.folder / "on/viri.stratified_70_15_15.predictions.parquet")
     figures = read_json(run.folder / "on/viri.stratified_70_15_15.metrics.json")
-    assert predictions["sample"].tolist() == [0, 2, 4, 6, 8], "visible test samples alone"
-    assert list(predictions.columns[3:]) == ["p_anger", "p_happiness", "p_neutral", "p_sadness", "p_surprise"]
-    assert figures["n"] == 5 and figures["left_out"] == 0 and "5 shared expressions" in line
+    assert predictions["sample"].tolist() == [0, 2, 6, 8], "visible test samples that it was not trained on"
+    assert predictions["cluster"].tolist() == ["s0", "s0", "s1", "s2"]
+    assert list(predictions.columns[4:]) == ["p_anger", "p_happiness", "p_neutral", "p_sadness", "p_surprise"]
+    assert (figures["n"], figures["other_expressions"], figures["seen_in_training"]) == (4, 0, 1)
+    assert "5 shared expressions" in line

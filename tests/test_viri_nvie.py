@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import py7zr
 import pytest
+from archived_sources import packed, without_archives
 from dataset_sources import FORMS, changed, image, take, unpacked, zipped
-from dataset_sources_b import packed, without_archives
 
 from fer import params
 from fer.datasets import adapter

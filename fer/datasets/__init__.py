@@ -15,8 +15,6 @@ from fer.errors import FerError
 from fer.params import Dataset
 from fer.registry import Registry
 
-PARTS = ("train", "val", "test")
-
 # The label space that all datasets share; each dataset's own class names map into it.
 EXPRESSIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral", "contempt")
 SYNONYMS = {

@@ -34,7 +34,7 @@ SIDE = 48
 IMAGES_A_SUBJECT = 8  # of the synthetic source
 USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 TABLES = ("fer2013.csv", "icml_face_data.csv", "train.csv")  # in order of preference: the first holds everything
-EMOTIONS = 7  # codes of the table, whatever classes a dataset made of it has
+EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")  # by the table's code
 FOLDER_FORM = re.compile(r"(?:^|/)(?P<label>[^/]+)/(?P<usage>[^/_]+)_(?P<number>\d+)\.\w+$")
 
 
@@ -83,16 +83,22 @@ class Fer2013(Adapter):
             yield Original(name, sources.require_image(name, handle.read()))
 
     def describe(self, path: str, annotation: dict[str, str]) -> Sample:
-        if not annotation:
+        if annotation:
+            self.check(annotation, path)
+            label, usage = EMOTIONS[int(annotation["emotion"])], annotation["usage"]
+        else:
             match = FOLDER_FORM.search(path)
-            annotation = {"emotion": str(self.code(match["label"], path)), "usage": match["usage"]}
-        self.check(annotation, path)
-        return Sample(label=int(annotation["emotion"]), part=USAGES[annotation["usage"]])
+            label, usage = match["label"], match["usage"]
+            self.check_usage(usage, path)
+        return Sample(label=self.code(label, path), part=USAGES[usage])
 
     def check(self, annotation: dict[str, str], where: str) -> None:
-        emotion, usage = annotation["emotion"], annotation["usage"]
-        if not (emotion.isascii() and emotion.isdigit() and int(emotion) < EMOTIONS):
-            raise FerError(f"{where}: unknown label {emotion!r}; expected 0 to {EMOTIONS - 1}")
+        emotion = annotation["emotion"]
+        if not (emotion.isascii() and emotion.isdigit() and int(emotion) < len(EMOTIONS)):
+            raise FerError(f"{where}: unknown label {emotion!r}; expected 0 to {len(EMOTIONS) - 1}")
+        self.check_usage(annotation["usage"], where)
+
+    def check_usage(self, usage: str, where: str) -> None:
         if usage not in USAGES:
             raise FerError(f"{where}: unknown Usage {usage!r}; expected {', '.join(USAGES)}")
 
@@ -109,7 +115,7 @@ class Fer2013(Adapter):
         return archive
 
     def plan(self, samples: int) -> list[tuple[int, tuple[str, int, int], str]]:
-        """Return (class code, (expression, subject, take), usage) of every image to draw, in the file's order."""
+        """Return (the table's code, (expression, subject, take), usage) of every image to draw, in its order."""
         official = self.parameters.official_counts
         total = sum(map(sum, official.values()))
         plan, subject = [], 0
@@ -119,8 +125,8 @@ class Fer2013(Adapter):
             ]
             np.random.default_rng(len(codes)).shuffle(codes)
             for number, code in enumerate(codes):
-                face = (expression(self.classes[code]), subject + number // IMAGES_A_SUBJECT, number)
-                plan.append((code, face, usage))
+                name = expression(self.classes[code])
+                plan.append((EMOTIONS.index(name), (name, subject + number // IMAGES_A_SUBJECT, number), usage))
             subject += len(codes) // IMAGES_A_SUBJECT + 1
         return plan
 

@@ -28,12 +28,11 @@ import numpy as np
 
 from fer import sources
 from fer.datasets import Original, Sample, register, synthetic
-from fer.datasets.fer2013 import IMAGES_A_SUBJECT, USAGES, Fer2013
+from fer.datasets.fer2013 import EMOTIONS, IMAGES_A_SUBJECT, USAGES, Fer2013
 from fer.errors import FerError
 
 TABLE = "fer2013new.csv"
 NO_EMOTION = {"unknown": "most votes are for unknown", "NF": "most votes are for NF (not a face)"}
-FER2013_CLASSES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 AGREEMENT = (0.55, 0.95)  # share of a synthetic image's votes that its class gets, before they are drawn
 
 
@@ -128,7 +127,7 @@ class FerPlus(Fer2013):
         for usage, rows in groupby(self.intended(samples), key=lambda row: row[1]):
             for number, (column, _) in enumerate(rows):
                 shown = "neutral" if column in NO_EMOTION else column
-                code = FER2013_CLASSES.index("neutral" if shown == "contempt" else shown)  # FER2013 knows no contempt
+                code = EMOTIONS.index("neutral" if shown == "contempt" else shown)  # FER2013 knows no contempt
                 plan.append((code, (shown, first + number // IMAGES_A_SUBJECT, number), usage))
             first = plan[-1][1][1] + 1  # no subject is in two parts
         return plan

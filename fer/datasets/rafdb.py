@@ -29,6 +29,7 @@ from fer.datasets import Adapter, Original, Sample, expression, register, synthe
 from fer.errors import FerError
 from fer.parallel import ordered_map
 
+EMOTIONS = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")  # codes 1 to 7
 OFFICIAL_LIST = "list_patition_label.txt"
 LIST = re.compile(r"(list_par?tition_label\.txt|(train|test)_labels\.csv)", re.IGNORECASE)
 LISTED = re.compile(r"(?P<part>train|test)_(?P<number>\d+)(_aligned)?\.\w+", re.IGNORECASE)
@@ -125,7 +126,7 @@ class RafDb(Adapter):
         if unlabelled:
             raise FerError(
                 f"{source}: {len(unlabelled):,} images have no label, such as {', '.join(unlabelled[:5])}. Expected "
-                f"one for each in {OFFICIAL_LIST} or {{train,test}}_labels.csv, or folders 1 to {len(self.classes)}. "
+                f"one for each in {OFFICIAL_LIST} or {{train,test}}_labels.csv, or folders 1 to {len(EMOTIONS)}. "
                 "The source is the folder that holds both images and labels"
             )
         missing = [f"{face.part}_{face.number} ({label.where})" for face, label in labels.items() if face not in images]
@@ -137,12 +138,13 @@ class RafDb(Adapter):
         return codes
 
     def check(self, code: str, where: str) -> None:
-        codes = [str(number + 1) for number in range(len(self.classes))]
+        codes = [str(number + 1) for number in range(len(EMOTIONS))]
         if code not in codes:
-            raise FerError(f"{where}: unknown code {code!r}; expected 1 to {codes[-1]} ({', '.join(self.classes)})")
+            raise FerError(f"{where}: unknown code {code!r}; expected 1 to {codes[-1]} ({', '.join(EMOTIONS)})")
 
     def describe(self, path: str, annotation: dict[str, str]) -> Sample:
-        return Sample(label=int(annotation["label"]) - 1, part=identity(IMAGE.search(path)).part)
+        label = self.code(EMOTIONS[int(annotation["label"]) - 1], path)
+        return Sample(label=label, part=identity(IMAGE.search(path)).part)
 
     def write_synthetic(self, samples: int, target: Path) -> Path:
         """Write the official `basic/` folder, parts and classes in its proportions; no subject is in two parts."""
@@ -166,8 +168,9 @@ class RafDb(Adapter):
             labels = np.repeat(range(len(self.classes)), counts)
             np.random.default_rng(len(labels)).shuffle(labels)
             for number, label in enumerate(labels.tolist()):
-                face = (expression(self.classes[label]), subject + number // IMAGES_A_SUBJECT, number)
-                plan.append((f"{part}_{number + 1:0{digits}}", label + 1, face))
+                name = expression(self.classes[label])
+                face = (name, subject + number // IMAGES_A_SUBJECT, number)
+                plan.append((f"{part}_{number + 1:0{digits}}", EMOTIONS.index(name) + 1, face))
             subject += len(labels) // IMAGES_A_SUBJECT + 1
         return plan
 

@@ -17,6 +17,8 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from fer.faces.landmarks import MIRROR
+
 ACTION_UNITS: dict[str, tuple[int, ...]] = {
     "anger": (4, 5, 7, 23),
     "disgust": (9, 15, 16),
@@ -70,10 +72,6 @@ JAW, FOREHEAD_TOP = slice(0, 17), -0.92
 RIGHT_BROW, LEFT_BROW = range(17, 22), range(22, 27)
 EYES = (range(36, 42), range(42, 48))
 OUTER_LIPS, INNER_LIPS = range(48, 60), range(60, 68)
-MIRROR = np.array([
-    *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), 45, 44, 43, 42, 47, 46,
-    39, 38, 37, 36, 41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), *range(67, 64, -1),
-])  # fmt: skip
 SUBPIXEL = 4  # bits of OpenCV's fixed-point coordinates
 
 

@@ -14,8 +14,6 @@ from fer.params import Dataset, Study
 from fer.runs import study_protocols
 from fer.storage import read_json
 
-SYNTHETIC_SOURCE = "synthetic"
-
 
 @dataclass(frozen=True)
 class DataSummary:
@@ -24,12 +22,11 @@ class DataSummary:
     name: str
     dataset: Dataset
     protocols: list[str]
-    source: str
     layout: Layout
 
     @property
     def synthetic(self) -> bool:
-        return self.source == SYNTHETIC_SOURCE
+        return self.found["synthetic"]
 
     @cached_property
     def found(self) -> dict:
@@ -43,10 +40,7 @@ class DataSummary:
     @cached_property
     def leaks(self) -> dict[str, list[str]]:
         """{protocol: what crosses the parts of its folds, in words; nothing is an empty list}."""
-        return {name: leakage.leaks(self.audit(name), name) for name in self.protocols}
-
-    def audit(self, protocol: str) -> dict:
-        return read_json(self.layout.audit(self.name, protocol))
+        return {name: leakage.remaining(read_json(self.layout.audit(self.name, name))) for name in self.protocols}
 
     def sheet(self) -> Path:
         return self.layout.figure(self.name, "faces")
@@ -90,9 +84,8 @@ def share(part: int, whole: int) -> str:
 
 def collect_data(study: Study) -> list[DataSummary]:
     """Return the summaries of the study's datasets, those of its experiments first."""
-    summaries = []
-    for name, protocols in study_protocols(study).items():
-        dataset = params.load_dataset(name)
-        source = study.dataset_overrides(name).get("source", dataset.source)
-        summaries.append(DataSummary(name, dataset, protocols, source, Layout(Path(study.root))))
-    return summaries
+    layout = Layout(Path(study.root))
+    return [
+        DataSummary(name, params.load_dataset(name), protocols, layout)
+        for name, protocols in study_protocols(study).items()
+    ]

@@ -20,7 +20,11 @@ class Result:
     """One experiment of a study with all its runs, folds × seeds."""
 
     runs: list[Run]
-    synthetic: bool
+
+    @cached_property
+    def synthetic(self) -> bool:
+        """Whether the faces were drawn, as the data themselves say."""
+        return read_json(self.first.layout.counts(self.first.experiment.dataset))["synthetic"]
 
     @property
     def first(self) -> Run:
@@ -70,10 +74,10 @@ class Result:
 
     @cached_property
     def interval(self) -> list[float]:
-        """The 95 % bootstrap interval, over test samples, of the accuracy averaged over seeds."""
-        rows = self.predictions
-        correct = (rows["label"] == rows["predicted"]).groupby([rows["fold"], rows["sample"]]).mean()
-        return bootstrap_interval(correct.to_numpy())
+        """The 95 % bootstrap interval, over subjects or test samples, of the accuracy averaged over seeds."""
+        rows = self.predictions.assign(correct=self.predictions["label"] == self.predictions["predicted"])
+        samples = rows.groupby(["fold", "sample"]).agg({"correct": "mean", "cluster": "first"})
+        return bootstrap_interval(samples["correct"].to_numpy(), samples["cluster"].to_numpy(str))
 
     @cached_property
     def confusion(self) -> np.ndarray:
@@ -115,10 +119,4 @@ class Result:
 def collect(study: Study) -> list[Result]:
     """Return the results of a study in the order of its experiments."""
     runs = study_runs(study)
-    results = []
-    for name in study.experiments:
-        own = [run for run in runs if run.name == name]
-        dataset = own[0].experiment.dataset
-        source = study.dataset_overrides(dataset).get("source", own[0].dataset.source)
-        results.append(Result(own, synthetic=source == "synthetic"))
-    return results
+    return [Result([run for run in runs if run.name == name]) for name in study.experiments]

@@ -71,7 +71,7 @@ def client() -> ModuleType:
 
             kaggle.api.authenticate()
     except ImportError as error:
-        raise FerError(f'Kaggle\'s client is missing ({error}): pip install "fer[kaggle]"') from error
+        raise FerError(f'Kaggle\'s client is missing ({error}): pip install -e ".[kaggle]"') from error
     except (Exception, SystemExit) as error:
         raise FerError(f"Kaggle's client has no valid token: {TOKEN}") from error
     return kaggle

@@ -194,7 +194,8 @@ def locate(
 
     `look` is the detection in the visible image of the original's pair, where the pair has an infrared image.
     """
-    if infrared and look and look.face and in_register(look.size, grey.shape):
+    partner = infrared and alignment.infrared == "partner"
+    if partner and look and look.face and in_register(look.size, grey.shape):
         return landmarks.rescaled(look.face.landmarks, look.size, grey.shape), None, "partner"
     found = look.face if look and not infrared else detect(alignment, grey)
     return (found.landmarks, found.score, "own") if found else (None, None, None)

@@ -17,7 +17,7 @@ from fer.evaluation.cost import cost
 from fer.evaluation.metrics import metrics
 from fer.evaluation.transfer import shared_expressions, shared_labels, transfer
 from fer.runs import Run
-from fer.storage import atomic, require, write_json, write_text
+from fer.storage import atomic, file_sha256, open_parquet, require, write_json, write_text
 from fer.training.data import Part, load_part
 from fer.training.loop import predict
 
@@ -31,11 +31,13 @@ def evaluate(run: Run, device: str = "auto") -> str:
     classes = run.dataset.classes
     labels, probabilities = part.labels.cpu().numpy(), probabilities_of(network, part, run)
 
-    predictions = write_predictions(run.folder / layout.PREDICTIONS, part.samples, labels, probabilities, classes)
+    clusters = clusters_of(run.data["index"], part.samples)
+    target = run.folder / layout.PREDICTIONS
+    predictions = write_predictions(target, part.samples, clusters, labels, probabilities, classes)
     names = np.array(classes)
     pairs = pd.DataFrame({"actual": names[labels], "predicted": names[predictions["predicted"]]})
     write_text(run.folder / layout.CONFUSION, pairs.to_csv(index=False, lineterminator="\n"))
-    figures = metrics(labels, probabilities.astype(np.float64), classes)
+    figures = metrics(labels, probabilities.astype(np.float64), classes, clusters)
     write_json(run.folder / layout.METRICS, figures)
     write_json(run.folder / layout.COST, cost(network, run.system.input))
     return accuracy_line("test accuracy", figures)
@@ -44,7 +46,8 @@ def evaluate(run: Run, device: str = "auto") -> str:
 def evaluate_on(run: Run, dataset: str, protocol: str, contempt: bool = False, device: str = "auto") -> str:
     """Test a trained network on the test samples of another dataset, by the expressions that both have.
 
-    Samples of other expressions are left out and counted. Writes `on/<dataset>.<protocol>.*` in the run's folder.
+    Samples of other expressions are left out and counted, and so are images that the network was trained on, which
+    FER2013 and FER+, for one, have in common. Writes `on/<dataset>.<protocol>.*` in the run's folder.
     """
     other = params.load_dataset(dataset)
     shared = shared_expressions(run.dataset.classes, other.classes, contempt)
@@ -62,13 +65,23 @@ def evaluate_on(run: Run, dataset: str, protocol: str, contempt: bool = False, d
         tested.append((part.samples, part.labels.cpu().numpy(), probabilities_of(network, part, run)))
     samples, labels, probabilities = (np.concatenate(column) for column in zip(*tested, strict=True))
     labels = shared_labels(labels, other.classes, shared)
-    kept = labels >= 0
+    seen = np.isin(pixels_of(run.layout.faces(dataset), samples), training_pixels(run))
+    kept = (labels >= 0) & ~seen
     if not kept.any():
-        raise FerError(f"no test sample of {dataset} ({protocol}) shows one of {', '.join(shared)}")
+        raise FerError(
+            f"{dataset} ({protocol}) has no test sample of {', '.join(shared)} that {run.name} was not trained on"
+        )
     probabilities = transfer(probabilities, run.dataset.classes, shared)[kept]
     target = run.folder / "on" / f"{dataset}.{protocol}"
-    write_predictions(Path(f"{target}.{layout.PREDICTIONS}"), samples[kept], labels[kept], probabilities, shared)
-    figures = metrics(labels[kept], probabilities, shared) | {"classes": shared, "left_out": int((~kept).sum())}
+    clusters = clusters_of(files["index"], samples[kept])
+    path = Path(f"{target}.{layout.PREDICTIONS}")
+    write_predictions(path, samples[kept], clusters, labels[kept], probabilities, shared)
+    figures = metrics(labels[kept], probabilities, shared, clusters) | {
+        "classes": shared,
+        "other_expressions": int((labels < 0).sum()),
+        "seen_in_training": int(seen.sum()),
+        "weights": file_sha256(run.folder / layout.WEIGHTS),
+    }
     write_json(Path(f"{target}.{layout.METRICS}"), figures)
     return accuracy_line(f"accuracy on {dataset} over {len(shared)} shared expressions", figures)
 
@@ -85,11 +98,34 @@ def probabilities_of(network: nn.Module, part: Part, run: Run) -> np.ndarray:
     return predict(network, part, run.system.input).softmax(1).cpu().numpy()
 
 
+def clusters_of(index: Path, samples: np.ndarray) -> np.ndarray:
+    """Return of each sample the name of what it shares with others: its subject, else its sequence, else itself."""
+    table = open_parquet(index).read(["sample", "subject", "sequence"]).to_pandas().iloc[samples]
+    return table["subject"].fillna(table["sequence"]).fillna(table["sample"].astype(str)).to_numpy(str)
+
+
+def pixels_of(faces: Path, samples: np.ndarray) -> np.ndarray:
+    """Return the hashes of the samples' decoded pixels."""
+    return open_parquet(faces).read(["pixels"]).to_pandas()["pixels"].to_numpy()[samples]
+
+
+def training_pixels(run: Run) -> np.ndarray:
+    split = open_parquet(run.data["split"]).read().to_pandas()
+    training = split.loc[(split["fold"] == run.fold) & (split["part"] == "train"), "sample"].to_numpy()
+    return pixels_of(run.layout.faces(run.experiment.dataset), training)
+
+
 def write_predictions(
-    target: Path, samples: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, classes: list[str]
+    target: Path,
+    samples: np.ndarray,
+    clusters: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    classes: list[str],
 ) -> pd.DataFrame:
-    """Write and return one row a sample: label, predicted class and every probability."""
-    predictions = pd.DataFrame({"sample": samples, "label": labels, "predicted": probabilities.argmax(1)})
+    """Write and return one row a sample: cluster of the bootstrap, label, predicted class and every probability."""
+    predictions = pd.DataFrame({"sample": samples, "cluster": clusters, "label": labels})
+    predictions["predicted"] = probabilities.argmax(1)
     for code, name in enumerate(classes):
         predictions[f"p_{name}"] = probabilities[:, code]
     with atomic(target) as scratch:

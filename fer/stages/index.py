@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from fer.datasets import PARTS, Adapter
+from fer.datasets import Adapter
 from fer.progress import track
-from fer.stages.acquire import LEFT_OUT, says
+from fer.protocols import PARTS
+from fer.stages.acquire import DRAWN, LEFT_OUT, says
 from fer.storage import open_parquet, read_rows, write_json, write_rows
 
 WHOLE = "all"  # the part of a dataset whose owners define none
@@ -32,11 +33,11 @@ SCHEMA = pa.schema(
 
 def index(adapter: Adapter, raw: Path, target: Path, counts: Path) -> str:
     """Write what each original of `raw` shows to `target`, and the `counts` (JSON); return a line for the terminal."""
+    total = open_parquet(raw).metadata.num_rows
     found: Counter = Counter()
     distinct: dict[str, set] = {"subject": set(), "sequence": set(), "pair": set()}
 
     def rows() -> Iterator[dict]:
-        total = open_parquet(raw).metadata.num_rows
         for number, original in enumerate(track(read_rows(raw, ["path", "annotation"], 4096), total, "index")):
             sample = adapter.describe(original["path"], json.loads(original["annotation"]))
             if sample.modality == "visible" or sample.pair is None:  # a pair is one sample
@@ -45,15 +46,16 @@ def index(adapter: Adapter, raw: Path, target: Path, counts: Path) -> str:
                 values.add(getattr(sample, key))
             yield {"sample": number, "path": original["path"], **vars(sample)}
 
-    total = write_rows(target, SCHEMA, rows())
+    write_rows(target, SCHEMA, rows())
     classes, official = adapter.classes, adapter.parameters.official_counts
     parts = [
         part for part in (*PARTS, WHOLE) if part in official or any(found[part, label] for label in range(len(classes)))
     ]
     table = {part: [found[part, label] for label in range(len(classes))] for part in parts}
     kinds = {f"{key}s": len(values - {None}) for key, values in distinct.items()}
+    facts = kinds | {"synthetic": bool(says(raw, DRAWN))}
     left_out = says(raw, LEFT_OUT) or {}
-    write_json(counts, {"classes": classes, "found": table, "official": official, "left_out": left_out} | kinds)
+    write_json(counts, {"classes": classes, "found": table, "official": official, "left_out": left_out} | facts)
     groups = [f"{count:,} {kind}" for kind, count in kinds.items() if count]
     return f"{total:,} samples ({'; '.join([comparison(table, official), *groups])})"
 

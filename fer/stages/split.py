@@ -48,9 +48,8 @@ def split(
     samples = samples[samples["sample"].isin(table["sample"])]  # official protocols may leave some out
     pairs = leakage.duplicates(samples, raw, dataset.audit)
     found = leakage.audit_split(table, samples, pairs)
-    leaks = leakage.leaks(found, protocol)
     line = f"{table['fold'].nunique()} fold(s): {describe(table)}; {without_face:,} samples without a face left out; "
-    line += "; ".join(leaks) or "no leaks"
+    line += "; ".join(leakage.leaks(found["totals"])) or "no leaks"
     kept = table
     if dataset.audit.on_leak == "drop_from_train":
         gone = leakage.removals(table, samples, pairs)
@@ -59,12 +58,12 @@ def split(
             fold: {part: sorted(map(int, own["sample"])) for part, own in rows.groupby("part")}
             for fold, rows in gone.groupby("fold")
         }
-        counts = gone["part"].value_counts()
-        line += f"; removed {counts.get('train', 0):,} from train and {counts.get('val', 0):,} from val"
+        found["kept"] = leakage.audit_split(kept, samples, pairs)["totals"]
+        line += f"; {leakage.remaining(found)[0]}"
     found |= {"protocol": protocol, "seed": seed, "parameters": dataset.audit.model_dump(), "synthetic": synthetic}
     write_json(audit_json, found)
     write_text(audit_page, page(found, dataset, samples, leakage.crossings(table, pairs), raw))
-    if dataset.audit.on_leak == "error" and leaks:
+    if dataset.audit.on_leak == "error" and (leaks := leakage.forbidden(found["totals"], protocol)):
         raise FerError(
             f"protocol {protocol!r} of {dataset.title} leaks: {'; '.join(leaks)}. See {audit_page} and {audit_json}.\n"
             "  What to do: audit.on_leak in the dataset's parameter file may be report or drop_from_train instead, or "

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fer import leakage
+from fer.errors import FerError
 from fer.params import Input
 from fer.storage import open_parquet, require
 
@@ -46,14 +48,25 @@ def load_part(
 
     `augmented` (crops) and `augmented_index` are the offline variants of a recipe that asks for them: "train" alone
     gets them, after the originals.
+
+    Raises:
+        FerError: the part is empty, or a variant was made of a sample that is not in train.
     """
     table = open_parquet(index).read(["sample", "label", "modality"]).to_pandas()
     members = open_parquet(split).read().to_pandas().query("fold == @fold and part == @part")["sample"].to_numpy()
     samples = members[table["modality"].to_numpy()[members] == modality]
+    if not len(samples):
+        raise FerError(f"{split}: no {modality} sample in {part} of fold {fold}; does the dataset have this modality?")
     array = np.load(require(crops), mmap_mode="r")[samples]
     if part == "train" and augmented and augmented_index:
+        sources = open_parquet(augmented_index).read(["sample"])["sample"].to_numpy()
+        if strays := leakage.augmented_strays(samples, sources):
+            raise FerError(
+                f"{augmented_index} holds variants of {len(strays)} samples that are not in train of fold {fold}, such "
+                f"as {strays[:5]}: it was made for another split. Run augment again."
+            )
         array = np.concatenate([array, np.load(require(augmented))])
-        samples = np.concatenate([samples, open_parquet(augmented_index).read(["sample"])["sample"].to_numpy()])
+        samples = np.concatenate([samples, sources])
     labels = table["label"].to_numpy()[samples].astype(np.int64)
     images = torch.from_numpy(fit(array, input)).to(device)
     return Part(images, torch.from_numpy(labels).to(device), samples)

@@ -23,6 +23,7 @@ rule evaluate:
         cost=RUN / COST,
     log:
         LAYOUT.log("evaluate", "{experiment}.{fold}.{seed}"),
+    threads: STUDY.threads
     params:
         options=options(threads=STUDY.threads),
     shell:

@@ -24,6 +24,7 @@ rule train:
         environment=RUN / ENVIRONMENT,
     log:
         LAYOUT.log("train", "{experiment}.{fold}.{seed}"),
+    threads: STUDY.threads
     resources:
         gpu=GPU,
     params:

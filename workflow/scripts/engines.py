@@ -198,6 +198,8 @@ def check(study_file: Path) -> None:
     stale = compiled(study_file) != dvc_file(study).read_text(encoding="utf-8")
     print(f"snakemake: {summary(waiting) if waiting else 'nothing to do'}")
     print(f"dvc:       {summary(sorted(changes)) if changes else 'nothing to do'}")
+    if changes and not waiting:
+        print("the artifacts are up to date but not recorded: python workflow/scripts/engines.py record")
     if stale:
         print(f"{dvc_file(study)} differs from the Snakefile: python workflow/scripts/engines.py compile")
     if waiting or changes or stale:
