@@ -108,6 +108,7 @@ class Clone:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            timeout=900,  # one that hangs fails its test, not the whole suite
         )
         assert not ok or result.returncode == 0, f"{command}\n{result.stdout}"
         return result

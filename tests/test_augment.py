@@ -48,6 +48,21 @@ def test_training_sees_originals_and_variants_with_the_labels_of_their_originals
         assert len(load_part(**run.data, fold="0", part=other, input=INPUT)) == 70
 
 
+def test_variants_made_for_another_split_are_refused(data):
+    run, _, table, _ = made(data, draws=1)
+    split = pd.read_parquet(run.data["split"])
+    split.loc[split["sample"] == table["sample"][0], "part"] = "test"
+    split.to_parquet(run.data["split"])
+    with pytest.raises(FerError, match=r"variants of 1 samples that are not in train of fold 0.*Run augment again"):
+        load_part(**run.data, fold="0", part="train", input=INPUT)
+
+
+def test_a_part_without_samples_of_the_modality_is_named(data):
+    run = Run("fer2013-attentional_cnn", "0", 0, {}, 1, data)
+    with pytest.raises(FerError, match="no infrared sample in val of fold 0"):
+        load_part(**run.data, fold="0", part="val", modality="infrared", input=INPUT)
+
+
 def test_augmenting_twice_gives_the_same_files_to_the_bit(data):
     run, *_ = made(data, draws=1)
     before = [run.data[name].read_bytes() for name in ("augmented", "augmented_index")]

@@ -240,7 +240,7 @@ def test_a_run_stopped_in_the_middle_goes_on_and_ends_the_same(ran, make_clone, 
     while not (clone.folder / "data/splits").exists() and process.poll() is None:
         time.sleep(0.05)
     os.killpg(process.pid, how)
-    process.wait()
+    process.wait(timeout=300)
     clone.run("snakemake --unlock all")
     clone.run(ALL)
     for path in ("runs/fer2013-dnn/0.0/weights.safetensors", "runs/fer2013-dnn/0.0/predictions.parquet"):

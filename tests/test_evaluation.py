@@ -55,6 +55,13 @@ def test_a_calibrated_predictor_has_no_calibration_error_and_a_boastful_one_has_
     assert expected_calibration_error(half_right, np.tile([0.9, 0.1], (100, 1))) == pytest.approx(0.4)
 
 
+def test_images_of_one_subject_are_drawn_together_so_that_copies_add_no_certainty():
+    correct = np.random.default_rng(0).random(50) < 0.7
+    alone, copied = bootstrap_interval(correct), bootstrap_interval(np.repeat(correct, 20))
+    together = bootstrap_interval(np.repeat(correct, 20), np.repeat(np.arange(50), 20))
+    assert together == pytest.approx(alone) and copied[1] - copied[0] < 0.5 * (together[1] - together[0])
+
+
 def test_the_bootstrap_interval_covers_the_truth_about_95_times_in_100():
     generator = np.random.default_rng(1)
     covered = 0

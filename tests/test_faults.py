@@ -87,7 +87,7 @@ def test_a_killed_stage_leaves_nothing_half_made_and_its_next_run_ends_the_same(
     process = subprocess.Popen(command(stage, root), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(0.7 * DURATIONS[stage])
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.wait(timeout=300)
     whole = contents(stage, finished)
     assert all(data == whole[name] for name, data in contents(stage, root).items())
     assert run(stage, root).returncode == 0
@@ -121,7 +121,7 @@ def test_ctrl_c_leaves_nothing_broken(before, finished):
     while not (root / "data/faces/.fer2013.npy.partial").exists() and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate()
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 130 and "Traceback" not in errors
     assert not list((root / "data/faces").iterdir())
     assert run("align", root).returncode == 0 and contents("align", root) == contents("align", finished)
@@ -167,7 +167,7 @@ def test_a_stage_killed_with_all_its_processes_while_it_writes_leaves_nothing_ha
         time.sleep(0.0005)
     with suppress(ProcessLookupError):  # index and split may be faster than the eye
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.wait(timeout=300)
     whole = contents(stage, finished)
     assert all(data == whole[name] for name, data in contents(stage, root).items())
     assert not children_of(process.pid)
@@ -184,7 +184,7 @@ def test_workers_of_a_killed_stage_do_not_live_on(stage, before):
     while len(children_of(process.pid)) < 3 and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.wait(timeout=300)
     deadline = time.monotonic() + 30
     while children_of(process.pid) and time.monotonic() < deadline:
         time.sleep(0.1)

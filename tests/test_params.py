@@ -170,6 +170,18 @@ def test_a_value_that_python_could_take_for_another_is_named_too(edit, path, old
     assert f"params/{path}" in str(error.value) and message in str(error.value)
 
 
+def test_a_change_inside_a_mapping_keeps_what_stands_beside_it():
+    recipe = params.load_system("attentional_cnn").recipe
+    changed = recipe.override({"augmentation": {"rotation": 10}}).augmentation
+    assert changed == recipe.augmentation.model_copy(update={"rotation": 10}) and changed.horizontal_flip == 0.5
+
+
+def test_two_studies_never_share_a_folder(edit):
+    Path("params/studies/mine.yaml").write_text(STUDY.read_text().replace("name: default", "name: mine"))
+    with pytest.raises(FerError, match=r"params/studies/mine\.yaml: root: is missing.*such as studies/mine"):
+        params.load_study(Path("params/studies/mine.yaml"))
+
+
 def test_an_unknown_name_comes_with_the_names_there_are(edit):
     edit("params/study.yaml", "fer2013-dnn", "fer2013-cnn")
     with pytest.raises(FerError, match="Known: fer2013-attentional_cnn, fer2013-dnn.*params/experiments/"):

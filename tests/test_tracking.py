@@ -47,6 +47,24 @@ def test_a_training_is_shown_live_epoch_by_epoch(own_store, run):
     assert [point.step for point in history] == [0, 1]
 
 
+def test_a_training_that_failed_is_shown_as_failed(own_store, data):
+    with pytest.raises(FerError, match="the loss became"):
+        train(Run(EXPERIMENT, "0", 0, {"epochs": 1, "learning_rate": 1e30, "gradient_clip": None}, 1, data), "cpu")
+    (live,) = shown(own_store)
+    assert live.info.status == "FAILED"
+
+
+def test_runs_that_left_the_study_are_retired(own_store, run, data):
+    other = Run(EXPERIMENT, "0", 1, {"epochs": 1, "batch_size": 64}, 1, data)
+    train(other, "cpu")
+    evaluate(other, "cpu")
+    assert "retired" not in tracking.project([run, other])
+    assert len(shown(own_store)) == 2
+    assert "1 retired" in tracking.project([run])
+    (left,) = shown(own_store)
+    assert left.data.tags[tracking.KEY].endswith("/0.0")
+
+
 def test_projecting_replaces_the_live_run_by_one_current_run_with_everything(own_store, run):
     tracking.project([run])
     (current,) = shown(own_store)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
-import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile
 
 import torch
 
@@ -39,7 +37,7 @@ def load(path: Path, state: State) -> None:
         return
     try:
         saved = torch.load(path, weights_only=True, map_location="cpu")  # never unpickles code
-    except (RuntimeError, EOFError, BadZipFile, pickle.UnpicklingError) as error:
+    except Exception as error:  # of a damaged file torch's reader makes exceptions of many kinds
         logger.warning("%s is damaged (%s): training starts anew", path, error)
         return
     state.network.load_state_dict(saved["network"])
