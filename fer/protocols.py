@@ -19,6 +19,7 @@ from fer.errors import FerError
 from fer.params import Dataset, Protocol
 
 PARTS = ("train", "val", "test")
+WHOLE = "all"  # the part of a dataset whose owners define none
 FOLDS = 10  # of kfold_subject
 STRATIFIED = {"stratified_70_15_15": (0.15, 0.15), "stratified_80_10_10": (0.1, 0.1)}  # shares of val and of test
 CARVED = 0.1  # share of an official train that becomes val where the owners made none

@@ -11,6 +11,7 @@ import pandas as pd
 from fer import leakage, params
 from fer.layout import Layout
 from fer.params import Dataset, Study
+from fer.protocols import PARTS, WHOLE
 from fer.runs import study_protocols
 from fer.storage import read_json
 
@@ -57,7 +58,9 @@ class DataSummary:
     def counts(self) -> pd.DataFrame:
         """Return one row a part: images found in each class, their sum, and the official sum where there is one."""
         rows = []
-        for part, counts in self.found["found"].items():
+        found = self.found["found"]
+        for part in [part for part in (*PARTS, WHOLE) if part in found]:
+            counts = found[part]
             official = self.found["official"].get(part)
             row = {
                 "part": part,

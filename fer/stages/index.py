@@ -11,11 +11,10 @@ import pyarrow as pa
 
 from fer.datasets import Adapter
 from fer.progress import track
-from fer.protocols import PARTS
+from fer.protocols import PARTS, WHOLE
 from fer.stages.acquire import DRAWN, LEFT_OUT, says
 from fer.storage import open_parquet, read_rows, write_json, write_rows
 
-WHOLE = "all"  # the part of a dataset whose owners define none
 SCHEMA = pa.schema(
     [
         ("sample", pa.int32()),  # position in raw, index, faces and crops
