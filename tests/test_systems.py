@@ -9,26 +9,49 @@ from fer.errors import FerError
 from fer.params import Input
 
 SYSTEMS = sorted(path.stem for path in (params.SYSTEMS.parents[1] / "params/systems").glob("*.yaml"))
-PARAMETERS = {"attentional_cnn": 66_877, "dnn": 3_653_191}
+PARAMETERS = {  # classes, parameters
+    "acnn_alstm": (7, 373_511),  # the three LSTMs over 36 positions; as published, over one step, their tables have
+    "attentional_cnn": (7, 66_877),
+    "cnn_alstm": (7, 373_383),
+    "cnn_lstm": (7, 398_527),
+    "deepfer": (7, 6_179_911),
+    "dnn": (7, 3_653_191),
+    "fer_baseline": (7, 2_534_904),
+    "local_global_resnet50": (7, 24_495_831),  # 24,464,843 as published, with its extractor in the corner
+    "prior_attention": (7, 35_480_655),
+    "resnet18_attention": (5, 11_571_781),
+}
+SMALLER = {"deepfer": 96, "local_global_resnet50": 64, "resnet18_attention": 64}  # where other sides are taken
+
+
+def load(name):
+    system = params.load_system(name)
+    size = SMALLER.get(name, system.input.size)
+    return system.model_copy(update={"input": system.input.model_copy(update={"size": size})})
 
 
 def build(name):
     torch.manual_seed(0)
-    return systems.build(name, params.load_system(name), 7)
+    return systems.build(name, load(name), 7)
 
 
-def images(system, count=4):
-    return torch.rand(count, system.input.channels, system.input.size, system.input.size)
+def images(name, network, count=4):
+    input = load(name).input
+    return torch.rand(count, getattr(network, "planes", 1) * input.channels, input.size, input.size)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_a_system_has_its_published_number_of_parameters(name):
-    assert sum(parameter.numel() for parameter in build(name).parameters()) == PARAMETERS[name]
+def test_a_system_has_the_number_of_parameters_that_its_table_says(name):
+    classes, count = PARAMETERS[name]
+    with torch.device("meta"):
+        network = systems.build(name, params.load_system(name), classes)
+    assert sum(parameter.numel() for parameter in network.parameters()) == count
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_a_system_turns_images_into_logits_that_are_no_probabilities(name):
-    logits = build(name).eval()(images(params.load_system(name)))
+    network = build(name).eval()
+    logits = network(images(name, network))
     assert logits.shape == (4, 7) and logits.dtype == torch.float32
     assert not torch.allclose(logits.exp().sum(1), torch.ones(4)) and not torch.allclose(logits.sum(1), torch.ones(4))
 
@@ -39,28 +62,29 @@ def test_every_parameter_of_a_system_gets_a_gradient(name):
     for layer in network.modules():  # the spatial transformer starts at the identity, deaf to its own features
         if isinstance(layer, torch.nn.Linear):
             torch.nn.init.normal_(layer.weight, std=0.1)
-    functional.cross_entropy(network(images(params.load_system(name))), torch.tensor([0, 1, 2, 3])).backward()
+    functional.cross_entropy(network(images(name, network)), torch.tensor([0, 1, 2, 3])).backward()
     for label, parameter in network.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, label
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_at_evaluation_a_system_gives_the_same_answer_twice(name):
-    network, batch = build(name).eval(), images(params.load_system(name))
+    network = build(name).eval()
+    batch = images(name, network)
     assert torch.equal(network(batch), network(batch))
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_an_image_s_answer_does_not_depend_on_its_batch(name):
-    network, batch = build(name).eval(), images(params.load_system(name))
-    assert torch.allclose(network(batch)[:1], network(batch[:1]), atol=1e-5)
+    network = build(name).eval()
+    batch = images(name, network)
+    assert torch.allclose(network(batch)[:1], network(batch[:1]), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_a_system_refuses_an_input_size_it_was_not_published_for(name):
-    system = params.load_system(name)
-    wrong = system.model_copy(update={"input": Input(size=64, channels=1, mean=0, std=1)})
-    with pytest.raises(FerError, match="48×48"):
+def test_a_system_refuses_an_input_that_its_layers_cannot_take(name):
+    wrong = load(name).model_copy(update={"input": Input(size=24, channels=1, mean=0, std=1)})
+    with pytest.raises(FerError, match="this system takes .*; input gives size 24 and channels 1"):
         systems.build(name, wrong, 7)
 
 

@@ -70,7 +70,7 @@ def resume_point(run: Run) -> Path:
     """Return the checkpoint's path, named after everything that decides the outcome; drop those of other trainings."""
     digest = hashlib.sha256(json.dumps(run.resolved(), sort_keys=True).encode())
     package = Path(fer.__file__).parent
-    code = [package / "systems" / f"{run.experiment.system}.py", *sorted((package / "training").glob("*.py"))]
+    code = sorted([*(package / "systems").glob("*.py"), *(package / "training").glob("*.py")])
     for path in (*run.data.values(), *code):
         digest.update(file_sha256(path).encode())
     path = run.folder / f"{digest.hexdigest()[:16]}.checkpoint"

@@ -2,7 +2,8 @@
 
 A system is an `nn.Module` class decorated with `@register`. Its constructor takes the number of classes and the input,
 then keyword-only options; their names and types are what `architecture:` in `params/systems/<name>.yaml` may say.
-`forward` takes float images (batch, channels, size, size) and returns logits (batch, classes).
+`forward` takes float images (batch, channels, size, size) and returns logits (batch, classes). Several views or
+modalities of a sample are planes, stacked along the channels; such a system says how many in `planes` and splits them.
 """
 
 from __future__ import annotations
@@ -32,5 +33,24 @@ def require_size(given: Input, size: int, channels: int) -> None:
     if (given.size, given.channels) != (size, channels):
         raise FerError(
             f"this system takes {size}×{size} images with {channels} channel(s); "
+            f"input gives size {given.size} and channels {given.channels}"
+        )
+
+
+def require_multiple(given: Input, side: int, channels: int) -> None:
+    """Refuse an input that the network cannot halve as often as it must."""
+    if given.size % side or given.channels != channels:
+        raise FerError(
+            f"this system takes images whose side is a multiple of {side}, with {channels} channel(s); "
+            f"input gives size {given.size} and channels {given.channels}"
+        )
+
+
+def require_range(given: Input, sizes: range, channels: tuple[int, ...]) -> None:
+    """Refuse an input outside the sizes and channels that a system can take."""
+    if given.size not in sizes or given.channels not in channels:
+        raise FerError(
+            f"this system takes square images of {sizes[0]} to {sizes[-1]} pixels a side "
+            f"with {' or '.join(map(str, channels))} channel(s); "
             f"input gives size {given.size} and channels {given.channels}"
         )

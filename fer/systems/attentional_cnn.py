@@ -19,12 +19,11 @@ left on at evaluation, is not repeated.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from fer.params import Fraction, Input
 from fer.systems import register, require_size
+from fer.systems.spatial_transformer import localisation, start_at_identity, warp
 
 
 @register
@@ -34,11 +33,7 @@ class AttentionalCNN(nn.Module):
     def __init__(self, classes: int, input: Input, *, dropout: Fraction = 0.5, initial_std: Fraction = 0.0):
         super().__init__()
         require_size(input, 48, 1)
-        self.localisation = nn.Sequential(
-            nn.Conv2d(1, 8, 7), nn.MaxPool2d(2), nn.ReLU(),
-            nn.Conv2d(8, 10, 5), nn.MaxPool2d(2), nn.ReLU(),
-            nn.Flatten(), nn.Linear(640, 32), nn.ReLU(), nn.Linear(32, 6),
-        )  # fmt: skip
+        self.localisation = localisation(input.size)
         self.features = nn.Sequential(
             nn.Conv2d(1, 10, 3), nn.ReLU(), nn.Conv2d(10, 10, 3), nn.MaxPool2d(2), nn.ReLU(),
             nn.Conv2d(10, 10, 3), nn.ReLU(), nn.Conv2d(10, 10, 3), nn.BatchNorm2d(10), nn.MaxPool2d(2), nn.ReLU(),
@@ -50,15 +45,11 @@ class AttentionalCNN(nn.Module):
             for layer in self.modules():
                 if isinstance(layer, nn.Conv2d | nn.Linear):
                     nn.init.normal_(layer.weight, std=initial_std)
-        nn.init.zeros_(self.localisation[-1].weight)
-        with torch.no_grad():
-            self.localisation[-1].bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0]))
+        start_at_identity(self.localisation)
 
     def transform(self, images: Tensor) -> Tensor:
         """Return the images as the spatial transformer crops, turns and zooms them (same shape)."""
-        theta = self.localisation(images).view(-1, 2, 3)
-        grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
-        return functional.grid_sample(images, grid, align_corners=False)
+        return warp(images, self.localisation(images))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.classifier(self.features(self.transform(images)))

@@ -84,10 +84,15 @@ def augmented(wildcards):
 
 
 def adapter(dataset):
-    """The modules that read a dataset: its adapter's, and those of its package that it builds on."""
-    own = Path(f"fer/datasets/{params.load_dataset(dataset).adapter or dataset}.py")
-    others = re.findall(r"^from fer\.datasets\.(\w+) import", own.read_text(), re.MULTILINE)
-    return [str(own), *(f"fer/datasets/{name}.py" for name in others)]
+    """The modules that read a dataset."""
+    return with_siblings("datasets", params.load_dataset(dataset).adapter or dataset)
+
+
+def with_siblings(package, name):
+    """A module, and those of its package that it builds on."""
+    own = Path(f"fer/{package}/{name}.py")
+    others = re.findall(rf"^from fer\.{package}\.(\w+) import", own.read_text(), re.MULTILINE)
+    return [str(own), *(f"fer/{package}/{other}.py" for other in others)]
 
 
 def module(stage):

@@ -10,7 +10,7 @@ rule evaluate:
         code=of_experiment(
             lambda experiment: [
                 module("evaluate"),
-                f"fer/systems/{experiment.system}.py",
+                *with_siblings("systems", experiment.system),
                 "fer/evaluation/metrics.py",
                 "fer/evaluation/cost.py",
                 "fer/training/data.py",

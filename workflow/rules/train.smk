@@ -13,7 +13,7 @@ rule train:
         code=of_experiment(
             lambda experiment: [
                 module("train"),
-                f"fer/systems/{experiment.system}.py",
+                *with_siblings("systems", experiment.system),
                 *TRAINING_CODE,
             ]
         ),
