@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,9 @@ import yaml
 from fer import leakage, params
 from fer.layout import Layout
 from fer.storage import write_json
+
+# A suite started in a shell's background inherits a SIGINT that is ignored; the programs it tests must not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PROJECT = Path(__file__).parents[1]
 CLASSES = 7

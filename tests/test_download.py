@@ -565,7 +565,7 @@ def test_kaggle_s_refusal_points_to_the_rules(client):
 
 def test_without_the_client_its_installation_is_told(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "kaggle", None)
-    with pytest.raises(FerError, match=r'pip install "fer\[kaggle\]"'):
+    with pytest.raises(FerError, match=r'pip install -e "\.\[kaggle\]"'):
         sources.resolve("kaggle:competitions/faces", "x", parameters(), tmp_path)
 
 
