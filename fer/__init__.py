@@ -1,10 +1,15 @@
 """fer: a reproducible benchmark of facial-expression recognition.
 
-The line of stages is acquire → index → align → split → train → evaluate → report. Each word is a module in
-`fer.stages`, a sub-command of `fer`, a file in `workflow/rules/` and a folder in `logs/`.
+The line of stages is acquire → index → align → blocks → split → augment → train → evaluate → report. Each word is a
+module in `fer.stages`, a sub-command of `fer`, a file in `workflow/rules/` and a folder in `logs/`.
 
-Imports run one way: cli → stages → (datasets, faces, systems, training, evaluation, reporting, tracking)
-→ (params, protocols, layout, storage, errors).
+Imports run one way: cli → stages → (sources, datasets, faces, leakage, systems, training, evaluation, reporting,
+tracking) → (params, protocols, layout, storage, errors).
 """
+
+import os
+
+# A small file may claim to be an enormous image; OpenCV reads this when it is first imported.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 26))
 
 __version__ = "0.1.0"

@@ -2,6 +2,8 @@
 
 import io
 import json
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -433,3 +435,10 @@ def test_aligning_twice_gives_the_same_files_to_the_bit(tmp_path):
         run(layout, FER2013, workers=True)
         files.append([path.read_bytes() for path in (layout.faces("x"), layout.crops("x"), layout.faces_counts("x"))])
     assert files[0] == files[1]
+
+
+def test_a_small_file_that_claims_to_be_an_enormous_image_is_refused_by_name():
+    ihdr = b"IHDR" + struct.pack(">IIBBBBB", 65535, 65535, 8, 0, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + ihdr + struct.pack(">I", zlib.crc32(ihdr))
+    with pytest.raises(FerError, match=r"bomb\.png cannot be decoded"):
+        crops.decode(png, 1, "bomb.png")

@@ -230,7 +230,7 @@ def test_the_readme_s_own_system_takes_its_place_beside_ours(workspace):
     assert workspace.run(CHECK).stdout == BOTH_IDLE
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL])
 def test_a_run_stopped_in_the_middle_goes_on_and_ends_the_same(ran, make_clone, how):
     clone = make_clone()
     process = subprocess.Popen(

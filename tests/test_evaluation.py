@@ -62,6 +62,11 @@ def test_images_of_one_subject_are_drawn_together_so_that_copies_add_no_certaint
     assert together == pytest.approx(alone) and copied[1] - copied[0] < 0.5 * (together[1] - together[0])
 
 
+def test_the_images_of_a_single_subject_are_drawn_one_by_one():
+    low, high = bootstrap_interval(np.arange(21) < 12, np.repeat("KA", 21))
+    assert low < 12 / 21 < high
+
+
 def test_the_bootstrap_interval_covers_the_truth_about_95_times_in_100():
     generator = np.random.default_rng(1)
     covered = 0

@@ -51,6 +51,12 @@ def test_labels_of_expressions_that_are_not_shared_become_minus_one():
     assert shared_labels(np.array([0, 1, 2, 2]), tested, shared).tolist() == [1, -1, 0, 0]
 
 
+def test_a_run_is_not_tested_on_its_own_dataset_as_if_it_were_another(data):
+    run = Run("fer2013-attentional_cnn", "0", 0, {}, 1, data)
+    with pytest.raises(FerError, match="was trained on fer2013: evaluate it without --on"):
+        evaluate_on(run, "fer2013", "official")
+
+
 def test_a_trained_run_is_evaluated_on_another_dataset_s_test_samples(data):
     run = Run("fer2013-attentional_cnn", "0", 0, {"epochs": 1, "augmentation": {}}, 1, data)
     train(run, "cpu")

@@ -31,6 +31,7 @@ from fer.parallel import ordered_map
 from fer.storage import atomic
 
 SIDE = 48
+LONGEST_LINE = 1 << 20  # characters; 2,304 numbers are less than ten thousand
 IMAGES_A_SUBJECT = 8  # of the synthetic source
 USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 TABLES = ("fer2013.csv", "icml_face_data.csv", "train.csv")  # in order of preference: the first holds everything
@@ -46,15 +47,22 @@ class Fer2013(Adapter):
         if not tables:
             yield from self.folders(source)
             return
+        for name in found:
+            if name not in (tables[0], *self.companions(found)):
+                self.leave_out(name, f"{PurePosixPath(tables[0]).name} is read")
         with sources.opened(source, tables[0]) as handle:
             try:
                 yield from self.table(tables[0], handle)
             except (csv.Error, UnicodeDecodeError) as error:
                 raise FerError(f"{tables[0]} is no table of comma-separated values in UTF-8: {error}") from error
 
+    def companions(self, found: list[str]) -> list[str]:
+        """Return the files that are read beside the table."""
+        return []
+
     def table(self, name: str, handle: BinaryIO) -> Iterator[Original]:
         """Yield the rows of a CSV form; the path of an original is the table's name and the row, counted from 0."""
-        reader = csv.reader(io.TextIOWrapper(handle, encoding="utf-8", newline=""))
+        reader = csv.reader(lines(handle))
         header = [column.strip() for column in next(reader, [])]
         if not {"emotion", "pixels"} <= set(header) <= {"emotion", "pixels", "Usage"}:
             raise FerError(f"{name}: columns {header}; expected emotion, pixels and Usage (train.csv: emotion, pixels)")
@@ -129,6 +137,12 @@ class Fer2013(Adapter):
                 plan.append((EMOTIONS.index(name), (name, subject + number // IMAGES_A_SUBJECT, number), usage))
             subject += len(codes) // IMAGES_A_SUBJECT + 1
         return plan
+
+
+def lines(handle: BinaryIO) -> Iterator[str]:
+    """Yield the lines of a table in UTF-8, very long ones in pieces: a file without any would fill the memory."""
+    text = io.TextIOWrapper(handle, encoding="utf-8-sig", newline="")
+    return iter(lambda: text.readline(LONGEST_LINE), "")
 
 
 def draw(face: tuple[str, int, int]) -> str:

@@ -43,7 +43,7 @@ from fer.params import Dataset
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}  # of the synthetic source, unless official counts tell others
 SEED = 104  # these people are in no other dataset
-ARCHIVE = re.compile(r"\.(zip|7z|tgz|tar(\.\w+)?)$")
+ARCHIVE = re.compile(r"\.(zip|7z|tgz|tbz2|txz|tar(\.\w+)?)$")
 
 
 @register

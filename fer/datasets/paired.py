@@ -7,7 +7,7 @@ Class and modality are those of the archive. What is inside is not documented by
 images are a pair when class and all numbers in their names are the same (`0012` is `12`), and what does not pair is
 an error that lists it. Two options help where names are different:
 
-    number     a regular expression with one group, on a file's name: where the number stands, if there are others
+    number     a regular expression with one group, on a file's name without its ending: where the number stands
     unpaired   "leave_out": do without the images that have no partner
 """
 

@@ -58,11 +58,14 @@ def bootstrap_interval(correct: np.ndarray, clusters: np.ndarray | None = None, 
     Args:
         correct: (n,) bool, or float where several runs are averaged sample by sample.
         clusters: (n,) names; samples of one cluster are drawn together, since the images of one person or sequence are
-            no independent evidence (Field and Welsh, Bootstrapping clustered data, JRSS B 69, 2007). None: each alone.
+            no independent evidence (Field and Welsh, Bootstrapping clustered data, JRSS B 69, 2007). None: each alone,
+            and so it is where all are one cluster: the interval then holds for this one person.
     """
     generator = np.random.default_rng(seed)
     values = np.asarray(correct, dtype=float)
     codes = np.arange(len(values)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+    if not codes.any():
+        codes = np.arange(len(values))
     sums, sizes = np.bincount(codes, values), np.bincount(codes)
     draws = (generator.integers(0, len(sums), len(sums)) for _ in range(BOOTSTRAPS))
     means = [sums[draw].sum() / sizes[draw].sum() for draw in draws]

@@ -26,11 +26,15 @@ def native(data: bytes, name: str) -> np.ndarray:
     every viewer does, so that faces stand upright. (Other formats keep their rows as stored.)
 
     Raises:
-        FerError: the data are truncated, damaged or no image, or their numbers are neither of 8 nor of 16 bits.
+        FerError: the data are truncated, no image, or of more than 2²⁶ pixels, or their numbers are neither of 8 nor of
+            16 bits. (A JPEG may decode in spite of damage.)
     """
     jpeg = data.startswith(b"\xff\xd8")  # has no alpha; unchanged, OpenCV would ignore its orientation
     flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR if jpeg else cv2.IMREAD_UNCHANGED
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise FerError(f"{name} cannot be decoded, it is too large or damaged: {error.err}") from error
     if image is None:
         raise FerError(f"{name} cannot be decoded: the image is truncated or damaged")
     if image.dtype not in (np.uint8, np.uint16):

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO
 
+from fer.errors import FerError
 from fer.sources.guard import Guard, Reader, damage, kind_fault
 
 ARCHIVES = (".zip", ".7z", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -76,7 +77,15 @@ def _seekable(file: BinaryIO) -> Iterator[BinaryIO]:
             yield copy
 
 
+LARGEST_INDEX = 64 << 20  # bytes of a zip's index: some 700,000 files, and as many kilobytes of memory
+
+
 def _zip(file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries:
+    end = zipfile._EndRecData(file)  # the module reads an index whole, however large, and has no public way to ask
+    if end and end[zipfile._ECD_SIZE] > LARGEST_INDEX:
+        raise FerError(
+            f"{guard.archive} has an index of {end[zipfile._ECD_SIZE]:,} bytes: unpack it yourself and give the folder"
+        )
     try:
         archive = zipfile.ZipFile(file)
     except UnicodeDecodeError as error:

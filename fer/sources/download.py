@@ -103,6 +103,7 @@ def file_name(url: str) -> str:
     if (
         not name.strip(".")
         or name.startswith(".")
+        or not PurePosixPath(name).suffix
         or any(letter in "/\\" or not letter.isprintable() for letter in name)
     ):
         raise FerError(

@@ -188,4 +188,4 @@ def of_the_disk(error: Exception) -> bool:
 
 def damaged(archive: str, error: Exception) -> FerError:
     fault = error if str(error) else type(error).__name__
-    return FerError(f"{archive} is truncated or damaged ({fault}): download it again and compare its size")
+    return FerError(f"{archive} is truncated or damaged ({fault}): delete it, get it again and compare its size")

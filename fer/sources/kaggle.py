@@ -6,6 +6,7 @@ import io
 import os
 import re
 import shutil
+import zipfile
 from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
@@ -58,6 +59,9 @@ def download_kaggle(spec: str, folder: Path) -> Path:
     if fault := foreign(arrived, target.name):
         arrived.unlink()
         raise FerError(f"{spec} {fault}")
+    if not zipfile.is_zipfile(arrived):
+        arrived.unlink()
+        raise FerError(f"{spec}: the end of {target.name} is missing; try again")
     os.replace(arrived, target)
     shutil.rmtree(under_way)
     return target

@@ -46,9 +46,12 @@ def evaluate(run: Run, device: str = "auto") -> str:
 def evaluate_on(run: Run, dataset: str, protocol: str, contempt: bool = False, device: str = "auto") -> str:
     """Test a trained network on the test samples of another dataset, by the expressions that both have.
 
-    Samples of other expressions are left out and counted, and so are images that the network was trained on, which
-    FER2013 and FER+, for one, have in common. Writes `on/<dataset>.<protocol>.*` in the run's folder.
+    Samples of other expressions are left out and counted, and so are images that the network was trained on or its
+    epoch chosen by, which FER2013 and FER+, for one, have in common: those of the very same pixels, that is (a
+    recompressed copy is not recognised). Writes `on/<dataset>.<protocol>.*` in the run's folder.
     """
+    if dataset == run.experiment.dataset:
+        raise FerError(f"{run.name} was trained on {dataset}: evaluate it without --on")
     other = params.load_dataset(dataset)
     shared = shared_expressions(run.dataset.classes, other.classes, contempt)
     fabric = make_fabric(device, "32-true", run.threads)
@@ -65,7 +68,7 @@ def evaluate_on(run: Run, dataset: str, protocol: str, contempt: bool = False, d
         tested.append((part.samples, part.labels.cpu().numpy(), probabilities_of(network, part, run)))
     samples, labels, probabilities = (np.concatenate(column) for column in zip(*tested, strict=True))
     labels = shared_labels(labels, other.classes, shared)
-    seen = np.isin(pixels_of(run.layout.faces(dataset), samples), training_pixels(run))
+    seen = np.isin(pixels_of(run.layout.faces(dataset), samples), seen_pixels(run))
     kept = (labels >= 0) & ~seen
     if not kept.any():
         raise FerError(
@@ -109,10 +112,11 @@ def pixels_of(faces: Path, samples: np.ndarray) -> np.ndarray:
     return open_parquet(faces).read(["pixels"]).to_pandas()["pixels"].to_numpy()[samples]
 
 
-def training_pixels(run: Run) -> np.ndarray:
+def seen_pixels(run: Run) -> np.ndarray:
+    """Return the hashes of the images that the run was trained on or its epoch chosen by."""
     split = open_parquet(run.data["split"]).read().to_pandas()
-    training = split.loc[(split["fold"] == run.fold) & (split["part"] == "train"), "sample"].to_numpy()
-    return pixels_of(run.layout.faces(run.experiment.dataset), training)
+    seen = split.loc[(split["fold"] == run.fold) & (split["part"] != "test"), "sample"].to_numpy()
+    return pixels_of(run.layout.faces(run.experiment.dataset), seen)
 
 
 def write_predictions(
