@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 
 def script(name):
@@ -19,6 +20,11 @@ def script(name):
 
 def test_dvc_yaml_is_what_the_snakefile_compiles_to():
     assert Path("dvc.yaml").read_text() == script("engines").compiled(Path("params/study.yaml"))
+
+
+def test_dvc_lock_records_the_stages_of_dvc_yaml():
+    locked, compiled = (yaml.safe_load(Path(name).read_text())["stages"] for name in ("dvc.lock", "dvc.yaml"))
+    assert locked.keys() == compiled.keys(), "commit the dvc.lock that `make all` wrote"
 
 
 def test_the_json_schemas_are_those_of_the_types():
