@@ -34,6 +34,7 @@ from fer.devices import make_fabric
 from fer.params import System
 from fer.training import loop
 from fer.training.data import Part
+from fer.training.schedule import make_optimizer, make_scheduler
 
 CLASSES = 7
 
@@ -46,6 +47,7 @@ def ours(name: str, system: System, part: Part, fabric: Fabric) -> float:
     started = time.perf_counter()
     loop.train(
         lambda: systems.build(name, system, CLASSES),
+        CLASSES,
         system.input,
         recipe,
         {"train": part, "val": val},
@@ -61,8 +63,8 @@ def plain_steps(name: str, system: System, batches: Iterable, count: int, fabric
     """Return images/s of the plain training step over `batches` of (float images, labels)."""
     recipe = system.recipe.override({"epochs": 1})
     network = systems.build(name, system, CLASSES)
-    network, optimizer = fabric.setup(network, loop.make_optimizer(network, recipe))
-    scheduler = loop.make_scheduler(optimizer, recipe, count)
+    network, optimizer = fabric.setup(network, make_optimizer(network, recipe))
+    scheduler = make_scheduler(optimizer, recipe, count, count)
     network.train()
     penalised = [layer.weight for layer in systems.dense_layers(network)[-2:]] if recipe.dense_penalty else []
     images_seen = 0

@@ -37,7 +37,12 @@ Device = Annotated[str, typer.Option(help="auto (CUDA, MPS, CPU in this order), 
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads; part of what makes a run repeatable to the bit.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, such as epochs=5; repeatable."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change the recipe (epochs=5), or size (of the input), weights (of a backbone), draws (of each offline "
+        "transform); repeatable.",
+    ),
 ]
 
 
@@ -141,9 +146,9 @@ def split(
 
 
 @app.command(epilog="Example: `fer augment EXPERIMENT --fold 0`, of an experiment whose recipe has `offline`")
-def augment(experiment: ExperimentName, fold: Fold = "0", root: Root = Path()) -> None:
+def augment(experiment: ExperimentName, fold: Fold = "0", set_: Overrides = None, root: Root = Path()) -> None:
     """Make the offline variants of a fold's training images that the recipe asks for."""
-    run = resolve(experiment, fold, 0, None, 1, root)
+    run = resolve(experiment, fold, 0, set_, 1, root)
     from fer.stages.augment import augment as work
 
     announce(
@@ -234,7 +239,7 @@ def resolve(experiment: str, fold: str, seed: int, settings: list[str] | None, t
             raise FerError(f"--set {setting}: expected KEY=VALUE, such as epochs=5")
         overrides[name] = yaml.safe_load(value)
     run = Run(experiment, fold, seed, overrides, threads, Layout(root))
-    _ = run.recipe  # a wrong override is an error now
+    _ = run.system  # a wrong override is an error now
     return run
 
 

@@ -6,11 +6,14 @@ import fcntl
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 
 from fer.errors import FerError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 _held: list = []  # open lock files: a lock lives as long as the process
@@ -18,6 +21,18 @@ _held: list = []  # open lock files: a lock lives as long as the process
 
 def make_fabric(device: str, precision: str, threads: int) -> Fabric:
     """Return a Fabric for one device; with several GPUs each process takes one that no other `fer` process holds."""
+    from lightning_fabric import Fabric  # takes two seconds, which evaluation does without
+
+    chosen = choose_device(device, threads)
+    # on the CPU mixed precision costs time and saves nothing
+    precision = "32-true" if chosen.type == "cpu" else precision
+    return Fabric(
+        accelerator=chosen.type, devices=[chosen.index] if chosen.index is not None else 1, precision=precision
+    )
+
+
+def choose_device(device: str, threads: int) -> torch.device:
+    """Return the device that `device` (one of DEVICES) asks for, and prepare torch for it."""
     if device not in DEVICES:
         raise FerError(f"unknown device {device!r}. Known: {', '.join(DEVICES)}")
     if device == "cuda" and not torch.cuda.is_available():
@@ -25,12 +40,12 @@ def make_fabric(device: str, precision: str, threads: int) -> Fabric:
     if device == "mps" and not torch.backends.mps.is_available():
         raise FerError("--device mps: torch sees no MPS device here; use --device auto or cpu")
     torch.set_num_threads(threads)
-    cuda = device in ("auto", "cuda") and torch.cuda.is_available()
-    if not cuda:
-        torch.use_deterministic_algorithms(True)
-    # on the CPU mixed precision costs time and saves nothing
-    precision = precision if cuda or device == "mps" else "32-true"
-    return Fabric(accelerator=device, devices=[free_gpu()] if cuda else 1, precision=precision)
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        return torch.device("cuda", free_gpu())
+    if device == "mps" or (device == "auto" and torch.backends.mps.is_available()):
+        return torch.device("mps")
+    torch.use_deterministic_algorithms(True)
+    return torch.device("cpu")
 
 
 def free_gpu() -> int:

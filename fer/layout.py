@@ -69,6 +69,13 @@ class Layout:
     def reports(self) -> Path:
         return self.root / "reports"
 
+    def table(self, name: str, form: str) -> Path:
+        return self.reports() / "tables" / f"{name}.{form}"
+
+    def card(self, system: str) -> Path:
+        """The model card of a system (Markdown)."""
+        return self.reports() / "cards" / f"{system}.md"
+
     def figure(self, name: str, kind: str) -> Path:
         return self.reports() / "figures" / f"{name}.{kind}.png"
 

@@ -34,12 +34,18 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 Protocol = Literal[
     "official",
+    "stratified_56_11_33",
+    "stratified_61_25_14",
+    "stratified_70_10_20",
     "stratified_70_15_15",
     "stratified_80_10_10",
+    "random_70_10_20",
     "kfold_subject",
     "leave_one_subject_out",
     "by_character",
 ]
+Modality = Literal["visible", "infrared", "fused"]
+Views = Literal["face", "eyes", "mouth", "both", "boxes"]
 
 
 class Strict(BaseModel):
@@ -152,8 +158,16 @@ class Input(Strict):
 
     size: Positive
     channels: Literal[1, 3]
-    mean: float
-    std: Annotated[float, Field(gt=0)]
+    mean: float | list[float] = Field(description="one number, or one for each channel")
+    std: Annotated[float, Field(gt=0)] | list[Annotated[float, Field(gt=0)]]
+
+    @model_validator(mode="after")
+    def one_for_each_channel(self) -> Input:
+        for name in ("mean", "std"):
+            value = getattr(self, name)
+            if isinstance(value, list) and len(value) != self.channels:
+                raise ValueError(f"{name} has {len(value)} numbers for {self.channels} channel(s)")
+        return self
 
 
 class Augmentation(Strict):
@@ -163,6 +177,10 @@ class Augmentation(Strict):
     rotation: Annotated[float, Field(ge=0, le=180)] = Field(0.0, description="degrees, uniform in ±rotation")
     translation: Fraction = Field(0.0, description="fraction of the side, uniform in ±translation")
     scale: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="zoom factor uniform in 1 ± scale")
+    brightness: Fraction = Field(0.0, description="factor uniform in 1 ± brightness")
+    contrast: Fraction = Field(0.0, description="factor uniform in 1 ± contrast")
+    saturation: Fraction = Field(0.0, description="factor uniform in 1 ± saturation; RGB alone")
+    erasing: Fraction = Field(0.0, description="chance that a rectangle of 2 to 20 % of the image becomes mid-grey")
 
 
 class OfflineAugmentation(Strict):
@@ -185,10 +203,28 @@ class Recipe(Strict):
     epochs: Positive | None = None
     steps: Positive | None = None
     batch_size: Positive
-    optimizer: Literal["adam", "sgd"]
+    optimizer: Literal["adam", "adamw", "sgd"] = Field(description="sgd has momentum 0.9")
     learning_rate: Annotated[float, Field(gt=0)]
+    betas: tuple[Fraction, Fraction] = Field((0.9, 0.999), description="of adam and adamw")
+    epsilon: Annotated[float, Field(gt=0)] = Field(1e-8, description="of adam and adamw")
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    schedule: Literal["constant", "cosine", "one_cycle"]
+    decay_norms: bool = Field(True, description="false: no weight decay on biases and on the weights of batch norm")
+    schedule: Literal["constant", "cosine", "cosine_cycles", "one_cycle", "plateau"] = Field(
+        description="cosine: once to 0; cosine_cycles: to 0 and back, stepped once an epoch; plateau: halved after 5 "
+        "epochs without a lower validation loss"
+    )
+    period: Positive | None = Field(None, description="epochs from the peak to 0 of cosine_cycles")
+    label_smoothing: Fraction = 0.0
+    mixup: Annotated[float, Field(ge=0)] = Field(0.0, description="α of Beta(α, α); with cutmix one of the two a batch")
+    cutmix: Annotated[float, Field(ge=0)] = Field(0.0, description="α of Beta(α, α)")
+    balanced_sampling: bool = Field(False, description="draw each class as often as the others, with replacement")
+    average_weights: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="decay of the moving average of the weights that validates and is kept; 0: none"
+    )
+    keep: Literal["best", "last"] = Field("best", description="the epoch of best validation accuracy, or the last")
+    test_time_flip: bool = Field(False, description="average the probabilities of an image and its mirror image")
+    choose_epoch_on: Literal["val", "test"] = Field("val", description="test is a defect: the figure is then no test")
+    dropout_at_evaluation: bool = Field(False, description="a defect: dropout stays on when images are classified")
     dense_penalty: Annotated[float, Field(ge=0)] = Field(
         0.0, description="λ of λ·‖w‖² over the weights of the last two fully connected layers, added to the loss"
     )
@@ -203,6 +239,8 @@ class Recipe(Strict):
     def one_length(self) -> Recipe:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give either epochs or steps")
+        if (self.period is None) == (self.schedule == "cosine_cycles"):
+            raise ValueError("period and schedule cosine_cycles go together")
         if self.precision == "16-mixed" and self.gradient_clip:
             raise ValueError(
                 "gradient_clip does not go with precision 16-mixed, whose gradients are scaled; bf16-mixed does"
@@ -233,6 +271,9 @@ class System(Strict):
     input: Input
     recipe: Recipe
     deviations: list[str] = Field(description="where this reproduction departs from the publication, and why")
+    limits: list[str] = Field(
+        default_factory=list, description="for the model card: what it cannot do, or was not shown"
+    )
 
 
 # --- experiments and studies ----------------------------------------------------------------------------------------
@@ -245,13 +286,54 @@ class Published(Strict):
 
 
 class Experiment(Strict):
+    """A system on a dataset. As a variant (`variant_of`) it says only what differs from another experiment."""
+
+    variant_of: str | None = Field(
+        None, description="the experiment that this one is set beside, and whose keys it takes"
+    )
+    kind: Literal["sound", "as_published", "defect", "ablation"] = Field(
+        "sound",
+        description="sound: subjects apart, epoch chosen on validation, test opened once; as_published: their split and "
+        "their choice of the epoch; defect: the sound one with one fault of the original; ablation: without a part",
+    )
+    change: str = Field("", description="of a variant: in a few words, what differs")
     dataset: str
     system: str
-    modality: Literal["visible", "infrared"] = "visible"
+    modality: Modality = Field("visible", description="fused: both images of a pair")
+    views: Views = Field("face", description="both: the eyes and the mouth block; boxes: their eight numbers alone")
+    constant_image: bool = Field(
+        False, description="a defect: every block is cut from one image, so that it shows the place of its box alone"
+    )
+    augment_before_split: bool = Field(
+        False, description="a defect: images and their offline variants are dealt to the parts together, at random"
+    )
     protocol: Protocol
     published: Published
+    architecture: dict[str, Any] = Field(default_factory=dict, description="what differs from the system's")
+    input: dict[str, Any] = Field(default_factory=dict, description="what differs from the system's input")
     recipe: dict[str, Any] = Field(default_factory=dict, description="what differs from the system's recipe")
+    infrared_from: str | None = Field(
+        None, description="of a fused system: the experiment whose trained network its infrared branch starts from"
+    )
+    teacher: str | None = Field(
+        None, description="label-distribution training: the experiment whose network says the target distributions"
+    )
     deviations: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def variants_say_what_differs(self) -> Experiment:
+        if (self.variant_of is None) != (self.kind == "sound") or bool(self.variant_of) != bool(self.change):
+            raise ValueError("variant_of, change and a kind other than sound go together")
+        if self.constant_image and self.views not in ("eyes", "mouth", "both"):
+            raise ValueError("constant_image needs views eyes, mouth or both")
+        if self.infrared_from and self.modality != "fused":
+            raise ValueError("infrared_from needs modality fused")
+        return self
+
+    @property
+    def predecessors(self) -> dict[str, str]:
+        """The experiments whose trained networks this one needs, by what it needs them for."""
+        return {name: value for name in ("infrared_from", "teacher") if (value := getattr(self, name)) is not None}
 
 
 class DatasetOverrides(Strict):
@@ -264,12 +346,16 @@ class DatasetOverrides(Strict):
     )
 
 
-class RecipeOverrides(Strict):
-    """What a study may change of a recipe: its cost."""
+class ExperimentOverrides(Strict):
+    """What a study may change of an experiment: its cost, and the weights it starts from."""
 
     epochs: Positive | None = None
     steps: Positive | None = None
     batch_size: Positive | None = None
+    size: Positive | None = Field(None, description="side of the input in pixels")
+    draws: Positive | None = Field(None, description="of each offline transform")
+    weights: str | None = Field(None, description="of a torchvision backbone: random, imagenet, or a file")
+    folds: Positive | None = Field(None, description="only so many of the protocol's folds, the first ones")
 
 
 class Study(Strict):
@@ -278,7 +364,7 @@ class Study(Strict):
     name: str = Field(pattern=r"^[a-z0-9_]+$")
     root: str = Field(".", pattern=r"^(\.|[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*)$", description="folder of its artifacts")
     datasets: dict[str, DatasetOverrides | None] = Field(default_factory=dict)
-    experiments: dict[str, RecipeOverrides | None] = Field(min_length=1)
+    experiments: dict[str, ExperimentOverrides | None] = Field(min_length=1)
     seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
     split_seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the protocols that draw")
     threads: Positive = Field(1, description="CPU threads of one training job; part of what makes a run repeatable")
@@ -293,9 +379,14 @@ class Study(Strict):
         overrides = self.datasets.get(name)
         return overrides.model_dump(exclude_none=True, exclude={"protocols"}) if overrides else {}
 
-    def recipe_overrides(self, experiment: str) -> dict[str, Any]:
+    def overrides(self, experiment: str) -> dict[str, Any]:
+        """Return the study's changes to the runs of an experiment, by key."""
         overrides = self.experiments[experiment]
-        return overrides.model_dump(exclude_none=True) if overrides else {}
+        return overrides.model_dump(exclude_none=True, exclude={"folds"}) if overrides else {}
+
+    def most_folds(self, experiment: str) -> int | None:
+        overrides = self.experiments[experiment]
+        return overrides.folds if overrides else None
 
 
 class Config(Strict):
@@ -344,15 +435,45 @@ def load_system(name: str) -> System:
     return system
 
 
+def experiment_files(name: str) -> list[Path]:
+    """Return the files that define an experiment: its own and, of a variant, that of the experiment it varies."""
+    own = experiment_file(name)
+    base = mapping(own).get("variant_of")
+    return [own] if base is None else [experiment_file(base), own]
+
+
 def load_experiment(name: str) -> Experiment:
     path = known(experiment_file(name), "experiment")
-    experiment = load(Experiment, path)
+    experiment = check(Experiment, with_base(path), path)
     for key, names in (("dataset", dataset_file), ("system", system_file)):
         known(names(getattr(experiment, key)), key, f"{path}: {key}: ")
     load_dataset(experiment.dataset)
-    system = load_system(experiment.system)
-    resolve_recipe(system.recipe, experiment.recipe, path, "recipe")
+    resolve(experiment, path)
+    for key, other in experiment.predecessors.items():
+        known(experiment_file(other), "experiment", f"{path}: {key}: ")
+        require_predecessor(experiment, key, other, path)
     return experiment
+
+
+def with_base(path: Path) -> dict[str, Any]:
+    """Return what an experiment's file says; of a variant, on top of what the experiment it varies says."""
+    values = mapping(path)
+    if (base := values.get("variant_of")) is None:
+        return values
+    varied = mapping(known(experiment_file(str(base)), "experiment", f"{path}: variant_of: "))
+    if "variant_of" in varied:
+        raise FerError(f"{path}: variant_of: {base} is itself a variant, of {varied['variant_of']}; name that one")
+    return deep_merge(varied, values)
+
+
+def require_predecessor(experiment: Experiment, key: str, name: str, path: Path) -> None:
+    """Refuse a predecessor that saw other samples: those it was trained on might be tested here."""
+    other = check(Experiment, with_base(experiment_file(name)), experiment_file(name))
+    wanted = {"dataset": experiment.dataset, "protocol": experiment.protocol}
+    wanted["modality"] = "infrared" if key == "infrared_from" else experiment.modality
+    for what, value in wanted.items():
+        if getattr(other, what) != value:
+            raise FerError(f"{path}: {key}: {name} has {what} {getattr(other, what)!r}; it must have {value!r}")
 
 
 def load_study(path: Path) -> Study:
@@ -368,10 +489,10 @@ def load_study(path: Path) -> Study:
         known(experiment_file(name), "experiment", f"{path}: experiments: ")
         experiment = load_experiment(name)
         used.add(experiment.dataset)
-        recipe = resolve_recipe(
-            load_system(experiment.system).recipe, experiment.recipe, experiment_file(name), "recipe"
-        )
-        resolve_recipe(recipe, study.recipe_overrides(name), path, f"experiments.{name}")
+        resolve(experiment, experiment_file(name), study.overrides(name), path, f"experiments.{name}")
+        for key, other in experiment.predecessors.items():
+            if other not in study.experiments:
+                raise FerError(f"{path}: experiments: {name} needs {other} ({key}), which the study must hold too")
     for name, overrides in study.datasets.items():
         known(dataset_file(name), "dataset", f"{path}: datasets: ")
         load_dataset(name)
@@ -381,6 +502,63 @@ def load_study(path: Path) -> Study:
                 f"Used: {listing(used)}"
             )
     return study
+
+
+# --- what a run is made of: system ← experiment ← study -------------------------------------------------------------
+
+TOLD = ("modality", "views")  # options of a system that the experiment says
+SIDES = {"size": ("input", "size"), "weights": ("architecture", "weights"), "draws": ("recipe", "offline", "draws")}
+
+
+def resolve(
+    experiment: Experiment,
+    path: Path,
+    overrides: dict[str, Any] | None = None,
+    where: Path = Path("--set"),
+    key: str = "",
+) -> System:
+    """Return the system as a run of this experiment builds and trains it.
+
+    Args:
+        path: the experiment's file, for error messages.
+        overrides: what a study (file `where`, at `key`) or the command line changes: keys of the recipe, and those of
+            `SIDES`.
+    """
+    system = load_system(experiment.system)
+    given = {"architecture": experiment.architecture, "input": experiment.input, "recipe": experiment.recipe}
+    system = changed(system, experiment, given, path, "")
+    return changed(system, experiment, placed(overrides), where, key) if overrides else system
+
+
+def placed(overrides: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return overrides by section of the system: `{"size": 64, "epochs": 2}` → input.size and recipe.epochs."""
+    sections: dict[str, Any] = {"architecture": {}, "input": {}, "recipe": {}}
+    for name, value in overrides.items():
+        for part in reversed(SIDES.get(name, ("recipe", name))):
+            value = {part: value}
+        sections = deep_merge(sections, value)
+    return sections
+
+
+def changed(system: System, experiment: Experiment, changes: dict[str, dict], path: Path, key: str) -> System:
+    """Return `system` with the changes of its sections, told of the experiment's modality and views."""
+    prefix = f"{key}." if key else ""
+    options = constructor(SYSTEMS, experiment.system, path)
+    architecture = system.architecture | changes["architecture"]
+    for name in TOLD:
+        if name in options.model_fields:
+            architecture[name] = getattr(experiment, name)
+    for name, value in (("modality", "fused"), ("views", "both"), ("views", "boxes")):
+        if getattr(experiment, name) == value and name not in options.model_fields:
+            raise FerError(f"{path}: {name}: given {value!r}, but the system {experiment.system} has no such option")
+    check(options, architecture, path, f"{prefix}architecture")
+    return system.model_copy(
+        update={
+            "architecture": architecture,
+            "input": check(Input, deep_merge(system.input.model_dump(), changes["input"]), path, f"{prefix}input"),
+            "recipe": resolve_recipe(system.recipe, changes["recipe"], path, f"{prefix}recipe"),
+        }
+    )
 
 
 def resolve_recipe(recipe: Recipe, values: dict[str, Any], path: Path, key: str) -> Recipe:
@@ -402,6 +580,11 @@ def known(path: Path, kind: str, where: str = "") -> Path:
 
 
 def load(model: type[Model], path: Path) -> Model:
+    return check(model, mapping(path), path)
+
+
+def mapping(path: Path) -> dict[str, Any]:
+    """Return what a parameter file says, unchecked."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -412,7 +595,7 @@ def load(model: type[Model], path: Path) -> Model:
         raise FerError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(values, dict):
         raise FerError(f"{path}: expected a mapping of keys to values, given {type(values).__name__}")
-    return check(model, values, path)
+    return values
 
 
 def check(model: type[Model], values: dict, path: Path, key: str = "") -> Model:

@@ -21,7 +21,7 @@ from fer.params import Dataset, Protocol
 PARTS = ("train", "val", "test")
 WHOLE = "all"  # the part of a dataset whose owners define none
 FOLDS = 10  # of kfold_subject
-STRATIFIED = {"stratified_70_15_15": (0.15, 0.15), "stratified_80_10_10": (0.1, 0.1)}  # shares of val and of test
+DRAWN = re.compile(r"(stratified|random)_\d+_(\d+)_(\d+)")  # of a name, the percentages of val and of test
 CARVED = 0.1  # share of an official train that becomes val where the owners made none
 FOLD_NAME = re.compile(r"[^./\s]+")  # a fold's name is part of a file's name
 
@@ -70,8 +70,11 @@ def assign(protocol: str, index: pd.DataFrame, dataset: Dataset, seed: int) -> p
     index["group"] = groups(index)
     if protocol == "official":
         parts = {"0": official(index, dataset, seed)}
-    elif protocol in STRATIFIED:
-        parts = {"0": stratified(index, *STRATIFIED[protocol], seed)}
+    elif drawn := DRAWN.fullmatch(protocol):
+        kind, val, test = drawn.groups()
+        if kind == "random":  # as if nothing belonged together but the images of a pair
+            index["group"] = groups(index.assign(sequence=None))
+        parts = {"0": stratified(index, int(val) / 100, int(test) / 100, seed)}
     elif protocol == "kfold_subject":
         parts = rotated(folds_of_subjects(index, seed), names)
     else:

@@ -1,19 +1,20 @@
 """augment makes variants of training samples alone, as many and as strong as the recipe says, and always the same."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from fer.errors import FerError
-from fer.params import Input, OfflineAugmentation
+from fer.params import OfflineAugmentation
 from fer.runs import Run
 from fer.stages.augment import augment
 from fer.training.data import load_part
 from fer.training.offline import TRANSFORMS, variants
 
 PUBLISHED = OfflineAugmentation()
-INPUT = Input(size=48, channels=1, mean=0.5, std=0.5)
 
 
 def run_of(layout, **offline):
@@ -39,13 +40,13 @@ def test_the_published_recipe_makes_26_times_the_training_images_and_touches_no_
 
 def test_training_sees_originals_and_variants_with_the_labels_of_their_originals_and_the_other_parts_do_not(data):
     run, images, table, _ = made(data, draws=1)
-    part = load_part(**run.data, fold="0", part="train", input=INPUT)
+    part = load_part(run.source, "train")
     labels = pd.read_parquet(run.data["index"])["label"].to_numpy()
     assert len(part) == 280 * 6 and np.array_equal(part.images[280:, 0].numpy(), images)
     assert np.array_equal(part.labels.numpy(), labels[part.samples])
     assert np.array_equal(part.samples[280:], table["sample"])
     for other in ("val", "test"):
-        assert len(load_part(**run.data, fold="0", part=other, input=INPUT)) == 70
+        assert len(load_part(run.source, other)) == 70
 
 
 def test_variants_made_for_another_split_are_refused(data):
@@ -54,13 +55,13 @@ def test_variants_made_for_another_split_are_refused(data):
     split.loc[split["sample"] == table["sample"][0], "part"] = "test"
     split.to_parquet(run.data["split"])
     with pytest.raises(FerError, match=r"variants of 1 samples that are not in train of fold 0.*Run augment again"):
-        load_part(**run.data, fold="0", part="train", input=INPUT)
+        load_part(run.source, "train")
 
 
 def test_a_part_without_samples_of_the_modality_is_named(data):
-    run = Run("fer2013-attentional_cnn", "0", 0, {}, 1, data)
+    source = Run("fer2013-attentional_cnn", "0", 0, {}, 1, data).source
     with pytest.raises(FerError, match="no infrared sample in val of fold 0"):
-        load_part(**run.data, fold="0", part="val", modality="infrared", input=INPUT)
+        load_part(replace(source, modalities=["infrared"]), "val")
 
 
 def test_augmenting_twice_gives_the_same_files_to_the_bit(data):

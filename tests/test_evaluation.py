@@ -78,7 +78,8 @@ def test_the_bootstrap_interval_covers_the_truth_about_95_times_in_100():
 
 def test_cost_counts_parameters_and_flops_exactly():
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3, bias=False), torch.nn.Flatten(), torch.nn.Linear(64, 7))
-    figures = cost(network, params.Input(size=6, channels=1, mean=0, std=1))
+    images = torch.zeros(1, 1, 6, 6, dtype=torch.uint8)
+    figures = cost(network, images, params.Input(size=6, channels=1, mean=0, std=1))
     assert figures["parameters"] == 36 + 64 * 7 + 7
     assert figures["flops"] == 2 * (4 * 16 * 9 + 64 * 7)
     assert figures["milliseconds"] > 0

@@ -141,7 +141,7 @@ def test_values_do_not_change_after_loading():
 
 def test_a_study_s_overrides_reach_its_runs_alone():
     study = params.Study(**yaml.safe_load(STUDY.read_text()) | {"experiments": {"fer2013-dnn": {"steps": 5}}})
-    assert study.recipe_overrides("fer2013-dnn") == {"steps": 5}
+    assert study.overrides("fer2013-dnn") == {"steps": 5}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ SYSTEMS = sorted(path.stem for path in (params.SYSTEMS.parents[1] / "params/syst
 PARAMETERS = {  # classes, parameters
     "acnn_alstm": (7, 373_511),  # the three LSTMs over 36 positions; as published, over one step, their tables have
     "attentional_cnn": (7, 66_877),
+    "box_geometry": (7, 5_191),
     "cnn_alstm": (7, 373_383),
     "cnn_lstm": (7, 398_527),
     "deepfer": (7, 6_179_911),

@@ -12,12 +12,14 @@ from safetensors.torch import load_file
 from fer import layout
 from fer.errors import FerError
 from fer.params import Augmentation, Input, Recipe
+from fer.prediction import predict
 from fer.runs import Run
 from fer.stages import train as stage
 from fer.systems import build
 from fer.training import checkpoint, loop
 from fer.training.augmentation import augmenter
 from fer.training.data import Part, fit, load_part, normalise
+from fer.training.schedule import make_scheduler
 
 EXPERIMENT = "fer2013-attentional_cnn"
 
@@ -102,8 +104,8 @@ def test_the_kept_weights_are_those_of_the_first_best_validation_epoch(data):
     history = pd.read_csv(run.folder / layout.HISTORY)
     network = build(run.experiment.system, run.system, 7)
     network.load_state_dict(load_file(run.folder / layout.WEIGHTS))
-    val = load_part(**run.data, fold="0", part="val", input=run.system.input)
-    accuracy = (loop.predict(network, val, run.system.input).argmax(1) == val.labels).float().mean().item()
+    val = load_part(run.source, "val")
+    accuracy = (predict(network, val, run.system.input, run.recipe).argmax(1) == val.labels).float().mean().item()
     assert accuracy == pytest.approx(history["val_accuracy"].max(), abs=1e-6)
 
 
@@ -167,7 +169,7 @@ def test_one_cycle_ends_near_zero_and_constant_stays():
     for schedule, last in (("one_cycle", 0.0), ("cosine", 0.0), ("constant", 0.1)):
         recipe = Recipe(steps=50, batch_size=1, optimizer="sgd", learning_rate=0.1, schedule=schedule)
         optimizer = torch.optim.SGD([parameter], lr=0.1)
-        scheduler = loop.make_scheduler(optimizer, recipe, 50)
+        scheduler = make_scheduler(optimizer, recipe, 50, 10)
         for _ in range(50):
             optimizer.step()
             scheduler.step()
@@ -215,7 +217,7 @@ def test_prediction_leaves_the_network_as_it_was(data):
     network = build(run.experiment.system, run.system, 7).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     part = Part(torch.zeros(3, 1, 48, 48, dtype=torch.uint8), torch.zeros(3, dtype=torch.long), np.arange(3))
-    assert loop.predict(network, part, run.system.input).shape == (3, 7)
+    assert predict(network, part, run.system.input, run.recipe).shape == (3, 7)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 

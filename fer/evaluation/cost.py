@@ -6,28 +6,39 @@ import statistics
 import time
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from fer.params import Input
+from fer.training.data import normalise
 
 REPEATS = 50
 
 
-def cost(network: nn.Module, input: Input) -> dict[str, float]:
+def cost(network: nn.Module, images: Tensor, input: Input) -> dict[str, float]:
     """Return parameters, FLOPs of one image, and CPU milliseconds of one image (batch of one, one thread, median).
 
-    FLOPs are those of torch's counter: matrix products and convolutions, a multiplication and an addition each.
+    FLOPs are those of torch's counter: matrix products, convolutions and LSTMs, a multiplication and an addition each.
+
+    Args:
+        images: uint8 (1, planes × channels, size, size), as the network takes them.
     """
     network = network.cpu().eval()
-    image = torch.zeros(1, input.channels, input.size, input.size)
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    image = normalise(images.cpu(), input)
+    counting = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.mkldnn_rnn_layer: lstm_flops})
+    with torch.inference_mode(), counting as counter:
         network(image)
     return {
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "flops": counter.get_total_flops(),
         "milliseconds": milliseconds(network, image),
     }
+
+
+def lstm_flops(steps: torch.Size, input_weights: torch.Size, hidden_weights: torch.Size, *rest, **named) -> int:
+    """Return the FLOPs of an LSTM from its shapes, which torch's counter does not know on a CPU."""
+    each = input_weights[0] * input_weights[1] + hidden_weights[0] * hidden_weights[1]
+    return 2 * steps[0] * steps[1] * each
 
 
 @torch.inference_mode()

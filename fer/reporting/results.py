@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,8 +13,11 @@ import pandas as pd
 from fer import layout
 from fer.evaluation.metrics import bootstrap_interval, metrics
 from fer.params import Study
-from fer.runs import Run, study_runs
+from fer.reporting.tables import SYNTHETIC
+from fer.runs import Run, experiment_folds, study_runs
 from fer.storage import read_json, require
+
+VIEWS = {"both": "eyes and mouth", "eyes": "eyes alone", "mouth": "mouth alone", "boxes": "boxes alone"}
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,57 @@ class Result:
         return self.first.name
 
     @property
+    def kind(self) -> str:
+        return self.first.experiment.kind
+
+    @property
+    def row(self) -> str:
+        """What the experiment is beside others on the same data: sound, or how it departs from the sound one."""
+        return self.first.experiment.change or "sound"
+
+    @property
+    def label(self) -> str:
+        """The system's title, with what the experiment gives it to see where there is a choice."""
+        experiment = self.first.experiment
+        seen = [] if experiment.modality == "visible" else [experiment.modality]
+        seen += [] if experiment.views == "face" else [VIEWS[experiment.views]]
+        return self.first.system.title + (f" ({', '.join(seen)})" if seen else "")
+
+    @property
+    def dataset_title(self) -> str:
+        return self.first.dataset.title + (f" ({SYNTHETIC})" if self.synthetic else "")
+
+    @property
+    def starts_from(self) -> str:
+        """What weights training began with, as the runs themselves say."""
+        weights = self.parameters["architecture"].get("weights", "random")
+        own = "random weights" if weights == "random" else "ImageNet" if weights == "imagenet" else Path(weights).name
+        return own + (", trained infrared" if "infrared_from" in self.parameters else "")
+
+    @property
+    def alignment(self) -> str:
+        """How the faces were cut, and the first digits of the hash of the array that the network was given."""
+        alignment, hashes = self.first.dataset.alignment, self.parameters["data"]
+        name = next(name for name in ("crops", "eyes", "mouth", "boxes") if name in hashes)
+        how = {"crops": f"{alignment.crop} {alignment.size}", "boxes": "landmark boxes"}.get(name, "landmark blocks")
+        return f"{how} · {hashes[name][:8]}"
+
+    @property
+    def shape(self) -> str:
+        given = self.parameters["input"]
+        return f"{given['size']}×{given['size']}×{given['channels']}"
+
+    @property
     def seeds(self) -> list[int]:
         return sorted({run.seed for run in self.runs})
+
+    @property
+    def folds(self) -> list[str]:
+        return list(dict.fromkeys(run.fold for run in self.runs))
+
+    @property
+    def all_folds(self) -> list[str]:
+        return experiment_folds(self.first.experiment)
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
@@ -72,6 +126,11 @@ class Result:
         values = self.values(metric)
         return float(values.std(ddof=1)) if len(values) > 1 else None
 
+    def plus_minus(self, metric: str) -> str:
+        """Return a figure in percent, with its deviation over seeds where there are several."""
+        std = self.std(metric)
+        return f"{100 * self.mean(metric):.2f}" + ("" if std is None else f" ± {100 * std:.2f}")
+
     @cached_property
     def interval(self) -> list[float]:
         """The 95 % bootstrap interval, over subjects or test samples, of the accuracy averaged over seeds."""
@@ -104,6 +163,19 @@ class Result:
     def parameters(self) -> dict:
         """The resolved parameters of the first run, with the hashes of its data."""
         return read_json(self.first.folder / layout.PARAMETERS)
+
+    @property
+    def worst_class(self) -> str:
+        """The class of lowest recall, in words."""
+        worst = self.per_class.sort_values("recall").iloc[0]
+        return f"{worst.name}, {100 * worst['recall']:.1f} % of {int(worst['n'])}"
+
+    def command(self, run: Run) -> str:
+        """Return what trains and evaluates one run by hand."""
+        where = f"{run.name} --fold {run.fold} --seed {run.seed} --threads {run.threads}"
+        where += "" if run.layout.root == Path() else f" --root {run.layout.root}"
+        changes = "".join(f" --set {shlex.quote(f'{name}={value}')}" for name, value in run.overrides.items())
+        return f"fer train {where}{changes} && fer evaluate {where}"
 
     def accuracy(self, run: Run) -> float:
         return read_json(run.folder / layout.METRICS)["accuracy"]

@@ -1,6 +1,7 @@
 """augment: offline variants of a fold's training crops, `data/augmented/<experiment>/<fold>.npy` and `.parquet`.
 
-Always after the split and of training samples alone: variants of a test face made before splitting would leak.
+Always after the split and of training samples alone: variants of a test face made before splitting would leak. What
+that gives is shown by experiments with the defect `augment_before_split`, whose variants are those of every sample.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ def augment(run: Run, sheet: Path) -> str:
     parameters = run.recipe.offline
     if parameters is None:
         raise FerError(f"the recipe of {run.name} has no `offline`: there is nothing to augment before training")
-    originals = training_originals(run)
+    originals = augmented_samples(run)
+    if run.experiment.views != "face":
+        raise FerError(f"{run.name}: offline variants are made of faces; its views are {run.experiment.views!r}")
     crops = np.load(require(run.data["crops"]), mmap_mode="r")
     shape = (len(originals) * len(TRANSFORMS) * parameters.draws, *crops.shape[1:])
     names = [(transform, draw) for transform in TRANSFORMS for draw in range(parameters.draws)]
@@ -57,19 +60,21 @@ def augment(run: Run, sheet: Path) -> str:
 
         count = write_rows(run.data["augmented_index"], SCHEMA, rows())
     variants_sheet(shown, names, run.name, sheet)
-    return f"{count:,} variants of {len(originals):,} training samples: {len(names) + 1} times the images"
+    return f"{count:,} variants of {len(originals):,} samples: {len(names) + 1} times the images"
 
 
-def training_originals(run: Run) -> pd.DataFrame:
-    """Return sample and seed of the fold's training samples; the two images of a pair share their seed."""
+def augmented_samples(run: Run) -> pd.DataFrame:
+    """Return sample and seed of what is augmented in a fold; the two images of a pair share their seed."""
     split = open_parquet(run.data["split"]).read().to_pandas()
     split = split[split["fold"] == run.fold]
+    if not run.experiment.augment_before_split:
+        split = split[split["part"] == "train"]
     index = open_parquet(run.data["index"]).read(["sample", "modality", "pair"]).to_pandas()
-    training = split.loc[split["part"] == "train", ["sample"]].merge(index, on="sample")
-    training = training[training["modality"] == run.experiment.modality]
-    unit = training["pair"].fillna(training["sample"].astype(str))
+    chosen = split[["sample"]].merge(index, on="sample")
+    chosen = chosen[chosen["modality"].isin(run.source.modalities)]
+    unit = chosen["pair"].fillna(chosen["sample"].astype(str))
     seed = [zlib.crc32(f"{run.name}/{run.fold}/{name}".encode()) for name in unit]
-    return training[["sample"]].assign(seed=seed)
+    return chosen[["sample"]].assign(seed=seed)
 
 
 def prepare_worker() -> None:

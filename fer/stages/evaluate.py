@@ -6,28 +6,27 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from lightning_fabric import Fabric
-from safetensors.torch import load_file
 from torch import nn
 
-from fer import layout, params, protocols, systems
-from fer.devices import make_fabric
+from fer import layout, params, protocols
+from fer.devices import choose_device
 from fer.errors import FerError
 from fer.evaluation.cost import cost
 from fer.evaluation.metrics import metrics
 from fer.evaluation.transfer import shared_expressions, shared_labels, transfer
+from fer.networks import trained
+from fer.prediction import predict
 from fer.runs import Run
-from fer.storage import atomic, file_sha256, open_parquet, require, write_json, write_text
+from fer.storage import atomic, file_sha256, open_parquet, write_json, write_text
 from fer.training.data import Part, load_part
-from fer.training.loop import predict
 
 
 def evaluate(run: Run, device: str = "auto") -> str:
     """Open the test part once and write what the trained network says of it; return a line for the terminal."""
-    fabric = make_fabric(device, "32-true", run.threads)
-    network = trained(run, fabric)
-    where = {"modality": run.experiment.modality, "fold": run.fold, "part": "test"}
-    part = load_part(**run.data, **where, input=run.system.input, device=fabric.device)
+    run = run.as_trained()
+    chosen = choose_device(device, run.threads)
+    network = trained(run, chosen)
+    part = load_part(run.source, "test", chosen)
     classes = run.dataset.classes
     labels, probabilities = part.labels.cpu().numpy(), probabilities_of(network, part, run)
 
@@ -39,7 +38,7 @@ def evaluate(run: Run, device: str = "auto") -> str:
     write_text(run.folder / layout.CONFUSION, pairs.to_csv(index=False, lineterminator="\n"))
     figures = metrics(labels, probabilities.astype(np.float64), classes, clusters)
     write_json(run.folder / layout.METRICS, figures)
-    write_json(run.folder / layout.COST, cost(network, run.system.input))
+    write_json(run.folder / layout.COST, cost(network, part.images[:1], run.system.input))
     return accuracy_line("test accuracy", figures)
 
 
@@ -52,19 +51,14 @@ def evaluate_on(run: Run, dataset: str, protocol: str, contempt: bool = False, d
     """
     if dataset == run.experiment.dataset:
         raise FerError(f"{run.name} was trained on {dataset}: evaluate it without --on")
-    other = params.load_dataset(dataset)
+    run, other = run.as_trained(), params.load_dataset(dataset)
     shared = shared_expressions(run.dataset.classes, other.classes, contempt)
-    fabric = make_fabric(device, "32-true", run.threads)
-    network = trained(run, fabric)
-    files = {
-        "crops": run.layout.crops(dataset),
-        "index": run.layout.index(dataset),
-        "split": run.layout.split(dataset, protocol),
-    }
+    chosen = choose_device(device, run.threads)
+    network = trained(run, chosen)
+    files = run.data_of(dataset, protocol)
     tested = []
     for fold in protocols.folds(protocol, other):
-        where = {"modality": run.experiment.modality, "fold": fold, "part": "test"}
-        part = load_part(**files, **where, input=run.system.input, device=fabric.device)
+        part = load_part(run.source_of(files, fold), "test", chosen)
         tested.append((part.samples, part.labels.cpu().numpy(), probabilities_of(network, part, run)))
     samples, labels, probabilities = (np.concatenate(column) for column in zip(*tested, strict=True))
     labels = shared_labels(labels, other.classes, shared)
@@ -89,16 +83,9 @@ def evaluate_on(run: Run, dataset: str, protocol: str, contempt: bool = False, d
     return accuracy_line(f"accuracy on {dataset} over {len(shared)} shared expressions", figures)
 
 
-def trained(run: Run, fabric: Fabric) -> nn.Module:
-    """Return the run's network with its weights, on the device."""
-    network = systems.build(run.experiment.system, run.system, len(run.dataset.classes))
-    network.load_state_dict(load_file(require(run.folder / layout.WEIGHTS)))
-    return network.to(fabric.device)
-
-
 def probabilities_of(network: nn.Module, part: Part, run: Run) -> np.ndarray:
-    """Return float32 (n, classes)."""
-    return predict(network, part, run.system.input).softmax(1).cpu().numpy()
+    """Return float32 (n, classes), as the run's recipe has it classify."""
+    return predict(network, part, run.system.input, run.recipe).softmax(1).cpu().numpy()
 
 
 def clusters_of(index: Path, samples: np.ndarray) -> np.ndarray:

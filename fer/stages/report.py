@@ -1,18 +1,21 @@
-"""report: from everything evaluated to `reports/`, tables (Markdown, LaTeX, CSV), figures and one HTML page."""
+"""report: from everything evaluated to `reports/`: tables (Markdown, LaTeX, CSV), figures, model cards, one HTML page."""
 
 from __future__ import annotations
 
 import base64
+import os
 from pathlib import Path
 
 import jinja2
 import yaml
 
+from fer import params
 from fer.layout import Layout
 from fer.params import Study
-from fer.reporting import figures, tables
+from fer.reporting import autopsy, comparison, figures, names, tables
 from fer.reporting.data import collect_data
 from fer.reporting.results import Result, collect
+from fer.reporting.tables import Table
 from fer.storage import require, write_text
 
 TEMPLATES = Path(__file__).parents[1] / "reporting" / "templates"
@@ -20,21 +23,65 @@ TEMPLATES = Path(__file__).parents[1] / "reporting" / "templates"
 
 def report(study: Study) -> str:
     """Write the report of a study; return a line for the terminal."""
-    layout = Layout(Path(study.root))
-    folder, results = layout.reports(), collect(study)
+    layout, results = Layout(Path(study.root)), collect(study)
     for result in results:
-        figures.confusion(result, layout.figure(result.name, "confusion"))
-        figures.curves(result, layout.figure(result.name, "curves"))
-    write_text(folder / "results.csv", tables.numbers(results).to_csv(index=False, lineterminator="\n"))
-    write_text(folder / "results.tex", tables.latex(results))
-    write_text(folder / "results.md", render("results.md.j2", study, results))
-    write_text(folder / "index.html", render("index.html.j2", study, results))
+        if result.kind == "sound":
+            figures.confusion(result, layout.figure(result.name, "confusion"))
+            figures.curves(result, layout.figure(result.name, "curves"))
+    overview, others = comparison.overview(results), make_tables(study, results)
+    folder = layout.reports()
+    for table in others.values():
+        write_text(layout.table(table.name, "md"), table.document())
+    for table in (overview, *others.values()):
+        place = folder / "results" if table is overview else layout.table(table.name, "md").with_suffix("")
+        write_text(place.with_suffix(".csv"), table.csv())
+        write_text(place.with_suffix(".tex"), table.latex())
+    content = contents(study, results, overview, others)
+    for system in names.systems(study):
+        own = [result for result in results if result.first.experiment.system == system]
+        write_text(layout.card(system), render("card.md.j2", content | {"system": own[0].first.system, "own": own}))
+    write_text(folder / "results.md", render("results.md.j2", content))
+    write_text(folder / "index.html", render("index.html.j2", content))
     return f"{len(results)} experiments in {folder / 'results.md'} and {folder / 'index.html'}"
 
 
-def render(template: str, study: Study, results: list[Result]) -> str:
-    """Fill a template with the study, its data, its results and the functions that present them."""
+def make_tables(study: Study, results: list[Result]) -> dict[str, Table]:
+    """Return every table beside the overview by its name, in the order of `fer.reporting.names.tables`."""
+    made = [
+        autopsy.autopsy(results),
+        autopsy.ablations(results),
+        comparison.costs(results),
+        *(comparison.of_dataset(name, results) for name in names.datasets(study)),
+        *(comparison.of_system(name, results) for name in names.systems(study)),
+    ]
+    return {table.name: table for table in made}
+
+
+def contents(study: Study, results: list[Result], overview: Table, others: dict[str, Table]) -> dict:
+    """Return what the templates show, and the functions that present it."""
     summaries = collect_data(study)
+    synthetic = any(item.synthetic for item in (*results, *summaries))
+    return {
+        "study": study,
+        "summaries": summaries,
+        "results": results,
+        "overview": overview,
+        "tables": others,
+        "datasets": names.datasets(study),
+        "systems": names.systems(study),
+        "table_systems": {name: params.load_system(name) for name in names.systems(study)},
+        "link": lambda folder: os.path.relpath(folder, Layout(Path(study.root)).reports()),
+        "markdown": tables.markdown,
+        "per_class": comparison.per_class,
+        "left": tables.TEXT_COLUMNS,
+        "layout": Layout(Path(study.root)),
+        "picture": picture,
+        "to_yaml": lambda value: yaml.safe_dump(value, sort_keys=False).rstrip(),
+        "synthetic_note": tables.SYNTHETIC_NOTE if synthetic else None,
+    }
+
+
+def render(template: str, content: dict) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=jinja2.select_autoescape(["html.j2"]),
@@ -42,17 +89,7 @@ def render(template: str, study: Study, results: list[Result]) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    synthetic = any(item.synthetic for item in (*results, *summaries))
-    return environment.get_template(template).render(
-        study=study,
-        summaries=summaries,
-        results=results,
-        tables=tables,
-        figure=Layout(Path(study.root)).figure,
-        picture=picture,
-        to_yaml=lambda value: yaml.safe_dump(value, sort_keys=False).rstrip(),
-        synthetic_note=tables.SYNTHETIC_NOTE if synthetic else None,
-    )
+    return environment.get_template(template).render(content)
 
 
 def picture(path: Path) -> str:

@@ -6,21 +6,26 @@ import csv
 import hashlib
 import io
 import json
+import resource
 import time
 from pathlib import Path
 
+from lightning_fabric import Fabric
 from safetensors.torch import save
 
 import fer
-from fer import layout, systems
+from fer import layout
 from fer.devices import device_name, make_fabric
+from fer.errors import FerError
 from fer.machine import environment
+from fer.networks import trained, untrained
 from fer.runs import Run
 from fer.storage import file_sha256, write_bytes, write_json, write_text
 from fer.tracking import LiveRun
 from fer.training.data import load_part
 from fer.training.loop import HISTORY_COLUMNS
 from fer.training.loop import train as train_network
+from fer.training.targets import Teacher, teacher
 
 
 def train(run: Run, device: str = "auto") -> str:
@@ -32,19 +37,13 @@ def train(run: Run, device: str = "auto") -> str:
     started = time.monotonic()
     fabric = make_fabric(device, run.recipe.precision, run.threads)
     parts = {
-        part: load_part(
-            **run.data,
-            modality=run.experiment.modality,
-            fold=run.fold,
-            part=part,
-            input=run.system.input,
-            device=fabric.device,
-        )
-        for part in ("train", "val")
+        "train": load_part(run.source, "train", fabric.device),
+        "val": load_part(run.source, run.recipe.choose_epoch_on, fabric.device),
     }
     with LiveRun(run) as live:
         state = train_network(
-            lambda: systems.build(run.experiment.system, run.system, len(run.dataset.classes)),
+            lambda: untrained(run),
+            len(run.dataset.classes),
             run.system.input,
             run.recipe,
             parts,
@@ -52,18 +51,46 @@ def train(run: Run, device: str = "auto") -> str:
             fabric,
             resume_point(run),
             live.log,
+            make_teacher(run, fabric),
         )
     weights = {name: value.contiguous().cpu() for name, value in state.best_weights.items()}
     write_bytes(run.folder / layout.WEIGHTS, save(weights))
     write_history(run.folder / layout.HISTORY, state.history)
-    data = {name: file_sha256(path) for name, path in run.data.items()}
+    data = {name: file_sha256(path) for name, path in read(run).items()}
     write_json(run.folder / layout.PARAMETERS, run.resolved() | {"data": data})
     seconds = round(time.monotonic() - started, 1)
-    write_json(run.folder / layout.ENVIRONMENT, environment() | {"device": device_name(fabric), "seconds": seconds})
+    peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+    where = environment() | {"device": device_name(fabric), "seconds": seconds, "peak_memory_mb": peak}
+    write_json(run.folder / layout.ENVIRONMENT, where)
     for leftover in run.folder.glob("*.checkpoint"):
         leftover.unlink()
-    best = max(state.history, key=lambda row: row["val_accuracy"])
-    return f"best of {len(state.history)} epochs: {best['epoch']}, validation accuracy {best['val_accuracy']:.2%}"
+    last = run.recipe.keep == "last"
+    kept = state.history[-1] if last else max(state.history, key=lambda row: row["val_accuracy"])
+    what = f"{'last' if last else 'best'} of {len(state.history)} epochs: {kept['epoch']}"
+    part = "validation" if run.recipe.choose_epoch_on == "val" else "TEST"
+    return f"{what}, {part} accuracy {kept['val_accuracy']:.2%}"
+
+
+def make_teacher(run: Run, fabric: Fabric) -> Teacher | None:
+    """Return what says the target distributions, where the experiment names a network for it."""
+    other = run.predecessors.get("teacher")
+    if other is None:
+        return None
+    other = other.as_trained()
+    given, taken = run.system.input, other.system.input
+    if (given.size, given.channels) != (taken.size, taken.channels):
+        raise FerError(
+            f"{run.name}: its teacher {other.name} takes {taken.size}×{taken.size} images with {taken.channels} "
+            f"channel(s), it itself {given.size}×{given.size} with {given.channels}: they must see the same images"
+        )
+    return teacher(trained(other, fabric.device), taken)
+
+
+def read(run: Run) -> dict[str, Path]:
+    """Return every file that training reads, by what it is: data, other networks, pretrained weights."""
+    files = run.data | {key: other.folder / layout.WEIGHTS for key, other in run.predecessors.items()}
+    weights = run.system.architecture.get("weights", "random")
+    return files if weights in ("random", "imagenet") else files | {"weights": Path(weights)}
 
 
 def resume_point(run: Run) -> Path:
@@ -71,7 +98,7 @@ def resume_point(run: Run) -> Path:
     digest = hashlib.sha256(json.dumps(run.resolved(), sort_keys=True).encode())
     package = Path(fer.__file__).parent
     code = sorted([*(package / "systems").glob("*.py"), *(package / "training").glob("*.py")])
-    for path in (*run.data.values(), *code):
+    for path in (*read(run).values(), *code):
         digest.update(file_sha256(path).encode())
     path = run.folder / f"{digest.hexdigest()[:16]}.checkpoint"
     for other in run.folder.glob("*.checkpoint"):

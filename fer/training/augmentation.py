@@ -1,4 +1,4 @@
-"""Augmentation of a batch on its device, with kornia: every image gets its own draw of flip, turn, shift and zoom."""
+"""Augmentation of a batch on its device, with kornia: every image gets its own draw."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from torch import nn
 
 from fer.params import Augmentation
 
+GREY = 0.5
+
 
 def augmenter(parameters: Augmentation) -> nn.Module:
-    """Return a module that warps float images (batch, channels, height, width), replicating the border.
+    """Return a module that augments float images in [0, 1] (batch, channels, height, width).
 
-    Draws come from torch's global random state, which the training loop seeds at every epoch.
+    Flip, then turn, shift and zoom, replicating the border, then light and colour, then an erased rectangle. Planes
+    stacked along the channels get the same draw. Draws come from torch's global random state, which the training loop
+    seeds at every epoch.
     """
     steps: list[nn.Module] = []
     if parameters.horizontal_flip:
@@ -21,4 +25,13 @@ def augmenter(parameters: Augmentation) -> nn.Module:
         steps.append(
             kornia.RandomAffine(parameters.rotation, (shift, shift), (1 - zoom, 1 + zoom), p=1.0, padding_mode="border")
         )
+    for name, kind in (
+        ("brightness", kornia.RandomBrightness),
+        ("contrast", kornia.RandomContrast),
+        ("saturation", kornia.RandomSaturation),
+    ):
+        if strength := getattr(parameters, name):
+            steps.append(kind((1 - strength, 1 + strength), p=1.0))
+    if parameters.erasing:
+        steps.append(kornia.RandomErasing(scale=(0.02, 0.2), ratio=(0.3, 3.3), value=GREY, p=parameters.erasing))
     return nn.Sequential(*steps)  # kornia's own container costs another millisecond a batch

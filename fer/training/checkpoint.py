@@ -22,6 +22,7 @@ def save(path: Path, state: State) -> None:
         "network": state.network.state_dict(),
         "optimizer": state.optimizer.state_dict(),
         "scheduler": state.scheduler.state_dict(),
+        "average": state.average.state_dict() if state.average else None,
         "history": state.history,
         "best_accuracy": state.best_accuracy,
         "best_weights": state.best_weights,
@@ -43,6 +44,8 @@ def load(path: Path, state: State) -> None:
     state.network.load_state_dict(saved["network"])
     state.optimizer.load_state_dict(saved["optimizer"])
     state.scheduler.load_state_dict(saved["scheduler"])
+    if state.average:
+        state.average.load_state_dict(saved["average"])
     state.history = saved["history"]
     state.best_accuracy = saved["best_accuracy"]
     state.best_weights = saved["best_weights"]

@@ -1,27 +1,31 @@
-"""Training data: one fold's images as a uint8 tensor on the device, batched by index."""
+"""What a network sees of one fold: the images of a part as one uint8 tensor on the device."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
 from fer import leakage
 from fer.errors import FerError
+from fer.faces.box_geometry import box_numbers, constant_blocks
 from fer.params import Input
+from fer.runs import Source
 from fer.storage import open_parquet, require
+
+ORIGINAL = -1  # in place of a variant's row
 
 
 @dataclass(frozen=True)
 class Part:
     """Images of one part of a fold.
 
-    `images`: uint8 (n, channels, size, size); `labels`: int64 (n,); `samples`: int32 (n,), their rows in the index.
+    `images`: uint8 (n, planes × channels, size, size), planes being modalities, then views, stacked; `labels`: int64
+    (n,); `samples`: int32 (n,), their rows in the index (of a pair, that of its visible image).
     """
 
     images: Tensor
@@ -32,49 +36,110 @@ class Part:
         return len(self.labels)
 
 
-def load_part(
-    crops: Path,
-    index: Path,
-    split: Path,
-    fold: str,
-    part: str,
-    input: Input,
-    device="cpu",
-    modality: str = "visible",
-    augmented: Path | None = None,
-    augmented_index: Path | None = None,
-) -> Part:
+def load_part(source: Source, part: str, device="cpu") -> Part:
     """Read one part of one fold, resized to the system's input, onto the device.
 
-    `augmented` (crops) and `augmented_index` are the offline variants of a recipe that asks for them: "train" alone
-    gets them, after the originals.
+    "train" alone has the offline variants of a recipe that asks for them, after the originals.
 
     Raises:
-        FerError: the part is empty, or a variant was made of a sample that is not in train.
+        FerError: the part is empty, lacks a modality, or a variant was made of a sample that is not in train.
     """
-    table = open_parquet(index).read(["sample", "label", "modality"]).to_pandas()
-    members = open_parquet(split).read().to_pandas().query("fold == @fold and part == @part")["sample"].to_numpy()
-    samples = members[table["modality"].to_numpy()[members] == modality]
-    if not len(samples):
-        raise FerError(f"{split}: no {modality} sample in {part} of fold {fold}; does the dataset have this modality?")
-    array = np.load(require(crops), mmap_mode="r")[samples]
-    if part == "train" and augmented and augmented_index:
-        sources = open_parquet(augmented_index).read(["sample"])["sample"].to_numpy()
-        if strays := leakage.augmented_strays(samples, sources):
-            raise FerError(
-                f"{augmented_index} holds variants of {len(strays)} samples that are not in train of fold {fold}, such "
-                f"as {strays[:5]}: it was made for another split. Run augment again."
-            )
-        array = np.concatenate([array, np.load(require(augmented))])
-        samples = np.concatenate([samples, sources])
-    labels = table["label"].to_numpy()[samples].astype(np.int64)
-    images = torch.from_numpy(fit(array, input)).to(device)
-    return Part(images, torch.from_numpy(labels).to(device), samples)
+    index = open_parquet(source.files["index"]).read(["sample", "label", "modality", "pair"]).to_pandas()
+    items = dealt(source, index) if source.augment_before_split else assigned(source, index)
+    items = items[items["part"] == part]
+    if not len(items):
+        raise FerError(
+            f"{source.files['split']}: no {source.modalities[0]} sample in {part} of fold {source.fold}; does the "
+            f"dataset have this modality?"
+        )
+    samples = items["sample"].to_numpy()
+    planes = [
+        plane(source, array, modality, partners(index, samples, modality), items["variant"].to_numpy())
+        for modality in source.modalities
+        for array in source.arrays
+    ]
+    labels = index["label"].to_numpy()[samples].astype(np.int64)
+    images = torch.from_numpy(planes[0] if len(planes) == 1 else np.concatenate(planes, axis=1))
+    return Part(images.to(device), torch.from_numpy(labels).to(device), samples)
+
+
+def assigned(source: Source, index: pd.DataFrame) -> pd.DataFrame:
+    """Return sample, part and variant (a row of `augmented`, or ORIGINAL) of every image of the fold, as split."""
+    split = open_parquet(source.files["split"]).read().to_pandas()
+    split = split[split["fold"] == source.fold]
+    own = index["modality"].to_numpy()[split["sample"]] == source.modalities[0]
+    originals = split.loc[own, ["sample", "part"]].assign(variant=ORIGINAL)
+    if "augmented" not in source.files:
+        return originals
+    made = variants(source, index, source.modalities[0])
+    training = originals.loc[originals["part"] == "train", "sample"].to_numpy()
+    if not source.augment_before_split and (strays := leakage.augmented_strays(training, made["sample"].to_numpy())):
+        raise FerError(
+            f"{source.files['augmented_index']} holds variants of {len(strays)} samples that are not in train of fold "
+            f"{source.fold}, such as {strays[:5]}: it was made for another split. Run augment again."
+        )
+    return pd.concat([originals, made[["sample", "variant"]].assign(part="train")], ignore_index=True)
+
+
+def dealt(source: Source, index: pd.DataFrame) -> pd.DataFrame:
+    """Return what `assigned` does, with originals and variants dealt to the parts at random, in the same shares.
+
+    The defect of augmenting before splitting: variants of one photograph lie in training and in test.
+    """
+    items = assigned(source, index)
+    originals = items[items["variant"] == ORIGINAL]
+    shares = originals["part"].value_counts(normalize=True)
+    order = np.random.default_rng(0).permutation(len(items))
+    ends = np.round(np.cumsum([shares["train"], shares["val"]]) * len(items)).astype(int)
+    parts = np.empty(len(items), object)
+    for name, places in zip(("train", "val", "test"), np.split(order, ends), strict=True):
+        parts[places] = name
+    return items.assign(part=parts)
+
+
+def variants(source: Source, index: pd.DataFrame, modality: str) -> pd.DataFrame:
+    """Return sample, transform, draw and row (`variant`) of the offline variants of one modality."""
+    made = open_parquet(source.files["augmented_index"]).read().to_pandas()
+    made["variant"] = np.arange(len(made))
+    return made[index["modality"].to_numpy()[made["sample"]] == modality]
+
+
+def partners(index: pd.DataFrame, samples: np.ndarray, modality: str) -> np.ndarray:
+    """Return of each sample the row of the index that shows it in `modality`: itself, or its partner."""
+    if (index["modality"].to_numpy()[samples] == modality).all():
+        return samples
+    rows = index[index["modality"] == modality].dropna(subset="pair").set_index("pair")["sample"]
+    return rows.loc[index["pair"].to_numpy()[samples]].to_numpy()
+
+
+def plane(source: Source, array: str, modality: str, samples: np.ndarray, variant: np.ndarray) -> np.ndarray:
+    """Return one view in one modality of samples or of their variants, uint8 (n, channels, size, size)."""
+    files = source.files
+    if array == "boxes":
+        return box_numbers(files["boxes"], files["faces"])[samples][:, :, None, None]
+    if source.constant_image:
+        return fit(constant_blocks(files["raw"], files["boxes"], files[array], array)[samples], source.input)
+    originals = variant == ORIGINAL
+    images = fit(np.load(require(files[array]), mmap_mode="r")[samples[originals]], source.input)
+    if originals.all():
+        return images
+    # The variants were listed for the first modality; those of its partner are the ones of the same transform and draw
+    index = open_parquet(files["index"]).read(["sample", "modality", "pair"]).to_pandas()
+    key = ["sample", "transform", "draw"]
+    rows = variants(source, index, modality).set_index(key)["variant"]
+    wanted = open_parquet(files["augmented_index"]).read(key).to_pandas().iloc[variant[~originals]]
+    wanted = wanted.assign(sample=samples[~originals])
+    made = np.load(require(files["augmented"]), mmap_mode="r")[
+        rows.loc[list(wanted.itertuples(index=False, name=None))]
+    ]
+    merged = np.empty((len(samples), *images.shape[1:]), np.uint8)
+    merged[originals], merged[~originals] = images, fit(made, source.input)
+    return merged
 
 
 def fit(array: np.ndarray, input: Input) -> np.ndarray:
     """Return uint8 crops (n, height, width[, 3]) as (n, channels, size, size)."""
-    if array.shape[1] != input.size:
+    if array.shape[1] != input.size and len(array):
         method = cv2.INTER_AREA if input.size < array.shape[1] else cv2.INTER_LINEAR
         array = np.stack([cv2.resize(crop, (input.size, input.size), interpolation=method) for crop in array])
     if array.ndim == 3:
@@ -86,9 +151,15 @@ def fit(array: np.ndarray, input: Input) -> np.ndarray:
 
 def normalise(images: Tensor, input: Input) -> Tensor:
     """Return uint8 images as the float input of the network: scaled to [0, 1], then (x - mean) / std."""
-    return images.float().mul_(1 / (255 * input.std)).sub_(input.mean / input.std)
+    return standardise(images.float().mul_(1 / 255), input)
 
 
-def shuffled_batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Yield index tensors that cover 0…count-1 once in random order, the last one shorter."""
-    yield from torch.randperm(count, generator=generator).split(size)
+def standardise(images: Tensor, input: Input) -> Tensor:
+    """Return (x - mean) / std of float images in [0, 1], (batch, planes × channels, height, width); changes them."""
+    if isinstance(input.mean, float) and isinstance(input.std, float):
+        return images.sub_(input.mean).div_(input.std)
+    mean, std = (
+        torch.tensor(value, device=images.device).expand(input.channels).repeat(images.shape[1] // input.channels)
+        for value in (input.mean, input.std)
+    )
+    return images.sub_(mean[:, None, None]).div_(std[:, None, None])

@@ -11,14 +11,20 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel
 
 from fer.errors import FerError
 from fer.params import Input, Recipe
+from fer.prediction import predict
 from fer.progress import track
 from fer.systems import dense_layers
 from fer.training import checkpoint
 from fer.training.augmentation import augmenter
-from fer.training.data import Part, normalise
+from fer.training.averaging import moving_average
+from fer.training.data import Part, standardise
+from fer.training.schedule import advance, make_optimizer, make_scheduler
+from fer.training.targets import Teacher, mixer
 
 HISTORY_COLUMNS = ("epoch", "step", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
@@ -29,7 +35,8 @@ class State:
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
-    scheduler: torch.optim.lr_scheduler.LRScheduler
+    scheduler: LRScheduler
+    average: AveragedModel | None
     history: list[dict] = field(default_factory=list)
     best_accuracy: float = -1.0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
@@ -37,6 +44,7 @@ class State:
 
 def train(
     make_network: Callable[[], nn.Module],
+    classes: int,
     input: Input,
     recipe: Recipe,
     parts: dict[str, Part],
@@ -44,6 +52,7 @@ def train(
     fabric: Fabric,
     checkpoint_file: Path,
     on_epoch: Callable[[dict], None] = lambda row: None,
+    teacher: Teacher | None = None,
 ) -> State:
     """Train on `parts["train"]`, keeping the weights of the epoch with the best accuracy on `parts["val"]`.
 
@@ -51,58 +60,71 @@ def train(
     augmentation and dropout of an epoch depend on (seed, epoch) alone, and `checkpoint_file` is written after each.
 
     Args:
-        make_network: returns the network with random weights.
+        make_network: returns the network with the weights to start from.
         on_epoch: called with each new row of the history (keys: HISTORY_COLUMNS).
+        teacher: gives the target distributions, for label-distribution training.
     """
     train_part, val_part = parts["train"], parts["val"]
-    steps_an_epoch = math.ceil(len(train_part) / recipe.batch_size)
+    steps_an_epoch = len(batches(torch.arange(len(train_part)), recipe.batch_size))
     total_steps = recipe.steps or recipe.epochs * steps_an_epoch
     epochs = math.ceil(total_steps / steps_an_epoch)
 
     torch.manual_seed(seed)
     network = make_network()
     optimizer = make_optimizer(network, recipe)
+    average = moving_average(network, recipe.average_weights).to(fabric.device) if recipe.average_weights else None
     network, optimizer = fabric.setup(network, optimizer)
-    state = State(network, optimizer, make_scheduler(optimizer, recipe, total_steps))
+    state = State(network, optimizer, make_scheduler(optimizer, recipe, total_steps, steps_an_epoch), average)
     checkpoint.load(checkpoint_file, state)
-    augment = augmenter(recipe.augmentation)
+    augment, mix = augmenter(recipe.augmentation), mixer(recipe, classes)
     penalised = [layer.weight for layer in dense_layers(network)[-2:]] if recipe.dense_penalty else []
 
     for epoch in track(range(len(state.history), epochs), epochs - len(state.history), "train"):
         torch.manual_seed(seed * 1_000_003 + epoch + 1)
         network.train()
-        order = torch.randperm(len(train_part))[: (total_steps - epoch * steps_an_epoch) * recipe.batch_size]
-        order = order.to(train_part.labels.device)
-        totals = torch.zeros(2, device=fabric.device)  # summed on the device: reading it each step would stall a GPU
+        order = epoch_order(train_part, recipe).to(train_part.labels.device)
+        totals = torch.zeros(3, device=fabric.device)  # summed on the device: reading it each step would stall a GPU
 
-        for batch in order.split(recipe.batch_size):
-            images, labels = train_part.images[batch], train_part.labels[batch]
-            logits = network(augment(normalise(images, input)))
-            loss = functional.cross_entropy(logits, labels)
+        for batch in batches(order, recipe.batch_size)[: total_steps - epoch * steps_an_epoch]:
+            images, labels = train_part.images[batch].float().mul_(1 / 255), train_part.labels[batch]
+            images = augment(images)
+            targets = teacher(images) if teacher else labels
+            if mix:
+                images, targets = mix(images, targets)
+            logits = network(standardise(images, input))
+            loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
+            if teacher:  # the mean over the classes, too, as published: a seventh of the usual
+                loss = loss / classes
             total_loss = loss + recipe.dense_penalty * sum(weight.square().sum() for weight in penalised)
             optimizer.zero_grad()
             fabric.backward(total_loss)
             if recipe.gradient_clip:
                 fabric.clip_gradients(network, optimizer, max_norm=recipe.gradient_clip, error_if_nonfinite=False)
             optimizer.step()
-            state.scheduler.step()
-            totals += torch.stack([loss.detach() * len(batch), (logits.argmax(1) == labels).sum()])
+            advance(state.scheduler)
+            if average:
+                average.update_parameters(network)
+            correct = (logits.argmax(1) == labels).sum()
+            totals += torch.stack([loss.detach() * len(batch), correct, totals.new_tensor(len(batch))])
 
-        train_loss, train_accuracy = (totals / len(order)).tolist()
+        train_loss, train_accuracy, _ = (totals / totals[2]).tolist()
         if not math.isfinite(train_loss):
             raise FerError(f"the loss became {train_loss} in epoch {epoch}; a lower learning_rate may help")
-        logits = predict(network, val_part, input)
+        judged = average.module if average else network
+        logits = predict(judged, val_part, input, recipe)
+        val_loss = functional.cross_entropy(logits, val_part.labels).item()
         val_accuracy = (logits.argmax(1) == val_part.labels).float().mean().item()
-        if val_accuracy > state.best_accuracy:
+        advance(state.scheduler, val_loss)
+        if val_accuracy > state.best_accuracy or recipe.keep == "last":
             state.best_accuracy = val_accuracy
-            state.best_weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
+            state.best_weights = {name: value.detach().clone() for name, value in judged.state_dict().items()}
         row = {
             "epoch": epoch,
             "step": min((epoch + 1) * steps_an_epoch, total_steps),
             "learning_rate": state.scheduler.get_last_lr()[0],
             "train_loss": train_loss,
             "train_accuracy": train_accuracy,
-            "val_loss": functional.cross_entropy(logits, val_part.labels).item(),
+            "val_loss": val_loss,
             "val_accuracy": val_accuracy,
         }
         state.history.append(row)
@@ -111,27 +133,19 @@ def train(
     return state
 
 
-@torch.inference_mode()
-def predict(network: nn.Module, part: Part, input: Input, batch_size: int = 256) -> Tensor:
-    """Return the logits (n, classes) of a part with dropout off and batch norm frozen."""
-    network.eval()
-    return torch.cat([network(normalise(images, input)).float() for images in part.images.split(batch_size)])
+def epoch_order(part: Part, recipe: Recipe) -> Tensor:
+    """Return the images of an epoch by number: each once, or as many draws that favour no class."""
+    if not recipe.balanced_sampling:
+        return torch.randperm(len(part))
+    labels = part.labels.cpu()
+    return torch.multinomial(1 / labels.bincount()[labels], len(part), replacement=True)
 
 
-def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    arguments = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay, "fused": True}
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(network.parameters(), momentum=0.9, **arguments)
-    return torch.optim.Adam(network.parameters(), **arguments)
-
-
-def make_scheduler(
-    optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int
-) -> torch.optim.lr_scheduler.LRScheduler:
-    """Return a schedule that is advanced after every step."""
-    schedules = torch.optim.lr_scheduler
-    if recipe.schedule == "one_cycle":
-        return schedules.OneCycleLR(optimizer, recipe.learning_rate, total_steps=steps + 1, cycle_momentum=False)
-    if recipe.schedule == "cosine":
-        return schedules.CosineAnnealingLR(optimizer, T_max=steps)
-    return schedules.ConstantLR(optimizer, factor=1.0, total_iters=0)
+def batches(order: Tensor, size: int) -> list[Tensor]:
+    """Split an order into batches, the last one shorter; one of a single image, of which batch norm can make nothing,
+    joins the batch before it.
+    """
+    split = list(order.split(size))
+    if len(split) > 1 and len(split[-1]) == 1:
+        split[-2:] = [torch.cat(split[-2:])]
+    return split

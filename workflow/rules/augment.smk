@@ -3,7 +3,7 @@ rule augment:
         crops=of_experiment(lambda experiment: LAYOUT.crops(experiment.dataset)),
         index=of_experiment(lambda experiment: LAYOUT.index(experiment.dataset)),
         split=of_experiment(lambda experiment: LAYOUT.split(experiment.dataset, experiment.protocol)),
-        experiment="params/experiments/{experiment}.yaml",
+        params=lambda wildcards: params.experiment_files(wildcards.experiment),
         system=of_experiment(lambda experiment: params.system_file(experiment.system)),
         code=[module("augment"), "fer/training/offline.py"],
     output:
@@ -18,6 +18,6 @@ rule augment:
         LAYOUT.log("augment", "{experiment}.{fold}"),
     threads: 8
     params:
-        options=options(),
+        options=lambda wildcards: options(run_overrides(wildcards)),
     shell:
         "fer --log {log:q} augment {wildcards.experiment} --fold {wildcards.fold} {params.options}"

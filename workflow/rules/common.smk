@@ -9,6 +9,7 @@ from snakemake.utils import validate
 
 from fer import machine, params, runs
 from fer.errors import FerError
+from fer.reporting import names
 from fer.layout import (
     Layout,
     CONFUSION,
@@ -37,8 +38,8 @@ LAYOUT = Layout(Path(STUDY.root))
 RUN = LAYOUT.run("{experiment}", "{fold}", "{seed}")
 RUNS = [
     LAYOUT.run(name, fold, seed)
-    for name, experiment in EXPERIMENTS.items()
-    for fold in runs.experiment_folds(experiment)
+    for name in EXPERIMENTS
+    for fold in runs.study_folds(STUDY, name)
     for seed in STUDY.seeds
 ]
 PROTOCOLS = runs.study_protocols(STUDY)
@@ -50,7 +51,7 @@ DATA = [LAYOUT.blocks(dataset) for dataset in PROTOCOLS] + [
 ]
 REPORTS = [LAYOUT.reports() / name for name in ("results.md", "results.tex", "results.csv", "index.html")]
 FIGURES = [
-    LAYOUT.reports() / "figures" / f"{name}.{kind}.png" for name in EXPERIMENTS for kind in ("confusion", "curves")
+    LAYOUT.reports() / "figures" / f"{name}.{kind}.png" for name in names.drawn(STUDY) for kind in ("confusion", "curves")
 ]
 
 # Claimed by a training where there is a GPU; the profile says how many there are to share (--resources gpu=2).
@@ -77,10 +78,27 @@ def of_experiment(path):
     return lambda wildcards: path(EXPERIMENTS[wildcards.experiment])
 
 
-def augmented(wildcards):
-    """The offline variants that an experiment's recipe asks for, if it does."""
-    run = runs.Run(wildcards.experiment, wildcards.fold, 0, {}, 1, LAYOUT)
-    return [run.data[name] for name in ("augmented", "augmented_index") if name in run.data]
+def run_of(wildcards):
+    """The run of the wildcards, with what the study changes of it."""
+    seed = int(getattr(wildcards, "seed", 0))
+    overrides = STUDY.overrides(wildcards.experiment)
+    return runs.Run(wildcards.experiment, wildcards.fold, seed, overrides, STUDY.threads, LAYOUT)
+
+
+def run_data(wildcards):
+    """The files that a run's network gets its images from."""
+    return list(run_of(wildcards).data.values())
+
+
+def run_params(wildcards):
+    """The parameter files that decide a run."""
+    experiment = EXPERIMENTS[wildcards.experiment]
+    system, dataset = params.system_file(experiment.system), params.dataset_file(experiment.dataset)
+    return [*params.experiment_files(wildcards.experiment), system, dataset]
+
+
+def run_overrides(wildcards):
+    return STUDY.overrides(wildcards.experiment)
 
 
 def adapter(dataset):

@@ -1,12 +1,9 @@
 rule evaluate:
     input:
         weights=RUN / WEIGHTS,
-        crops=of_experiment(lambda experiment: LAYOUT.crops(experiment.dataset)),
-        index=of_experiment(lambda experiment: LAYOUT.index(experiment.dataset)),
-        split=of_experiment(lambda experiment: LAYOUT.split(experiment.dataset, experiment.protocol)),
-        experiment="params/experiments/{experiment}.yaml",
-        system=of_experiment(lambda experiment: params.system_file(experiment.system)),
-        dataset=of_experiment(lambda experiment: params.dataset_file(experiment.dataset)),
+        parameters=RUN / PARAMETERS,
+        data=run_data,
+        params=run_params,
         code=of_experiment(
             lambda experiment: [
                 module("evaluate"),
@@ -14,6 +11,7 @@ rule evaluate:
                 "fer/evaluation/metrics.py",
                 "fer/evaluation/cost.py",
                 "fer/training/data.py",
+                "fer/networks.py",
             ]
         ),
     output:

@@ -1,7 +1,7 @@
 rule report:
     input:
         study=STUDY_FILE,
-        experiments=[params.experiment_file(name) for name in EXPERIMENTS],
+        experiments=sorted({file for name in EXPERIMENTS for file in params.experiment_files(name)}),
         systems=sorted({params.system_file(experiment.system) for experiment in EXPERIMENTS.values()}),
         datasets=[params.dataset_file(dataset) for dataset in PROTOCOLS],
         runs=[
@@ -22,8 +22,11 @@ rule report:
         sheets=[LAYOUT.figure(dataset, "faces") for dataset in PROTOCOLS],
         code=[
             module("report"),
-            *(f"fer/reporting/{name}.py" for name in ("results", "data", "tables", "figures")),
-            *(f"fer/reporting/templates/{name}.j2" for name in ("results.md", "index.html")),
+            *(
+                f"fer/reporting/{name}.py"
+                for name in ("results", "data", "tables", "comparison", "autopsy", "names", "figures")
+            ),
+            *(f"fer/reporting/templates/{name}.j2" for name in ("results.md", "index.html", "card.md")),
             "fer/evaluation/metrics.py",
             "fer/leakage.py",
         ],
@@ -33,6 +36,8 @@ rule report:
         table=report(REPORTS[2], category="Results", caption="../report/results.rst"),
         page=REPORTS[3],
         figures=report(FIGURES, category="Figures", caption="../report/figures.rst"),
+        tables=[LAYOUT.table(name, form) for name in names.tables(STUDY) for form in names.FORMS],
+        cards=[LAYOUT.card(system) for system in names.systems(STUDY)],
     log:
         LAYOUT.log("report", STUDY.name),
     shell:

@@ -1,15 +1,27 @@
-TRAINING_CODE = [f"fer/training/{name}.py" for name in ("loop", "data", "augmentation")]
+TRAINING_CODE = [
+    *(f"fer/training/{name}.py" for name in ("loop", "data", "augmentation", "averaging", "schedule", "targets")),
+    "fer/networks.py",
+]
+
+
+def other_networks(wildcards):
+    """What the trainings that must come first leave: their weights, and how they are to be built."""
+    others = run_of(wildcards).predecessors.values()
+    return [other.folder / name for other in others for name in (WEIGHTS, PARAMETERS)]
+
+
+def pretrained(wildcards):
+    """The file of weights that the study names for a backbone, if it does."""
+    weights = run_of(wildcards).system.architecture.get("weights", "random")
+    return [] if weights in ("random", "imagenet") else [weights]
 
 
 rule train:
     input:
-        crops=of_experiment(lambda experiment: LAYOUT.crops(experiment.dataset)),
-        index=of_experiment(lambda experiment: LAYOUT.index(experiment.dataset)),
-        split=of_experiment(lambda experiment: LAYOUT.split(experiment.dataset, experiment.protocol)),
-        experiment="params/experiments/{experiment}.yaml",
-        system=of_experiment(lambda experiment: params.system_file(experiment.system)),
-        dataset=of_experiment(lambda experiment: params.dataset_file(experiment.dataset)),
-        augmented=augmented,
+        data=run_data,
+        networks=other_networks,
+        pretrained=pretrained,
+        params=run_params,
         code=of_experiment(
             lambda experiment: [
                 module("train"),
@@ -28,6 +40,6 @@ rule train:
     resources:
         gpu=GPU,
     params:
-        options=lambda wildcards: options(STUDY.recipe_overrides(wildcards.experiment), threads=STUDY.threads),
+        options=lambda wildcards: options(run_overrides(wildcards), threads=STUDY.threads),
     shell:
         "fer --log {log:q} train {wildcards.experiment} --fold {wildcards.fold} --seed {wildcards.seed} {params.options}"

@@ -1,0 +1,30 @@
+"""The network of a run: as training starts it, and as training left it."""
+
+from __future__ import annotations
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from fer import layout, systems
+from fer.runs import Run
+from fer.storage import require
+
+
+def untrained(run: Run) -> nn.Module:
+    """Return the network with the weights that training starts from, drawn from torch's current random state."""
+    network = systems.build(run.experiment.system, run.system, len(run.dataset.classes))
+    if "infrared_from" in run.predecessors:
+        network.start_infrared(load_file(require(run.predecessors["infrared_from"].folder / layout.WEIGHTS)))
+    return network
+
+
+def trained(run: Run, device: torch.device | str = "cpu") -> nn.Module:
+    """Return the network with the weights that its folder holds, on the device, for evaluation."""
+    architecture = run.system.architecture
+    if "weights" in architecture:  # those of a pretrained backbone would be read, or downloaded, to be overwritten
+        architecture = architecture | {"weights": "random"}
+    system = run.system.model_copy(update={"architecture": architecture})
+    network = systems.build(run.experiment.system, system, len(run.dataset.classes))
+    network.load_state_dict(load_file(require(run.folder / layout.WEIGHTS)))
+    return network.to(device).eval()

@@ -1,0 +1,181 @@
+"""Published figures beside ours: all experiments, those of one dataset, those of one system, and what they cost."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from fer.reporting.results import Result
+from fer.reporting.tables import SYNTHETIC, Table, percent
+
+HOW = (
+    "Ours is top-1 accuracy on the test part, mean ± standard deviation over seeds; the interval is a 95 % bootstrap of "
+    "the accuracy averaged over seeds, over subjects where they are known, else over sequences or images."
+)
+ALIGNMENT = "Alignment is how the faces were cut, with the first digits of the hash of what the network was given."
+
+
+def overview(results: list[Result]) -> Table:
+    """Every sound experiment: the published figure, ours, and under what conditions."""
+    sound = [result for result in results if result.kind == "sound"]
+    rows = [
+        {
+            "experiment": result.name,
+            **{name: value for name, value in conditions(result).items() if name != "seeds"},
+            **figures(result),
+            "seeds": runs_of(result),
+            "starts from": result.starts_from,
+            "alignment": result.alignment,
+        }
+        for result in sound
+    ]
+    note = f"{HOW} The epoch is chosen on validation alone and the test part opened once. {ALIGNMENT}"
+    return Table("results", "Published and reproduced", note, pd.DataFrame(rows), numbers(results), stamped(sound))
+
+
+def of_dataset(name: str, results: list[Result]) -> Table:
+    """All experiments on one dataset, variants too."""
+    own = [result for result in results if result.first.experiment.dataset == name]
+    rows = [
+        {
+            "system": result.label,
+            "row": result.row,
+            **{key: conditions(result)[key] for key in ("protocol",)},
+            **figures(result),
+            "balanced %": result.plus_minus("balanced_accuracy"),
+            "macro F1 %": result.plus_minus("macro_f1"),
+            "ECE %": result.plus_minus("ece"),
+            "seeds": runs_of(result),
+        }
+        for result in own
+    ]
+    note = f"{HOW} Balanced accuracy and macro F1 go over the classes alike; ECE is the expected calibration error, 15 bins."
+    title = f"{own[0].first.dataset.title}{stamp(own[0])}: every system"
+    return Table(f"dataset-{name}", title, note, pd.DataFrame(rows), numbers(own), stamped(own))
+
+
+def of_system(name: str, results: list[Result]) -> Table:
+    """All experiments with one system, variants too."""
+    own = [result for result in results if result.first.experiment.system == name]
+    rows = [
+        {
+            "dataset": result.dataset_title,
+            "row": result.row,
+            **{key: conditions(result)[key] for key in ("modality", "protocol")},
+        }
+        | figures(result)
+        | {
+            "weighted F1 %": result.plus_minus("weighted_f1"),
+            "seeds": runs_of(result),
+            "starts from": result.starts_from,
+        }
+        for result in own
+    ]
+    title = f"{own[0].first.system.title}: every dataset"
+    return Table(f"system-{name}", title, HOW, pd.DataFrame(rows), numbers(own), stamped(own))
+
+
+def costs(results: list[Result]) -> Table:
+    """What a prediction costs, and what the training cost."""
+    own = [result for result in results if result.kind == "sound"]
+    rows = []
+    for result in own:
+        seconds = [machine["seconds"] for machine in result.environments]
+        rows.append(
+            {
+                "experiment": result.name,
+                "system": result.label,
+                "input": result.shape,
+                "parameters": f"{result.cost['parameters']:,}",
+                "MFLOPs": f"{result.cost['flops'] / 1e6:,.1f}",
+                "ms an image": f"{result.cost['milliseconds']:.2f}",
+                "peak MB": f"{max(machine['peak_memory_mb'] for machine in result.environments):,.0f}",
+                "training s": f"{sum(seconds) / len(seconds):,.0f}",
+            }
+        )
+    note = (
+        "FLOPs count a multiplication and an addition each; milliseconds are the median for one image on one CPU thread; "
+        "peak memory is that of the training process, and training seconds are the mean wall-clock time of a run."
+    )
+    return Table("cost", "Cost", note, pd.DataFrame(rows), numbers(own), stamped(own))
+
+
+def conditions(result: Result) -> dict[str, str]:
+    experiment = result.first.experiment
+    return {
+        "dataset": result.dataset_title,
+        "system": result.first.system.title,
+        "modality": experiment.modality,
+        "protocol": experiment.protocol.replace("_", " "),
+    }
+
+
+def figures(result: Result) -> dict[str, str]:
+    low, high = result.interval
+    return {
+        "published %": percent(result.first.experiment.published.accuracy),
+        "ours %": result.plus_minus("accuracy"),
+        "95 % interval": f"{percent(low, 1)} – {percent(high, 1)}",
+        "n": f"{result.n:,}",
+    }
+
+
+def runs_of(result: Result) -> str:
+    """Return seeds × folds, with the number of folds that the protocol has where the study makes fewer."""
+    folds, all_folds = len(result.folds), len(result.all_folds)
+    shown = f"{folds} of {all_folds}" if folds < all_folds else str(folds)
+    return f"{len(result.seeds)}" + (f" × {shown}" if all_folds > 1 else "")
+
+
+def numbers(results: list[Result]) -> pd.DataFrame:
+    """Return one row an experiment with unrounded figures; fractions lie in [0, 1]."""
+    return pd.DataFrame([row(result) for result in results])
+
+
+def row(result: Result) -> dict:
+    experiment = result.first.experiment
+    low, high = result.interval
+    return {
+        "experiment": result.name,
+        "dataset": experiment.dataset,
+        "system": experiment.system,
+        "modality": experiment.modality,
+        "views": experiment.views,
+        "protocol": experiment.protocol,
+        "kind": experiment.kind,
+        "variant_of": experiment.variant_of,
+        "change": experiment.change,
+        "source": "synthetic" if result.synthetic else "real",
+        "starts_from": result.starts_from,
+        "alignment": result.alignment,
+        "published_accuracy": experiment.published.accuracy,
+        "published_source": experiment.published.source,
+        "accuracy_mean": result.mean("accuracy"),
+        "accuracy_std": result.std("accuracy"),
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "n_test": result.n,
+        "seeds": len(result.seeds),
+        "folds": len(result.folds),
+        **{
+            f"{name}_mean": result.mean(name)
+            for name in ("balanced_accuracy", "macro_precision", "macro_recall", "macro_f1")
+            + ("weighted_precision", "weighted_recall", "weighted_f1", "ece")
+        },
+        **result.cost,
+        "training_seconds": sum(machine["seconds"] for machine in result.environments) / len(result.environments),
+    }
+
+
+def per_class(result: Result) -> pd.DataFrame:
+    table = result.per_class
+    shown = (100 * table[["precision", "recall", "f1"]]).map("{:.1f}".format)
+    shown.columns = ["precision %", "recall %", "F1 %"]
+    return shown.assign(n=table["n"].astype(int)).rename_axis("class").reset_index()
+
+
+def stamp(result: Result) -> str:
+    return f" ({SYNTHETIC})" if result.synthetic else ""
+
+
+def stamped(results: list[Result]) -> bool:
+    return any(result.synthetic for result in results)

@@ -1,0 +1,34 @@
+"""What a report consists of, by name: the DAG lists its files before there is anything to report."""
+
+from __future__ import annotations
+
+from fer import params
+from fer.params import Study
+
+FORMS = ("md", "tex", "csv")
+
+
+def datasets(study: Study) -> list[str]:
+    """Return the datasets of the study's experiments, in their order."""
+    return list(dict.fromkeys(params.load_experiment(name).dataset for name in study.experiments))
+
+
+def systems(study: Study) -> list[str]:
+    """Return the systems of the study's experiments, in their order."""
+    return list(dict.fromkeys(params.load_experiment(name).system for name in study.experiments))
+
+
+def tables(study: Study) -> list[str]:
+    """Return the names of the tables beside the overview: `reports/tables/<name>.md`, `.tex` and `.csv`."""
+    return [
+        "autopsy",
+        "ablations",
+        "cost",
+        *(f"dataset-{name}" for name in datasets(study)),
+        *(f"system-{name}" for name in systems(study)),
+    ]
+
+
+def drawn(study: Study) -> list[str]:
+    """Return the experiments of which figures are drawn: the sound ones; a variant has its rows in the tables."""
+    return [name for name in study.experiments if params.load_experiment(name).kind == "sound"]

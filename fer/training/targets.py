@@ -1,0 +1,40 @@
+"""What a batch is trained towards, where it is more than a class for each image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torchvision.transforms import v2 as transforms
+
+from fer.params import Input, Recipe
+from fer.training.data import standardise
+
+Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Teacher = Callable[[Tensor], Tensor]
+
+
+def mixer(recipe: Recipe, classes: int) -> Mix | None:
+    """Return what mixes the images (batch, …) and int labels (batch,) of a batch, or None where the recipe does not.
+
+    Mixup (Zhang et al., ICLR 2018) and CutMix (Yun et al., ICCV 2019); where the recipe has both, one of them is drawn
+    for each batch. Labels come back as distributions (batch, classes).
+    """
+    kinds = {transforms.MixUp: recipe.mixup, transforms.CutMix: recipe.cutmix}
+    chosen = [kind(alpha=alpha, num_classes=classes) for kind, alpha in kinds.items() if alpha]
+    return transforms.RandomChoice(chosen) if chosen else None
+
+
+def teacher(network: nn.Module, input: Input) -> Teacher:
+    """Return what gives the label distributions (batch, classes) of float images in [0, 1].
+
+    Label distribution training (Zhao, Liu, Zhou, AAAI 2021, section 3.4): the target of an image, augmented as it is
+    for the student, is the softmax of a network trained before.
+    """
+
+    @torch.no_grad()
+    def distributions(images: Tensor) -> Tensor:
+        return network(standardise(images.clone(), input)).softmax(1)
+
+    return distributions
