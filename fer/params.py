@@ -293,8 +293,8 @@ class Experiment(Strict):
     )
     kind: Literal["sound", "as_published", "defect", "ablation"] = Field(
         "sound",
-        description="sound: subjects apart, epoch chosen on validation, test opened once; as_published: their split and "
-        "their choice of the epoch; defect: the sound one with one fault of the original; ablation: without a part",
+        description="sound: subjects apart, epoch chosen on validation, test opened once; as_published: their split "
+        "and their choice of the epoch; defect: with one fault of the original; ablation: without a part",
     )
     change: str = Field("", description="of a variant: in a few words, what differs")
     dataset: str
@@ -352,6 +352,7 @@ class ExperimentOverrides(Strict):
     epochs: Positive | None = None
     steps: Positive | None = None
     batch_size: Positive | None = None
+    learning_rate: Annotated[float, Field(gt=0)] | None = Field(None, description="for a training cut short")
     size: Positive | None = Field(None, description="side of the input in pixels")
     draws: Positive | None = Field(None, description="of each offline transform")
     weights: str | None = Field(None, description="of a torchvision backbone: random, imagenet, or a file")

@@ -1,4 +1,4 @@
-"""What a network is shown: planes of one sample stacked, their pairs and variants matched, and the defects that mix them."""
+"""What a network is shown: planes of one sample stacked, pairs and variants matched, and the defects that mix them."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ PAIRS, SIDE = 20, 224
 CODE = {
     "visible": 130,
     "infrared": 180,
-}  # grey of an image: its pair's number above that of its modality; over the 123 of zoom-out
+}  # what its pair's number is added to; brighter than zoom-out's 123
 
 
 @pytest.fixture

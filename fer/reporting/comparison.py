@@ -8,8 +8,8 @@ from fer.reporting.results import Result
 from fer.reporting.tables import SYNTHETIC, Table, percent
 
 HOW = (
-    "Ours is top-1 accuracy on the test part, mean ± standard deviation over seeds; the interval is a 95 % bootstrap of "
-    "the accuracy averaged over seeds, over subjects where they are known, else over sequences or images."
+    "Ours is top-1 accuracy on the test part, mean ± standard deviation over seeds; the interval is a 95 % bootstrap "
+    "of the accuracy averaged over seeds, over subjects where they are known, else over sequences or images."
 )
 ALIGNMENT = "Alignment is how the faces were cut, with the first digits of the hash of what the network was given."
 
@@ -48,7 +48,7 @@ def of_dataset(name: str, results: list[Result]) -> Table:
         }
         for result in own
     ]
-    note = f"{HOW} Balanced accuracy and macro F1 go over the classes alike; ECE is the expected calibration error, 15 bins."
+    note = f"{HOW} Balanced accuracy and macro F1 weigh classes alike; ECE is the expected calibration error (15 bins)."
     title = f"{own[0].first.dataset.title}{stamp(own[0])}: every system"
     return Table(f"dataset-{name}", title, note, pd.DataFrame(rows), numbers(own), stamped(own))
 
@@ -93,7 +93,7 @@ def costs(results: list[Result]) -> Table:
             }
         )
     note = (
-        "FLOPs count a multiplication and an addition each; milliseconds are the median for one image on one CPU thread; "
+        "FLOPs count a multiplication and an addition each; milliseconds are the median of one image on a CPU thread; "
         "peak memory is that of the training process, and training seconds are the mean wall-clock time of a run."
     )
     return Table("cost", "Cost", note, pd.DataFrame(rows), numbers(own), stamped(own))

@@ -1,4 +1,4 @@
-"""report: from everything evaluated to `reports/`: tables (Markdown, LaTeX, CSV), figures, model cards, one HTML page."""
+"""report: from everything evaluated to `reports/`: tables (Markdown, LaTeX, CSV), figures, model cards, a page."""
 
 from __future__ import annotations
 
