@@ -13,6 +13,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -44,6 +45,7 @@ ARTIFACTS = (
     layout.COST,
 )
 PATIENCE = 20  # seconds that a finished training waits for a slow tracking server
+LIVE_AFTER = 30  # seconds after which a training is shown live: importing MLflow costs a short one more than it takes
 
 
 def key(run: Run) -> str:
@@ -112,9 +114,9 @@ def tags(run: Run, state: str) -> dict[str, str]:
         KEY: key(run),
         STATE: state,
         "mlflow.runName": f"fold {run.fold}, seed {run.seed}" + (" (live)" if state == "live" else ""),
-        "dataset": run.experiment.dataset,
-        "system": run.experiment.system,
-        "protocol": run.experiment.protocol,
+        "study": "default" if run.layout.root == Path() else run.layout.root.name,
+        **{name: getattr(run.experiment, name) for name in ("dataset", "system", "modality", "protocol", "kind")},
+        "variant_of": run.experiment.variant_of or "",
     }
 
 
@@ -128,30 +130,40 @@ def flat(values: dict, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 class LiveRun:
-    """Sends each epoch to MLflow from a thread of its own, so that a slow or dead server costs the training nothing."""
+    """Sends each epoch to MLflow from a thread of its own, so that a slow or dead server costs the training nothing.
+
+    A training that is over within `LIVE_AFTER` seconds is not shown live, unless it fails.
+    """
 
     def __init__(self, run: Run):
         self.run = run
         self.rows: queue.SimpleQueue[dict | None] = queue.SimpleQueue()
         self.status = "FINISHED"
+        self.started = time.monotonic()
         self.thread = threading.Thread(target=self._send_all, name="mlflow", daemon=True)
 
     def __enter__(self) -> LiveRun:
-        if importlib.util.find_spec("mlflow") is None:
-            logger.info("mlflow is not installed: this training is not shown live")
-        else:
-            self.thread.start()
         return self
 
     def __exit__(self, kind, error, trace) -> None:
         self.status = "FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED"
         self.rows.put(None)
+        if kind not in (None, KeyboardInterrupt):
+            self._show()
         if self.thread.is_alive():
             self.thread.join(PATIENCE)
 
     def log(self, row: dict) -> None:
         """Queue one row of the history."""
         self.rows.put(row)
+        if time.monotonic() - self.started >= LIVE_AFTER:
+            self._show()
+
+    def _show(self) -> None:
+        if importlib.util.find_spec("mlflow") is None:
+            logger.debug("mlflow is not installed: this training is not shown live")
+        elif self.thread.ident is None:  # not started before
+            self.thread.start()
 
     def _send_all(self) -> None:
         try:
@@ -214,8 +226,13 @@ def retire(client: MlflowClient, runs: list[Run]) -> int:
     return len(gone)
 
 
+def figures(run: Run) -> list[Path]:
+    """Return the report's figures of the run's experiment (all its folds and seeds), those that there are."""
+    return sorted(run.layout.reports().glob(f"figures/{run.name}.*.png"))
+
+
 def folder_digest(run: Run) -> str:
-    hashes = [file_sha256(run.folder / name) for name in ARTIFACTS]
+    hashes = [file_sha256(path) for path in (*(run.folder / name for name in ARTIFACTS), *figures(run))]
     return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
@@ -248,4 +265,6 @@ def add(client: MlflowClient, experiment: str, run: Run, digest: str) -> None:
         client.log_batch(run_id, metrics=(numbers + history)[start : start + 1000])
     for name in ARTIFACTS:
         client.log_artifact(run_id, str(run.folder / name))
+    for figure in figures(run):
+        client.log_artifact(run_id, str(figure), "figures")
     client.set_terminated(run_id, end_time=stamp + int(machine["seconds"] * 1000))

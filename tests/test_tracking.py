@@ -19,6 +19,12 @@ from fer.storage import read_json
 EXPERIMENT = "fer2013-attentional_cnn"
 
 
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    """Show trainings live from their first epoch."""
+    monkeypatch.setattr(tracking, "LIVE_AFTER", 0)
+
+
 @pytest.fixture
 def own_store(monkeypatch, tmp_path):
     uri = f"sqlite:///{tmp_path}/own.db"

@@ -12,13 +12,13 @@ from safetensors.torch import load_file
 from fer import layout
 from fer.errors import FerError
 from fer.params import Augmentation, Input, Recipe
-from fer.prediction import predict
 from fer.runs import Run
 from fer.stages import train as stage
 from fer.systems import build
-from fer.training import checkpoint, loop
+from fer.training import checkpoint
 from fer.training.augmentation import augmenter
 from fer.training.data import Part, fit, load_part, normalise
+from fer.training.prediction import predict
 from fer.training.schedule import make_scheduler
 
 EXPERIMENT = "fer2013-attentional_cnn"

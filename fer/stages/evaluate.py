@@ -15,10 +15,10 @@ from fer.evaluation.cost import cost
 from fer.evaluation.metrics import metrics
 from fer.evaluation.transfer import shared_expressions, shared_labels, transfer
 from fer.networks import trained
-from fer.prediction import predict
 from fer.runs import Run
 from fer.storage import atomic, file_sha256, open_parquet, write_json, write_text
 from fer.training.data import Part, load_part
+from fer.training.prediction import predict
 
 
 def evaluate(run: Run, device: str = "auto") -> str:

@@ -16,13 +16,13 @@ from torch.optim.swa_utils import AveragedModel
 
 from fer.errors import FerError
 from fer.params import Input, Recipe
-from fer.prediction import predict
 from fer.progress import track
 from fer.systems import dense_layers
 from fer.training import checkpoint
 from fer.training.augmentation import augmenter
 from fer.training.averaging import moving_average
 from fer.training.data import Part, standardise
+from fer.training.prediction import predict
 from fer.training.schedule import advance, make_optimizer, make_scheduler
 from fer.training.targets import Teacher, mixer
 

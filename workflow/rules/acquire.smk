@@ -11,7 +11,7 @@ rule acquire:
         LAYOUT.raw("{dataset}"),
     log:
         LAYOUT.log("acquire", "{dataset}"),
-    threads: 8
+    threads: DATA_THREADS
     params:
         options=lambda wildcards: options(**STUDY.dataset_overrides(wildcards.dataset)),
     shell:

@@ -13,7 +13,7 @@ rule align:
         counts=LAYOUT.faces_counts("{dataset}"),
     log:
         LAYOUT.log("align", "{dataset}"),
-    threads: 8
+    threads: DATA_THREADS
     params:
         options=options(),
     shell:

@@ -16,7 +16,7 @@ rule augment:
         ),
     log:
         LAYOUT.log("augment", "{experiment}.{fold}"),
-    threads: 8
+    threads: DATA_THREADS
     params:
         options=lambda wildcards: options(run_overrides(wildcards)),
     shell:

@@ -13,7 +13,7 @@ rule blocks:
         sheet=report(LAYOUT.figure("{dataset}", "faces"), category="Data", caption="../report/faces.rst"),
     log:
         LAYOUT.log("blocks", "{dataset}"),
-    threads: 8
+    threads: DATA_THREADS
     params:
         options=options(),
     shell:

@@ -54,6 +54,10 @@ FIGURES = [
     LAYOUT.reports() / "figures" / f"{name}.{kind}.png" for name in names.drawn(STUDY) for kind in ("confusion", "curves")
 ]
 
+# Of a stage that works through a dataset: half of the usual `--cores 8`, so that one such job computes while another
+# starts or ends.
+DATA_THREADS = 4
+
 # Claimed by a training where there is a GPU; the profile says how many there are to share (--resources gpu=2).
 GPU = min(1, machine.gpus())
 

@@ -11,6 +11,7 @@ rule evaluate:
                 "fer/evaluation/metrics.py",
                 "fer/evaluation/cost.py",
                 "fer/training/data.py",
+                "fer/training/prediction.py",
                 "fer/networks.py",
             ]
         ),

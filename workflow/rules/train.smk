@@ -1,5 +1,8 @@
 TRAINING_CODE = [
-    *(f"fer/training/{name}.py" for name in ("loop", "data", "augmentation", "averaging", "schedule", "targets")),
+    *(
+        f"fer/training/{name}.py"
+        for name in ("loop", "data", "augmentation", "averaging", "prediction", "schedule", "targets")
+    ),
     "fer/networks.py",
 ]
 
