@@ -13,6 +13,7 @@ from fer.devices import choose_device
 from fer.errors import FerError
 from fer.evaluation.cost import cost
 from fer.evaluation.metrics import metrics
+from fer.evaluation.robustness import robustness
 from fer.evaluation.transfer import shared_expressions, shared_labels, transfer
 from fer.networks import trained
 from fer.runs import Run
@@ -38,6 +39,8 @@ def evaluate(run: Run, device: str = "auto") -> str:
     write_text(run.folder / layout.CONFUSION, pairs.to_csv(index=False, lineterminator="\n"))
     figures = metrics(labels, probabilities.astype(np.float64), classes, clusters)
     write_json(run.folder / layout.METRICS, figures)
+    corrupted = robustness(lambda part: probabilities_of(network, part, run), part, run.system.input.channels)
+    write_text(run.folder / layout.ROBUSTNESS, corrupted.to_csv(index=False, lineterminator="\n"))
     write_json(run.folder / layout.COST, cost(network, part.images[:1], run.system.input))
     return accuracy_line("test accuracy", figures)
 

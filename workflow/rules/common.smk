@@ -19,6 +19,7 @@ from fer.layout import (
     METRICS,
     PARAMETERS,
     PREDICTIONS,
+    ROBUSTNESS,
     WEIGHTS,
 )
 

@@ -10,6 +10,7 @@ rule evaluate:
                 *with_siblings("systems", experiment.system),
                 "fer/evaluation/metrics.py",
                 "fer/evaluation/cost.py",
+                "fer/evaluation/robustness.py",
                 "fer/training/data.py",
                 "fer/training/prediction.py",
                 "fer/networks.py",
@@ -20,6 +21,7 @@ rule evaluate:
         metrics=RUN / METRICS,
         confusion=RUN / CONFUSION,
         cost=RUN / COST,
+        robustness=RUN / ROBUSTNESS,
     log:
         LAYOUT.log("evaluate", "{experiment}.{fold}.{seed}"),
     threads: STUDY.threads

@@ -11,6 +11,7 @@ rule report:
                 PREDICTIONS,
                 METRICS,
                 COST,
+                ROBUSTNESS,
                 HISTORY,
                 PARAMETERS,
                 ENVIRONMENT,
