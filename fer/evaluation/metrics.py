@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 BOOTSTRAPS = 2000
@@ -74,8 +75,27 @@ def bootstrap_interval(correct: np.ndarray, clusters: np.ndarray | None = None, 
 
 def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = ECE_BINS) -> float:
     """Return the mean gap between confidence and accuracy over equal-width bins (Guo et al., ICML 2017, eq. 3)."""
+    table = reliability(labels, probabilities, bins)
+    return float((table["n"] * (table["confidence"] - table["accuracy"]).abs()).sum() / len(labels))
+
+
+def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = ECE_BINS) -> pd.DataFrame:
+    """Return how often predictions are right, by how sure they are: the reliability diagram (Guo et al., figure 1).
+
+    One row for each of `bins` equal widths of the probability of the predicted class: `bin_low`, `bin_high`, the number
+    `n` of samples in it, their mean `confidence` and their `accuracy`, both missing where n is 0. A bin holds its lower
+    bound, the last one also 1. Arguments as those of `metrics`.
+    """
     confidence = probabilities.max(1)
     correct = probabilities.argmax(1) == labels
     bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [abs((correct[bin_of == b] - confidence[bin_of == b]).sum()) for b in np.unique(bin_of)]
-    return float(sum(gaps) / len(labels))
+    number = np.bincount(bin_of, minlength=bins)
+    sums = {"confidence": confidence, "accuracy": correct}
+    means = {
+        name: np.divide(
+            np.bincount(bin_of, values, minlength=bins), number, out=np.full(bins, np.nan), where=number > 0
+        )
+        for name, values in sums.items()
+    }
+    bounds = np.arange(bins + 1) / bins
+    return pd.DataFrame({"bin_low": bounds[:-1], "bin_high": bounds[1:], "n": number, **means})
