@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -175,14 +176,19 @@ def train(
 
 @app.command(
     epilog="Example: `fer evaluate fer2013-attentional_cnn --seed 1`, and on another dataset "
-    "`fer evaluate fer2013-attentional_cnn --on ckplus --protocol kfold_subject`"
+    "`fer evaluate fer2013-attentional_cnn --on ckplus:kfold_subject --on rafdb:official`"
 )
 def evaluate(
     experiment: ExperimentName,
     fold: Fold = "0",
     seed: Seed = 0,
-    on: Annotated[str | None, typer.Option(help="Another dataset to test on, by the expressions both have.")] = None,
-    protocol: Annotated[str, typer.Option(help="With --on: the protocol whose test samples are taken.")] = "official",
+    on: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DATASET:PROTOCOL",
+            help="Instead: test on the test samples of another dataset, by the expressions both have; repeatable.",
+        ),
+    ] = None,
     contempt: Annotated[
         bool, typer.Option("--contempt", help="With --on: contempt is one of the expressions.")
     ] = False,
@@ -192,14 +198,14 @@ def evaluate(
 ) -> None:
     """Open the test part once: predictions, metrics, confusion and cost of one run."""
     run = resolve(experiment, fold, seed, None, threads, root)
-    name = f"{experiment} {fold}.{seed}"
+    name, others = f"{experiment} {fold}.{seed}", [dataset_and_protocol(pair) for pair in on or []]
     from fer.stages.evaluate import evaluate as work
     from fer.stages.evaluate import evaluate_on
 
-    if on is None:
+    if not on:
         announce("evaluate", name, lambda: work(run, device))
-    else:
-        announce("evaluate", f"{name} on {on}", lambda: evaluate_on(run, on, protocol, contempt, device))
+    for dataset, protocol in others:
+        announce("evaluate", f"{name} on {dataset}", partial(evaluate_on, run, dataset, protocol, contempt, device))
 
 
 @app.command(epilog="Example: `fer report --study params/study.yaml`")
@@ -226,6 +232,16 @@ def drawn(raw: Path) -> bool:
     from fer.stages.acquire import DRAWN, says
 
     return bool(says(raw, DRAWN))
+
+
+def dataset_and_protocol(pair: str) -> tuple[str, str]:
+    """Return what an option --on names, both checked before torch is imported."""
+    dataset, colon, protocol = pair.partition(":")
+    parameters = params.load_dataset(dataset)
+    if not colon:
+        raise FerError(f"--on {pair}: expected DATASET:PROTOCOL, such as ckplus:kfold_subject")
+    protocols.folds(protocol, parameters)
+    return dataset, protocol
 
 
 def resolve(experiment: str, fold: str, seed: int, settings: list[str] | None, threads: int, root: Path):

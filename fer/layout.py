@@ -97,3 +97,8 @@ METRICS = "metrics.json"
 CONFUSION = "confusion.csv"
 COST = "cost.json"
 ROBUSTNESS = "robustness.csv"
+
+
+def on(run: Path, dataset: str, protocol: str, name: str) -> Path:
+    """Return what `fer evaluate --on dataset:protocol` adds to the folder of a run: its `PREDICTIONS` or `METRICS`."""
+    return run / "on" / f"{dataset}.{protocol}.{name}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -24,6 +25,7 @@ from pydantic import (
 )
 
 from fer.errors import FerError
+from fer.expressions import shared_expressions
 
 FOLDER = Path("params")
 STUDY = FOLDER / "study.yaml"  # the default
@@ -369,6 +371,10 @@ class Study(Strict):
     seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
     split_seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the protocols that draw")
     threads: Positive = Field(1, description="CPU threads of one training job; part of what makes a run repeatable")
+    cross_dataset: list[str] = Field(
+        default_factory=list,
+        description="experiments on different datasets whose networks are tested on one another's datasets, too",
+    )
 
     @model_validator(mode="after")
     def distinct_seeds(self) -> Study:
@@ -502,7 +508,36 @@ def load_study(path: Path) -> Study:
                 f"{path}: datasets: no experiment of this study uses {name!r}, and no protocols are asked of it. "
                 f"Used: {listing(used)}"
             )
+    check_cross_dataset(study, path)
     return study
+
+
+def check_cross_dataset(study: Study, path: Path) -> None:
+    """Refuse experiments under `cross_dataset` that cannot be tested on one another's datasets."""
+    where, names = f"{path}: cross_dataset:", study.cross_dataset
+    for name in names:
+        if name not in study.experiments:
+            raise FerError(
+                f"{where} {name!r} is no experiment of this study{suggestion(name, list(study.experiments))}. "
+                f"Its experiments: {listing(study.experiments)}"
+            )
+    if len(names) == 1:
+        raise FerError(f"{where} given {names[0]} alone; expected two experiments or more, or none")
+    for first, second in combinations(names, 2):
+        one, other = load_experiment(first), load_experiment(second)
+        if one.dataset == other.dataset:
+            raise FerError(f"{where} {first} and {second} are both on {one.dataset}; name one experiment a dataset")
+        if one.modality != other.modality:
+            raise FerError(
+                f"{where} {first} is trained on {one.modality} images and {second} on {other.modality} ones; "
+                f"name experiments of one modality"
+            )
+        try:
+            shared_expressions(load_dataset(one.dataset).classes, load_dataset(other.dataset).classes)
+        except FerError as error:
+            raise FerError(
+                f"{where} {first} and {second} cannot be tested on one another's datasets: {error}"
+            ) from None
 
 
 # --- what a run is made of: system ← experiment ← study -------------------------------------------------------------

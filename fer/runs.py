@@ -146,6 +146,18 @@ def study_folds(study: params.Study, name: str) -> list[str]:
     return experiment_folds(params.load_experiment(name))[: study.most_folds(name)]
 
 
+def transfers(study: params.Study) -> dict[str, list[tuple[str, str]]]:
+    """Return, for each experiment under `cross_dataset`, dataset and protocol of all the others."""
+    tested = {name: params.load_experiment(name) for name in study.cross_dataset}
+    return {name: [(other.dataset, other.protocol) for key, other in tested.items() if key != name] for name in tested}
+
+
+def transfer_runs(study: params.Study, name: str) -> list[Run]:
+    """Return the runs of an experiment that are tested on other datasets: its first fold, every seed."""
+    runs = [run for run in study_runs(study) if run.name == name]
+    return [run for run in runs if run.fold == runs[0].fold]
+
+
 def experiment_folds(experiment: Experiment) -> list[str]:
     return protocols.folds(experiment.protocol, params.load_dataset(experiment.dataset))
 

@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 from conftest import PROJECT, TINY, Clone
 
-from fer.datasets import expression, synthetic
+from fer.datasets import synthetic
+from fer.expressions import expression
 
 CHECK = "python workflow/scripts/engines.py check"
 ALL = "snakemake --cores 8 all"

@@ -1,17 +1,25 @@
 """A system trained on one dataset is tested on another by the expressions they share."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from test_generated import script
+from typer.testing import CliRunner
 
-from fer import params
-from fer.datasets import EXPRESSIONS, expression
+from fer import layout, params
+from fer.cli import app
 from fer.errors import FerError
-from fer.evaluation.transfer import shared_expressions, shared_labels, transfer
-from fer.runs import Run
+from fer.evaluation.transfer import shared_labels, transfer
+from fer.expressions import EXPRESSIONS, expression, shared_expressions
+from fer.reporting.results import collect
+from fer.reporting.transfer import cells, matrix, readable
+from fer.runs import Run, study_runs, transfer_runs, transfers
 from fer.stages.evaluate import evaluate_on
 from fer.stages.train import train
-from fer.storage import read_json
+from fer.storage import read_json, write_json
 
 FER2013 = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 VIRI = ["Angry", "Happy", "Neutral", "Sad", "Surprise"]
@@ -57,28 +65,196 @@ def test_a_run_is_not_tested_on_its_own_dataset_as_if_it_were_another(data):
         evaluate_on(run, "fer2013", "official")
 
 
-def test_a_trained_run_is_evaluated_on_another_dataset_s_test_samples(data):
+@pytest.fixture
+def trained(data):
+    """A run trained for one epoch, whose training images' hashes are known."""
     run = Run("fer2013-attentional_cnn", "0", 0, {"epochs": 1, "augmentation": {}}, 1, data)
     train(run, "cpu")
-    rng = np.random.default_rng(0)
-    for path in (data.index("viri"), data.faces("viri"), data.split("viri", "stratified_70_15_15")):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(data.crops("viri"), rng.integers(0, 256, (20, 112, 112, 3), dtype=np.uint8))
-    samples = np.arange(20, dtype=np.int32)
-    index = {"sample": samples, "label": samples % 5, "modality": np.repeat(["visible", "infrared"], 10)}
-    index |= {"subject": [f"s{sample // 4}" for sample in samples], "sequence": None}
-    pd.DataFrame(index).astype({"label": "int8"}).to_parquet(data.index("viri"))
-    own = [f"viri {sample}" for sample in samples]
-    own[4] = "fer2013 0"  # a training image of the network
-    pd.DataFrame({"pixels": own}).to_parquet(data.faces("viri"))
+    data.faces("fer2013").parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame({"pixels": [f"fer2013 {sample}" for sample in range(420)]}).to_parquet(data.faces("fer2013"))
+    return run
+
+
+def make_dataset(layout, name, protocol, classes):
+    """Twenty images, ten of each modality, every second one for testing; one is a training image of `trained`."""
+    rng = np.random.default_rng(0)
+    for path in (layout.index(name), layout.faces(name), layout.split(name, protocol)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(layout.crops(name), rng.integers(0, 256, (20, 112, 112, 3), dtype=np.uint8))
+    samples = np.arange(20, dtype=np.int32)
+    index = {"sample": samples, "label": samples % classes, "modality": np.repeat(["visible", "infrared"], 10)}
+    index |= {"subject": [f"s{sample // 4}" for sample in samples], "sequence": None}
+    pd.DataFrame(index).astype({"label": "int8"}).to_parquet(layout.index(name))
+    own = [f"{name} {sample}" for sample in samples]
+    own[4] = "fer2013 0"
+    pd.DataFrame({"pixels": own}).to_parquet(layout.faces(name))
     split = pd.DataFrame({"sample": samples, "fold": "0", "part": ["test", "train"] * 10})
-    split.to_parquet(data.split("viri", "stratified_70_15_15"))
-    line = evaluate_on(run, "viri", "stratified_70_15_15", device="cpu")
-    predictions = pd.read_parquet(run.folder / "on/viri.stratified_70_15_15.predictions.parquet")
-    figures = read_json(run.folder / "on/viri.stratified_70_15_15.metrics.json")
+    split.to_parquet(layout.split(name, protocol))
+
+
+def test_a_trained_run_is_evaluated_on_another_dataset_s_test_samples(trained, data):
+    make_dataset(data, "viri", "stratified_70_15_15", classes=5)
+    line = evaluate_on(trained, "viri", "stratified_70_15_15", device="cpu")
+    predictions = pd.read_parquet(trained.folder / "on/viri.stratified_70_15_15.predictions.parquet")
+    figures = read_json(trained.folder / "on/viri.stratified_70_15_15.metrics.json")
     assert predictions["sample"].tolist() == [0, 2, 6, 8], "visible test samples that it was not trained on"
     assert predictions["cluster"].tolist() == ["s0", "s0", "s1", "s2"]
     assert list(predictions.columns[4:]) == ["p_anger", "p_happiness", "p_neutral", "p_sadness", "p_surprise"]
     assert (figures["n"], figures["other_expressions"], figures["seen_in_training"]) == (4, 0, 1)
     assert "5 shared expressions" in line
+
+
+def test_several_datasets_are_tested_in_one_process_each_with_a_line_and_files_of_its_own(trained, data):
+    make_dataset(data, "viri", "stratified_70_15_15", classes=5)
+    make_dataset(data, "rafdb", "official", classes=7)
+    wanted = ["--on", "viri:stratified_70_15_15", "--on", "rafdb:official"]
+    options = ["--root", str(data.root), "--device", "cpu"]
+    said = CliRunner().invoke(app, ["evaluate", trained.name, *wanted, *options], catch_exceptions=False)
+    first, second = said.output.splitlines()
+    assert first.startswith(f"evaluate {trained.name} 0.0 on viri: accuracy on viri over 5 shared expressions")
+    assert second.startswith(f"evaluate {trained.name} 0.0 on rafdb: accuracy on rafdb over 7 shared expressions")
+    for dataset, protocol in (("viri", "stratified_70_15_15"), ("rafdb", "official")):
+        assert layout.on(trained.folder, dataset, protocol, layout.METRICS).exists()
+    assert not (trained.folder / layout.METRICS).exists(), "its own test part is not opened again"
+
+
+# --- the matrix of a study ------------------------------------------------------------------------------------------
+
+EXPERIMENT = """
+dataset: {dataset}
+system: dnn
+modality: {modality}
+protocol: {protocol}
+published: {{accuracy: null, source: none}}
+"""
+CROSS = ["on-fer2013", "on-ckplus", "on-rafdb"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A project of its own with four experiments on visible images and one on infrared ones."""
+    shutil.copytree("params", tmp_path / "params")
+    monkeypatch.chdir(tmp_path)
+    protocols = {"fer2013": "official", "ckplus": "kfold_subject", "rafdb": "official", "nvie": "stratified_70_15_15"}
+    for dataset, protocol in protocols.items():
+        write_experiment(f"on-{dataset}", dataset, protocol)
+    write_experiment("on-viri", "viri", "stratified_70_15_15")
+    write_experiment("on-infrared", "viri", "stratified_70_15_15", "infrared")
+    return tmp_path
+
+
+def write_experiment(name, dataset, protocol, modality="visible"):
+    text = EXPERIMENT.format(dataset=dataset, protocol=protocol, modality=modality)
+    params.experiment_file(name).write_text(text)
+
+
+def study_of(cross_dataset, seeds=(0,), experiments=None):
+    path = params.FOLDER / "studies" / "cross.yaml"
+    values = {"name": "cross", "root": "studies/cross", "seeds": list(seeds), "cross_dataset": cross_dataset}
+    values["experiments"] = dict.fromkeys(experiments or cross_dataset)
+    path.write_text(yaml.safe_dump(values))
+    return params.load_study(path)
+
+
+def test_each_experiment_is_tested_on_the_datasets_of_all_the_others_by_their_own_protocols(folder):
+    study = study_of(CROSS, seeds=[0, 1])
+    assert transfers(study) == {
+        "on-fer2013": [("ckplus", "kfold_subject"), ("rafdb", "official")],
+        "on-ckplus": [("fer2013", "official"), ("rafdb", "official")],
+        "on-rafdb": [("fer2013", "official"), ("ckplus", "kfold_subject")],
+    }
+    assert [(run.fold, run.seed) for run in transfer_runs(study, "on-ckplus")] == [("0", 0), ("0", 1)]
+
+
+@pytest.mark.parametrize(
+    ("cross_dataset", "message"),
+    [
+        (["on-fer2013", "on-ckplu"], "'on-ckplu' is no experiment of this study (did you mean 'on-ckplus'?)"),
+        (["on-fer2013"], "given on-fer2013 alone; expected two experiments or more"),
+        (["on-fer2013", "on-ckplus", "on-fer2013"], "on-fer2013 and on-fer2013 are both on fer2013"),
+        (["on-viri", "on-infrared"], "on-viri and on-infrared are both on viri; name one experiment a dataset"),
+        (["on-fer2013", "on-infrared"], "on-fer2013 is trained on visible images and on-infrared on infrared ones"),
+        (["on-viri", "on-nvie"], "on-viri and on-nvie cannot be tested on one another's datasets: classes Angry, "),
+    ],
+)
+def test_experiments_that_cannot_be_tested_on_one_another_s_datasets_are_refused_before_any_job(
+    folder, cross_dataset, message
+):
+    experiments = [*CROSS, "on-viri", "on-infrared", "on-nvie"]
+    with pytest.raises(FerError) as error:
+        study_of(cross_dataset, experiments=experiments)
+    assert str(error.value).startswith("params/studies/cross.yaml: cross_dataset: ") and message in str(error.value)
+
+
+@pytest.fixture
+def measured(folder, monkeypatch):
+    """A study of two seeds whose run folders hold known figures, and its results."""
+    monkeypatch.setattr("fer.evaluation.metrics.BOOTSTRAPS", 10)  # the intervals do not matter here
+    study = study_of(CROSS, seeds=[0, 1])
+    accuracies = np.random.default_rng(0).uniform(0.2, 0.9, (len(CROSS), 2, len(CROSS)))
+    for row, name in enumerate(CROSS):
+        for run in transfer_runs(study, name):
+            for dataset, protocol in transfers(study)[name]:
+                accuracy = accuracies[row, run.seed, CROSS.index(f"on-{dataset}")]
+                figures = {"n": 40 + row, "classes": ["anger", "fear"], "accuracy": accuracy, "macro_recall": 0.5}
+                counts = {"other_expressions": 3, "seen_in_training": 1}
+                write_json(layout.on(run.folder, dataset, protocol, layout.METRICS), figures | counts)
+    for number, run in enumerate(study_runs(study)):
+        run.folder.mkdir(parents=True, exist_ok=True)
+        write_own_predictions(run, right=5 + number % 4)
+    return study, collect(study), accuracies
+
+
+def write_own_predictions(run, right):
+    classes, samples = run.dataset.classes, np.arange(10)
+    table = pd.DataFrame({"sample": samples + 10 * int(run.fold), "cluster": "c", "label": samples % len(classes)})
+    table["predicted"] = np.where(samples < right, table["label"], (table["label"] + 1) % len(classes))
+    for code, name in enumerate(classes):
+        table[f"p_{name}"] = (table["predicted"] == code).astype(float)
+    table.to_parquet(run.folder / layout.PREDICTIONS)
+
+
+def test_the_matrix_s_diagonal_is_the_results_table(measured):
+    study, results, _ = measured
+    found = cells(study, results)
+    for figure in ("accuracy", "macro_recall"):
+        diagonal = np.diag(matrix(found, figure))
+        own = {result.name: result.mean(figure) for result in results}
+        assert diagonal == pytest.approx([own[name] for name in CROSS])
+    assert np.diag(matrix(found, "n")).tolist() == [10, 100, 10], "every fold's test part"
+
+
+def test_off_the_diagonal_stands_the_mean_over_seeds_trained_on_rows_and_tested_on_columns(measured):
+    study, results, accuracies = measured
+    found = cells(study, results)
+    shown = matrix(found).to_numpy()
+    off = ~np.eye(3, dtype=bool)
+    assert shown[off] == pytest.approx(accuracies.mean(1)[off])
+    assert matrix(found).index.tolist() == matrix(found).columns.tolist() == ["fer2013", "ckplus", "rafdb"]
+    assert matrix(found, "classes").loc["fer2013"].tolist() == [7, 2, 2]
+    assert matrix(found, "seen_in_training").loc["ckplus"].tolist() == [1, 0, 1]
+
+
+def test_people_read_percentages_with_their_numbers_of_samples(measured):
+    study, results, accuracies = measured
+    shown = readable(cells(study, results))
+    assert list(shown.columns) == ["trained on", "fer2013", "ckplus", "rafdb"]
+    assert shown["ckplus"].iloc[0] == f"{100 * accuracies[0, :, 1].mean():.1f} (n = 40)"
+
+
+def test_a_study_without_cross_dataset_has_an_empty_matrix(measured):
+    study, results, _ = measured
+    assert cells(study.model_copy(update={"cross_dataset": []}), results).empty
+
+
+def test_both_engines_test_a_run_on_all_other_datasets_in_one_job_that_the_report_waits_for(tmp_path):
+    names = ["fer2013-attentional_cnn", "ferplus-attentional_cnn"]
+    study = {"name": "cross", "root": "studies/cross", "seeds": [0, 1], "cross_dataset": names}
+    study["experiments"] = dict.fromkeys(names)
+    (tmp_path / "cross.yaml").write_text(yaml.safe_dump(study))
+    stages = yaml.safe_load(script("engines").compiled(tmp_path / "cross.yaml"))["stages"]
+    job = stages["transfer-fer2013-attentional_cnn-0-1"]
+    made = f"studies/cross/runs/{names[0]}/0.1/on/ferplus.official.metrics.json"
+    assert "evaluate fer2013-attentional_cnn --fold 0 --seed 1 --on ferplus:official --threads 1" in job["cmd"]
+    assert made in job["outs"] and made in stages["report"]["deps"]
+    assert sum(name.startswith("transfer-") for name in stages) == 4

@@ -12,31 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fer.errors import FerError
+from fer.expressions import expression
 from fer.params import Dataset
 from fer.registry import Registry
-
-# The label space that all datasets share; each dataset's own class names map into it.
-EXPRESSIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral", "contempt")
-SYNONYMS = {
-    "angry": "anger",
-    "disgusted": "disgust",
-    "afraid": "fear",
-    "fearful": "fear",
-    "happy": "happiness",
-    "joy": "happiness",
-    "sad": "sadness",
-    "surprised": "surprise",
-    "contemptuous": "contempt",
-}
-
-
-def expression(class_name: str) -> str:
-    """Return the common name of a dataset's class: `expression("happy") == "happiness"`."""
-    name = class_name.lower()
-    name = SYNONYMS.get(name, name)
-    if name not in EXPRESSIONS:
-        raise FerError(f"unknown expression {class_name!r}. Known: {', '.join((*EXPRESSIONS, *SYNONYMS))}")
-    return name
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,9 @@ import cv2
 import numpy as np
 
 from fer import sources
-from fer.datasets import Adapter, Original, Sample, expression, register, synthetic
+from fer.datasets import Adapter, Original, Sample, register, synthetic
 from fer.errors import FerError
+from fer.expressions import expression
 from fer.parallel import ordered_map
 from fer.storage import atomic
 

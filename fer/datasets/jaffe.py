@@ -18,8 +18,9 @@ from pathlib import Path, PurePosixPath
 import cv2
 
 from fer import sources
-from fer.datasets import Adapter, Original, Sample, expression, register, synthetic
+from fer.datasets import Adapter, Original, Sample, register, synthetic
 from fer.errors import FerError
+from fer.expressions import expression
 from fer.parallel import ordered_map
 
 CODES = {

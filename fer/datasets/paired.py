@@ -24,8 +24,9 @@ import cv2
 import py7zr
 
 from fer import sources
-from fer.datasets import Adapter, Original, Sample, expression, synthetic
+from fer.datasets import Adapter, Original, Sample, synthetic
 from fer.errors import FerError
+from fer.expressions import expression
 from fer.parallel import ordered_map
 from fer.params import Dataset
 

@@ -4,25 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fer.datasets import expression
-from fer.errors import FerError
-
-
-def shared_expressions(trained: list[str], tested: list[str], contempt: bool = False) -> list[str]:
-    """Return the common names of the expressions that both lists of classes hold, in the order of `tested`.
-
-    Contempt is left out unless asked for: of the seven datasets CK+ alone has it.
-
-    Raises:
-        FerError: fewer than two are shared.
-    """
-    known = {expression(name) for name in trained}
-    shared = [name for name in map(expression, tested) if name in known and (contempt or name != "contempt")]
-    if len(shared) < 2:
-        raise FerError(
-            f"classes {', '.join(trained)} and {', '.join(tested)} share {len(shared)} expressions; two are needed"
-        )
-    return shared
+from fer.expressions import expression
 
 
 def transfer(probabilities: np.ndarray, trained: list[str], shared: list[str]) -> np.ndarray:

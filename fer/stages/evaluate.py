@@ -14,7 +14,8 @@ from fer.errors import FerError
 from fer.evaluation.cost import cost
 from fer.evaluation.metrics import metrics
 from fer.evaluation.robustness import robustness
-from fer.evaluation.transfer import shared_expressions, shared_labels, transfer
+from fer.evaluation.transfer import shared_labels, transfer
+from fer.expressions import shared_expressions
 from fer.networks import trained
 from fer.runs import Run
 from fer.storage import atomic, file_sha256, open_parquet, write_json, write_text
@@ -72,17 +73,16 @@ def evaluate_on(run: Run, dataset: str, protocol: str, contempt: bool = False, d
             f"{dataset} ({protocol}) has no test sample of {', '.join(shared)} that {run.name} was not trained on"
         )
     probabilities = transfer(probabilities, run.dataset.classes, shared)[kept]
-    target = run.folder / "on" / f"{dataset}.{protocol}"
     clusters = clusters_of(files["index"], samples[kept])
-    path = Path(f"{target}.{layout.PREDICTIONS}")
-    write_predictions(path, samples[kept], clusters, labels[kept], probabilities, shared)
+    target = layout.on(run.folder, dataset, protocol, layout.PREDICTIONS)
+    write_predictions(target, samples[kept], clusters, labels[kept], probabilities, shared)
     figures = metrics(labels[kept], probabilities, shared, clusters) | {
         "classes": shared,
         "other_expressions": int((labels < 0).sum()),
         "seen_in_training": int(seen.sum()),
         "weights": file_sha256(run.folder / layout.WEIGHTS),
     }
-    write_json(Path(f"{target}.{layout.METRICS}"), figures)
+    write_json(layout.on(run.folder, dataset, protocol, layout.METRICS), figures)
     return accuracy_line(f"accuracy on {dataset} over {len(shared)} shared expressions", figures)
 
 

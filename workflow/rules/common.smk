@@ -21,6 +21,7 @@ from fer.layout import (
     PREDICTIONS,
     ROBUSTNESS,
     WEIGHTS,
+    on,
 )
 
 machine.put_own_commands_first()
@@ -44,6 +45,13 @@ RUNS = [
     for seed in STUDY.seeds
 ]
 PROTOCOLS = runs.study_protocols(STUDY)
+TRANSFERS = runs.transfers(STUDY)
+TRANSFERRED = [
+    on(run.folder, dataset, protocol, METRICS)
+    for name, others in TRANSFERS.items()
+    for run in runs.transfer_runs(STUDY, name)
+    for dataset, protocol in others
+]
 DATA_FACTS = [path(dataset) for dataset in PROTOCOLS for path in (LAYOUT.counts, LAYOUT.faces_counts)] + [
     LAYOUT.audit(dataset, protocol) for dataset, wanted in PROTOCOLS.items() for protocol in wanted
 ]

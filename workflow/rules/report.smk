@@ -19,6 +19,7 @@ rule report:
                 WEIGHTS,
             )
         ],
+        transfers=TRANSFERRED,
         data=DATA_FACTS,
         sheets=[LAYOUT.figure(dataset, "faces") for dataset in PROTOCOLS],
         code=[

@@ -32,7 +32,19 @@ from fer.storage import write_text
 METRICS = {layout.METRICS, layout.COST}
 PLOTS = {layout.CONFUSION: {"x": "predicted", "y": "actual", "template": "confusion"}}
 CURVES = ("train_accuracy", "val_accuracy")  # of history.csv, all runs of an experiment in one plot
-STAGES = ("acquire", "index", "align", "blocks", "split", "augment", "train", "evaluate", "explain", "report")
+STAGES = (
+    "acquire",
+    "index",
+    "align",
+    "blocks",
+    "split",
+    "augment",
+    "train",
+    "evaluate",
+    "transfer",
+    "explain",
+    "report",
+)
 NOTE = "# Compiled from the Snakefile by workflow/scripts/engines.py: do not edit, change the rules instead.\n"
 
 
@@ -91,6 +103,11 @@ def stage_name(job) -> str:
     return "-".join([job.rule.name, *(str(value) for value in job.wildcards_dict.values())]).replace(".", "_")
 
 
+def stage_of(job) -> str:
+    """Return the stage of a job, which its rule is named after: a stage of several rules adds a hyphen and more."""
+    return job.rule.name.partition("-")[0]
+
+
 def dvc_file(study: Study) -> Path:
     return Path(study.root) / "dvc.yaml"
 
@@ -100,7 +117,7 @@ def compiled(study_file: Path) -> str:
     study = load_study(study_file)
     with dag(study_file, forceall=True) as graph:
         jobs = sorted(
-            (job for job in graph.jobs if job.shellcmd), key=lambda job: (STAGES.index(job.rule.name), stage_name(job))
+            (job for job in graph.jobs if job.shellcmd), key=lambda job: (STAGES.index(stage_of(job)), stage_name(job))
         )
         stages = {stage_name(job): stage(job) for job in jobs}
     script = f"python workflow/scripts/engines.py settle --study {study_file}"

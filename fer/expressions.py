@@ -1,0 +1,44 @@
+"""The label space that all datasets share: eight expressions, into which each dataset's own class names map."""
+
+from __future__ import annotations
+
+from fer.errors import FerError
+
+EXPRESSIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral", "contempt")
+SYNONYMS = {
+    "angry": "anger",
+    "disgusted": "disgust",
+    "afraid": "fear",
+    "fearful": "fear",
+    "happy": "happiness",
+    "joy": "happiness",
+    "sad": "sadness",
+    "surprised": "surprise",
+    "contemptuous": "contempt",
+}
+
+
+def expression(class_name: str) -> str:
+    """Return the common name of a dataset's class: `expression("happy") == "happiness"`."""
+    name = class_name.lower()
+    name = SYNONYMS.get(name, name)
+    if name not in EXPRESSIONS:
+        raise FerError(f"unknown expression {class_name!r}. Known: {', '.join((*EXPRESSIONS, *SYNONYMS))}")
+    return name
+
+
+def shared_expressions(trained: list[str], tested: list[str], contempt: bool = False) -> list[str]:
+    """Return the common names of the expressions that both lists of classes hold, in the order of `tested`.
+
+    Contempt is left out unless asked for: few datasets have it.
+
+    Raises:
+        FerError: fewer than two are shared.
+    """
+    known = {expression(name) for name in trained}
+    shared = [name for name in map(expression, tested) if name in known and (contempt or name != "contempt")]
+    if len(shared) < 2:
+        raise FerError(
+            f"classes {', '.join(trained)} and {', '.join(tested)} share {len(shared)} expressions; two are needed"
+        )
+    return shared

@@ -1,0 +1,63 @@
+"""How far what was learned on one dataset holds on another: the matrix of a study's `cross_dataset`."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from fer import layout
+from fer.params import Study
+from fer.reporting.results import Result
+from fer.runs import transfer_runs, transfers
+from fer.storage import read_json
+
+FIGURES = ("accuracy", "macro_recall")
+
+
+def cells(study: Study, results: list[Result]) -> pd.DataFrame:
+    """Return one row for each pair of datasets, in the order of `cross_dataset`.
+
+    Columns: experiment; trained_on and tested_on (datasets); n, the samples tested; classes, the expressions that both
+    datasets have, to which the answers are confined; accuracy and macro_recall, in [0, 1], means over seeds; and how
+    many samples were left out: `other_expressions`, and `seen_in_training`, the images that the network knows.
+
+    Where the two datasets are one the figures are those of the results table: all classes, all folds. Elsewhere the
+    networks of the experiment's first fold are tested on every test sample of the other dataset.
+    """
+    own, rows = {result.name: result for result in results}, []
+    for name, others in transfers(study).items():
+        trained_on, protocols = own[name].first.experiment.dataset, dict(others)
+        for key in study.cross_dataset:
+            tested_on = own[key].first.experiment.dataset
+            figures = within(own[name]) if key == name else across(study, name, tested_on, protocols[tested_on])
+            rows.append({"experiment": name, "trained_on": trained_on, "tested_on": tested_on, **figures})
+    return pd.DataFrame(rows)
+
+
+def within(result: Result) -> dict:
+    """Return the cell of an experiment on its own dataset."""
+    figures = {name: result.mean(name) for name in FIGURES}
+    classes = len(result.first.dataset.classes)
+    return {"n": result.n, "classes": classes, **figures, "other_expressions": 0, "seen_in_training": 0}
+
+
+def across(study: Study, name: str, dataset: str, protocol: str) -> dict:
+    """Return the cell of an experiment on another dataset."""
+    files = [layout.on(run.folder, dataset, protocol, layout.METRICS) for run in transfer_runs(study, name)]
+    found = pd.DataFrame([read_json(file) for file in files])
+    counts = {key: int(found[key].iloc[0]) for key in ("n", "other_expressions", "seen_in_training")}
+    return counts | {"classes": len(found["classes"].iloc[0])} | found[list(FIGURES)].mean().to_dict()
+
+
+def matrix(cells: pd.DataFrame, figure: str = "accuracy") -> pd.DataFrame:
+    """Return a figure ("accuracy", "macro_recall", or a count such as "n") of `cells`: trained on rows, tested on
+    columns.
+    """
+    order = list(dict.fromkeys(cells["trained_on"]))
+    return cells.pivot(index="trained_on", columns="tested_on", values=figure).loc[order, order]
+
+
+def readable(cells: pd.DataFrame, figure: str = "accuracy") -> pd.DataFrame:
+    """Return the matrix that people read: percentages, each with its number of samples."""
+    texts = [f"{100 * value:.1f} (n = {n:,})" for value, n in zip(cells[figure], cells["n"], strict=True)]
+    shown = matrix(cells.assign(text=texts), "text")
+    return shown.rename_axis(index="trained on", columns=None).reset_index()
