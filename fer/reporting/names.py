@@ -23,6 +23,9 @@ def tables(study: Study) -> list[str]:
     return [
         "autopsy",
         "ablations",
+        "significance",
+        *(["cross_dataset"] if study.cross_dataset else []),
+        "robustness",
         "cost",
         *(f"dataset-{name}" for name in datasets(study)),
         *(f"system-{name}" for name in systems(study)),

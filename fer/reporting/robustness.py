@@ -7,8 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from fer import layout
+from fer.reporting.comparison import stamped
 from fer.reporting.figures import plt, save, title
 from fer.reporting.results import Result
+from fer.reporting.tables import Table
 from fer.storage import require
 
 
@@ -33,6 +35,26 @@ def table(results: list[Result]) -> pd.DataFrame:
     """Return the accuracies of several experiments, one below the other, with `experiment` and `corruption` first."""
     parts = {result.name: accuracies(result) for result in results}
     return pd.concat(parts, names=["experiment"]).reset_index()
+
+
+def summary(results: list[Result]) -> Table:
+    """Accuracy on corrupted images of the sound experiments, for reading: each kind averaged over three severities."""
+    sound = [result for result in results if result.kind == "sound"]
+    rows = []
+    for result in sound:
+        shown = accuracies(result)
+        if shown.empty:
+            continue
+        means = shown.drop(columns=["n", 0]).mean(axis=1)
+        row = {"experiment": result.name, "n": f"{shown['n'].max():,}", "untouched %": f"{100 * shown[0].iloc[0]:.1f}"}
+        row |= {f"{name.replace('_', ' ')} %": f"{100 * value:.1f}" for name, value in means.items()}
+        rows.append(row | {"mean %": f"{100 * means.mean():.1f}"})
+    note = (
+        "Top-1 accuracy when the test images are corrupted, each kind averaged over three severities (magnitudes in "
+        "fer/evaluation/robustness.py, after Hendrycks and Dietterich, ICLR 2019); single severities in the CSV."
+    )
+    numbers = table(sound).rename(columns=str)
+    return Table("robustness", "Robustness", note, pd.DataFrame(rows), numbers, stamped(sound))
 
 
 def curves(result: Result, target: Path) -> None:

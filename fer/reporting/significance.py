@@ -6,7 +6,38 @@ import pandas as pd
 
 from fer.evaluation import significance
 from fer.evaluation.significance import Predictions
+from fer.reporting.comparison import stamped
 from fer.reporting.results import Result
+from fer.reporting.tables import Table
+
+NOTE = (
+    "Every pair of sound experiments with the same test samples of one dataset: how often one alone is right, the "
+    "difference of their accuracies in points, and the p-value of McNemar's test or, where samples are clustered by "
+    "subject, sequence or seed, of Obuchowski's (1998); Holm's correction over the pairs of a dataset. The tests take "
+    "the trained networks as given."
+)
+
+
+def table(results: list[Result]) -> Table:
+    """The comparisons of the sound experiments, for reading."""
+    sound = [result for result in results if result.kind == "sound"]
+    found = comparisons(sound)
+    rows = [
+        {
+            "dataset": row["dataset"],
+            "first": row["first"],
+            "second": row["second"],
+            "n": f"{row['n']:,}",
+            "first alone": f"{row['first_only_right']:,.0f}",
+            "second alone": f"{row['second_only_right']:,.0f}",
+            "difference": f"{100 * row['difference']:+.1f}".replace("-", "−"),
+            "p": f"{row['p']:.3g}",
+            "p (Holm)": f"{row['p_holm']:.3g}",
+            "test": row["test"],
+        }
+        for row in found.to_dict("records")
+    ]
+    return Table("significance", "Significance", NOTE, pd.DataFrame(rows), found, stamped(sound))
 
 
 def comparisons(results: list[Result]) -> pd.DataFrame:

@@ -6,7 +6,9 @@ import pandas as pd
 
 from fer import layout
 from fer.params import Study
+from fer.reporting.comparison import stamped
 from fer.reporting.results import Result
+from fer.reporting.tables import Table
 from fer.runs import transfer_runs, transfers
 from fer.storage import read_json
 
@@ -31,6 +33,20 @@ def cells(study: Study, results: list[Result]) -> pd.DataFrame:
             figures = within(own[name]) if key == name else across(study, name, tested_on, protocols[tested_on])
             rows.append({"experiment": name, "trained_on": trained_on, "tested_on": tested_on, **figures})
     return pd.DataFrame(rows)
+
+
+def table(study: Study, results: list[Result]) -> Table:
+    """The matrix of accuracies, for reading."""
+    found = cells(study, results)
+    systems = {result.first.experiment.system for result in results if result.name in study.cross_dataset}
+    note = (
+        f"Accuracy in percent of {', '.join(sorted(systems))}, trained on the dataset of the row and tested on that of "
+        "the column, over the expressions that both have. On the diagonal, the results table's own figure; elsewhere "
+        "the network of the first fold, on every test sample whose picture it was not trained on."
+    )
+    shown = [result for result in results if result.name in study.cross_dataset]
+    frame = readable(found) if len(found) else pd.DataFrame()
+    return Table("cross_dataset", "Trained on one dataset, tested on another", note, frame, found, stamped(shown))
 
 
 def within(result: Result) -> dict:

@@ -12,7 +12,17 @@ import yaml
 from fer import params
 from fer.layout import Layout
 from fer.params import Study
-from fer.reporting import autopsy, comparison, figures, names, tables
+from fer.reporting import (
+    autopsy,
+    calibration,
+    comparison,
+    figures,
+    names,
+    robustness,
+    significance,
+    tables,
+    transfer,
+)
 from fer.reporting.data import collect_data
 from fer.reporting.results import Result, collect
 from fer.reporting.tables import Table
@@ -28,6 +38,7 @@ def report(study: Study) -> str:
         if result.kind == "sound":
             figures.confusion(result, layout.figure(result.name, "confusion"))
             figures.curves(result, layout.figure(result.name, "curves"))
+            calibration.diagram(result, layout.figure(result.name, "reliability"))
     overview, others = comparison.overview(results), make_tables(study, results)
     folder = layout.reports()
     for table in others.values():
@@ -50,6 +61,9 @@ def make_tables(study: Study, results: list[Result]) -> dict[str, Table]:
     made = [
         autopsy.autopsy(results),
         autopsy.ablations(results),
+        significance.table(results),
+        *([transfer.table(study, results)] if study.cross_dataset else []),
+        robustness.summary(results),
         comparison.costs(results),
         *(comparison.of_dataset(name, results) for name in names.datasets(study)),
         *(comparison.of_system(name, results) for name in names.systems(study)),
@@ -67,6 +81,7 @@ def contents(study: Study, results: list[Result], overview: Table, others: dict[
         "results": results,
         "overview": overview,
         "tables": others,
+        "shown": [name for name, table in others.items() if "-" not in name and len(table.frame)],
         "datasets": names.datasets(study),
         "systems": names.systems(study),
         "table_systems": {name: params.load_system(name) for name in names.systems(study)},

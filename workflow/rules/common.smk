@@ -60,7 +60,9 @@ DATA = [LAYOUT.blocks(dataset) for dataset in PROTOCOLS] + [
 ]
 REPORTS = [LAYOUT.reports() / name for name in ("results.md", "results.tex", "results.csv", "index.html")]
 FIGURES = [
-    LAYOUT.reports() / "figures" / f"{name}.{kind}.png" for name in names.drawn(STUDY) for kind in ("confusion", "curves")
+    LAYOUT.reports() / "figures" / f"{name}.{kind}.png"
+    for name in names.drawn(STUDY)
+    for kind in ("confusion", "curves", "reliability")
 ]
 
 # Of a stage that works through a dataset: half of the usual `--cores 8`, so that one such job computes while another
@@ -108,6 +110,18 @@ def run_params(wildcards):
     experiment = EXPERIMENTS[wildcards.experiment]
     system, dataset = params.system_file(experiment.system), params.dataset_file(experiment.dataset)
     return [*params.experiment_files(wildcards.experiment), system, dataset]
+
+
+def other_networks(wildcards):
+    """What the trainings that must come first leave: their weights, and how they are to be built."""
+    others = run_of(wildcards).predecessors.values()
+    return [other.folder / name for other in others for name in (WEIGHTS, PARAMETERS)]
+
+
+def pretrained(wildcards):
+    """The file of weights that the study names for a backbone, if it does."""
+    weights = run_of(wildcards).system.architecture.get("weights", "random")
+    return [] if weights in ("random", "imagenet") else [weights]
 
 
 def run_overrides(wildcards):

@@ -26,7 +26,10 @@ rule report:
             module("report"),
             *(
                 f"fer/reporting/{name}.py"
-                for name in ("results", "data", "tables", "comparison", "autopsy", "names", "figures")
+                for name in (
+                    *("results", "data", "tables", "comparison", "autopsy", "names", "figures"),
+                    *("significance", "transfer", "robustness", "calibration"),
+                )
             ),
             *(f"fer/reporting/templates/{name}.j2" for name in ("results.md", "index.html", "card.md")),
             "fer/evaluation/metrics.py",

@@ -7,18 +7,6 @@ TRAINING_CODE = [
 ]
 
 
-def other_networks(wildcards):
-    """What the trainings that must come first leave: their weights, and how they are to be built."""
-    others = run_of(wildcards).predecessors.values()
-    return [other.folder / name for other in others for name in (WEIGHTS, PARAMETERS)]
-
-
-def pretrained(wildcards):
-    """The file of weights that the study names for a backbone, if it does."""
-    weights = run_of(wildcards).system.architecture.get("weights", "random")
-    return [] if weights in ("random", "imagenet") else [weights]
-
-
 rule train:
     input:
         data=run_data,

@@ -31,7 +31,7 @@ for trained_on, others in TRANSFERS.items():
                 *with_siblings("systems", EXPERIMENTS[trained_on].system),
                 "fer/expressions.py",
                 "fer/networks.py",
-                "fer/prediction.py",
+                "fer/training/prediction.py",
                 "fer/evaluation/metrics.py",
                 "fer/evaluation/transfer.py",
                 "fer/training/data.py",
