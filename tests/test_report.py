@@ -17,18 +17,22 @@ from fer.stages.train import train
 from fer.storage import read_json, write_json
 
 EXPERIMENT = "fer2013-attentional_cnn"
+VARIANT = "fer2013-attentional_cnn-dropout_at_evaluation"
+OTHER = "fer2013-dnn"
 
 
 @pytest.fixture(scope="module")
 def reported(learnable, tmp_path_factory):
-    """A study of one experiment and two seeds, trained and reported from a folder of its own."""
+    """A study of two experiments, a variant and two seeds, trained and reported from a folder of its own."""
     folder = tmp_path_factory.mktemp("reported")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
         shutil.copytree("params", folder / "params")
         shutil.copytree(learnable.root, folder, dirs_exist_ok=True)
         patch.chdir(folder)
-        study = Study(name="test", experiments={EXPERIMENT: {"epochs": 3, "batch_size": 20}}, seeds=[0, 1])
+        short = {"epochs": 3, "batch_size": 20}
+        experiments = {EXPERIMENT: short, VARIANT: short, OTHER: {"steps": 20}}
+        study = Study(name="test", experiments=experiments, seeds=[0, 1])
         for run in study_runs(study):
             train(run, "cpu")
             evaluate(run, "cpu")
@@ -44,11 +48,57 @@ def folder(reported, monkeypatch):
 
 def test_the_table_s_figures_are_those_of_the_runs(folder, reported):
     row = pd.read_csv(folder / "reports/results.csv").iloc[0]
-    accuracies = [read_json(run.folder / layout.METRICS)["accuracy"] for run in study_runs(reported[1])]
+    runs = [run for run in study_runs(reported[1]) if run.name == EXPERIMENT]
+    accuracies = [read_json(run.folder / layout.METRICS)["accuracy"] for run in runs]
     assert row["accuracy_mean"] == pytest.approx(np.mean(accuracies))
     assert row["accuracy_std"] == pytest.approx(np.std(accuracies, ddof=1))
     assert row["accuracy_low"] <= row["accuracy_mean"] <= row["accuracy_high"]
     assert row["n_test"] == 70 and row["seeds"] == 2 and row["parameters"] == 66_877
+
+
+def test_the_table_s_figures_follow_from_the_predictions_alone(folder, reported):
+    table = pd.read_csv(folder / "reports/results.csv").set_index("experiment")
+    for name in (EXPERIMENT, VARIANT, OTHER):
+        runs = [run for run in study_runs(reported[1]) if run.name == name]
+        predictions = [pd.read_parquet(run.folder / layout.PREDICTIONS) for run in runs]
+        right = [(rows["label"] == rows["predicted"]).mean() for rows in predictions]
+        assert table.loc[name, "accuracy_mean"] == pytest.approx(np.mean(right))
+        assert table.loc[name, "accuracy_std"] == pytest.approx(np.std(right, ddof=1))
+
+
+def test_the_autopsy_sets_the_defect_beside_the_sound_experiment_and_the_published_figure(folder):
+    table = pd.read_csv(folder / "reports/tables/autopsy.csv")
+    assert table["experiment"].tolist() == [VARIANT, EXPERIMENT] and table["kind"].tolist() == ["defect", "sound"]
+    text = (folder / "reports/tables/autopsy.md").read_text()
+    defect, sound = (row for row in text.splitlines() if row.startswith(f"| {EXPERIMENT} |"))
+    difference = 100 * table["accuracy_mean"].diff(-1)[0]
+    assert "dropout left on" in defect and f"{difference:+.1f}".replace("-", "−") in defect
+    assert "| sound |" in sound and "70.02" in sound
+
+
+def test_variants_are_no_rows_of_the_results(folder):
+    text = (folder / "reports/results.md").read_text().partition("## Autopsy")[0]
+    assert f"| {EXPERIMENT} |" in text and f"| {OTHER} |" in text and VARIANT not in text
+
+
+def test_every_figure_leads_to_its_runs_and_to_the_command_that_makes_it_again(folder, reported):
+    page = (folder / "reports/index.html").read_text()
+    for run in study_runs(reported[1]):
+        assert f'href="#{run.name}"' in page and f'id="{run.name}"' in page
+        assert f'href="../{run.folder}"' in page and (folder / run.folder).is_dir()
+    assert "fer train fer2013-dnn --fold 0 --seed 0 --threads 1 --set steps=20 &amp;&amp; fer evaluate" in page
+
+
+def test_a_model_card_says_what_the_system_must_not_be_used_for(folder):
+    for system in ("attentional_cnn", "dnn"):
+        text = (folder / f"reports/cards/{system}.md").read_text()
+        assert "people at work or in education" in text and "2024/1689" in text
+        assert params.load_system(system).citation in text
+
+
+def test_two_systems_on_the_same_test_images_are_compared(folder):
+    (row,) = pd.read_csv(folder / "reports/tables/significance.csv").to_dict("records")
+    assert {row["first"], row["second"]} == {EXPERIMENT, OTHER} and row["n"] == 70 and 0 <= row["p"] <= 1
 
 
 def test_the_published_figure_stands_beside_ours_with_its_source(folder):
@@ -72,10 +122,10 @@ def test_synthetic_figures_are_stamped_wherever_they_stand(folder, name):
 @pytest.mark.parametrize("name", ["results.md", "index.html"])
 def test_what_was_found_stands_beside_the_official_counts_with_detections_and_leaks(folder, name):
     text = re.sub(r"</?t[dhr][^>]*>|\|", " ", (folder / "reports" / name).read_text())
-    assert re.search(r"train( +40){7} +280 +28,709 +28,429", text), (
+    assert re.search(r"train(\s+40){7}\s+280\s+28,709\s+28,429", text), (
         "each class, the sum, the official sum, the difference"
     )
-    assert re.search(r"visible( +100\.0 %){8} +420 +0", text)
+    assert re.search(r"visible(\s+100\.0 %){8}\s+420\s+0", text)
     assert "nothing crosses its parts" in text and "subjects are not known" in text
 
 
@@ -96,14 +146,15 @@ def test_real_figures_are_not_stamped(folder, reported, tmp_path):
 def test_the_page_needs_no_other_file(folder):
     page = (folder / "reports/index.html").read_text()
     pictures, links = re.findall(r'src="([^"]+)"', page), re.findall(r'href="([^"]+)"', page)
-    assert len(pictures) == 3 and all(link.startswith("data:") for link in pictures)
-    assert links == ["leakage/fer2013.official.html"], "the audits alone are pages of their own"
+    assert len(pictures) == 1 + 2 * 3 and all(link.startswith("data:") for link in pictures)
+    elsewhere = {link for link in links if not link.startswith(("#", "../runs/", "cards/"))}
+    assert elsewhere == {"leakage/fer2013.official.html"}, "audits, cards and runs alone are pages of their own"
 
 
 def test_figures_in_the_markdown_exist(folder):
     text = (folder / "reports/results.md").read_text()
     figures = re.findall(r"\]\((figures/[^)]+)\)", text)
-    assert len(figures) == 3
+    assert len(figures) == 1 + 2 * 3
     assert all((folder / "reports" / name).read_bytes().startswith(b"\x89PNG") for name in figures)
 
 
@@ -120,5 +171,5 @@ def test_reporting_twice_gives_the_same_files_to_the_bit(folder, reported):
 
 
 def test_the_deviation_over_seeds_is_left_out_for_a_single_seed(folder, reported):
-    (result,) = collect(reported[1].model_copy(update={"seeds": [0]}))
+    result = collect(reported[1].model_copy(update={"seeds": [0]}))[0]
     assert result.std("accuracy") is None and result.interval[0] < result.interval[1]

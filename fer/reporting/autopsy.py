@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from fer.reporting.comparison import HOW, numbers, stamped
+from fer.reporting.comparison import HOW, named, numbers, stamped
 from fer.reporting.results import Result
 from fer.reporting.tables import Table, percent
 
@@ -33,7 +33,8 @@ def compared(name: str, title: str, note: str, results: list[Result], kinds: tup
             rows.append(row(result, base))
             shown.append(result)
     columns = list(row(results[0], results[0]))
-    return Table(name, title, note, pd.DataFrame(rows, columns=columns), numbers(shown), stamped(shown))
+    frame = pd.DataFrame(rows, columns=columns)
+    return Table(name, title, note, frame, numbers(shown), stamped(shown), named(shown))
 
 
 def row(result: Result, base: Result) -> dict[str, str]:

@@ -29,7 +29,9 @@ def overview(results: list[Result]) -> Table:
         for result in sound
     ]
     note = f"{HOW} The epoch is chosen on validation alone and the test part opened once. {ALIGNMENT}"
-    return Table("results", "Published and reproduced", note, pd.DataFrame(rows), numbers(results), stamped(sound))
+    return Table(
+        "results", "Published and reproduced", note, pd.DataFrame(rows), numbers(results), stamped(sound), named(sound)
+    )
 
 
 def of_dataset(name: str, results: list[Result]) -> Table:
@@ -50,7 +52,7 @@ def of_dataset(name: str, results: list[Result]) -> Table:
     ]
     note = f"{HOW} Balanced accuracy and macro F1 weigh classes alike; ECE is the expected calibration error (15 bins)."
     title = f"{own[0].first.dataset.title}{stamp(own[0])}: every system"
-    return Table(f"dataset-{name}", title, note, pd.DataFrame(rows), numbers(own), stamped(own))
+    return Table(f"dataset-{name}", title, note, pd.DataFrame(rows), numbers(own), stamped(own), named(own))
 
 
 def of_system(name: str, results: list[Result]) -> Table:
@@ -71,7 +73,7 @@ def of_system(name: str, results: list[Result]) -> Table:
         for result in own
     ]
     title = f"{own[0].first.system.title}: every dataset"
-    return Table(f"system-{name}", title, HOW, pd.DataFrame(rows), numbers(own), stamped(own))
+    return Table(f"system-{name}", title, HOW, pd.DataFrame(rows), numbers(own), stamped(own), named(own))
 
 
 def costs(results: list[Result]) -> Table:
@@ -96,7 +98,7 @@ def costs(results: list[Result]) -> Table:
         "FLOPs count a multiplication and an addition each; milliseconds are the median of one image on a CPU thread; "
         "peak memory is that of the training process, and training seconds are the mean wall-clock time of a run."
     )
-    return Table("cost", "Cost", note, pd.DataFrame(rows), numbers(own), stamped(own))
+    return Table("cost", "Cost", note, pd.DataFrame(rows), numbers(own), stamped(own), named(own))
 
 
 def conditions(result: Result) -> dict[str, str]:
@@ -179,3 +181,7 @@ def stamp(result: Result) -> str:
 
 def stamped(results: list[Result]) -> bool:
     return any(result.synthetic for result in results)
+
+
+def named(results: list[Result]) -> tuple[str, ...]:
+    return tuple(result.name for result in results)

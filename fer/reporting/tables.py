@@ -34,7 +34,11 @@ TEXT_COLUMNS = {  # aligned left
 
 @dataclass(frozen=True)
 class Table:
-    """One table of the report. `frame` holds text, as people read it; `numbers` the same unrounded, for the CSV."""
+    """One table of the report.
+
+    `frame` holds text, as people read it; `numbers` the same unrounded, for the CSV; `rows` the experiment behind each
+    row of `frame`, where there is one.
+    """
 
     name: str
     title: str
@@ -42,6 +46,7 @@ class Table:
     frame: pd.DataFrame
     numbers: pd.DataFrame
     synthetic: bool
+    rows: tuple[str, ...] = ()
 
     def csv(self) -> str:
         return self.numbers.to_csv(index=False, lineterminator="\n")
