@@ -25,13 +25,8 @@ def augmenter(parameters: Augmentation) -> nn.Module:
         steps.append(
             kornia.RandomAffine(parameters.rotation, (shift, shift), (1 - zoom, 1 + zoom), p=1.0, padding_mode="border")
         )
-    for name, kind in (
-        ("brightness", kornia.RandomBrightness),
-        ("contrast", kornia.RandomContrast),
-        ("saturation", kornia.RandomSaturation),
-    ):
-        if strength := getattr(parameters, name):
-            steps.append(kind((1 - strength, 1 + strength), p=1.0))
+    if parameters.brightness or parameters.contrast or parameters.saturation:
+        steps.append(kornia.ColorJitter(parameters.brightness, parameters.contrast, parameters.saturation, p=1.0))
     if parameters.erasing:
         steps.append(kornia.RandomErasing(scale=(0.02, 0.2), ratio=(0.3, 3.3), value=GREY, p=parameters.erasing))
     return nn.Sequential(*steps)  # kornia's own container costs another millisecond a batch
