@@ -1,4 +1,5 @@
-# The only definition of the pipeline: acquire → index → align → blocks → split → augment → train → evaluate → report.
+# The only definition of the pipeline:
+#     acquire → index → align → blocks → split → augment → train → evaluate → explain → report
 # `dvc.yaml` is compiled from it (workflow/scripts/engines.py); what `all` makes is said by the study file
 # (params/study.yaml, or another: --config study=params/studies/paper.yaml).
 
@@ -13,6 +14,7 @@ include: "workflow/rules/augment.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/transfer.smk"
+include: "workflow/rules/explain.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -23,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="A reproducible benchmark of facial-expression recognition. The stages, in their order: "
-    "**acquire → index → align → blocks → split → augment → train → evaluate → report**. "
+    "**acquire → index → align → blocks → split → augment → train → evaluate → explain → report**. "
     "`snakemake --cores 8 all` or `dvc repro` run them all; each can also be run by hand, from the project's folder.",
 )
 logger = logging.getLogger("fer")
@@ -206,6 +206,25 @@ def evaluate(
         announce("evaluate", name, lambda: work(run, device))
     for dataset, protocol in others:
         announce("evaluate", f"{name} on {dataset}", partial(evaluate_on, run, dataset, protocol, contempt, device))
+
+
+@app.command(epilog="Example: `fer explain fer2013-attentional_cnn --seed 1 --samples 4`")
+def explain(
+    experiment: ExperimentName,
+    fold: Fold = "0",
+    seed: Seed = 0,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Test samples of each expression; default: params/explain.yaml.")
+    ] = None,
+    threads: Threads = 1,
+    device: Device = "auto",
+    root: Root = Path(),
+) -> None:
+    """Map what a trained network's answers rest on: occlusion, Grad-CAM, its own attention; and score the maps."""
+    run = resolve(experiment, fold, seed, None, threads, root)
+    from fer.stages.explain import explain as work
+
+    announce("explain", f"{experiment} {fold}.{seed}", lambda: work(run, device, samples))
 
 
 @app.command(epilog="Example: `fer report --study params/study.yaml`")

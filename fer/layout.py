@@ -66,6 +66,14 @@ class Layout:
     def run(self, experiment: str, fold: str, seed: str | int) -> Path:
         return self.root / "runs" / experiment / f"{fold}.{seed}"
 
+    def explanation(self, experiment: str) -> Path:
+        """How an experiment's first run was explained: scores, counts, parameters and remarks (JSON)."""
+        return self.root / "runs" / experiment / "explain.json"
+
+    def explanation_maps(self, experiment: str) -> Path:
+        """The maps averaged over each expression's samples, float32 (classes, side, side) by method and plane."""
+        return self.root / "runs" / experiment / "explain.safetensors"
+
     def reports(self) -> Path:
         return self.root / "reports"
 

@@ -29,6 +29,7 @@ from fer.expressions import shared_expressions
 
 FOLDER = Path("params")
 STUDY = FOLDER / "study.yaml"  # the default
+EXPLAIN = FOLDER / "explain.yaml"
 SYSTEMS = Path(__file__).parent / "systems"
 ADAPTERS = Path(__file__).parent / "datasets"
 
@@ -278,6 +279,28 @@ class System(Strict):
     )
 
 
+# --- explanations ---------------------------------------------------------------------------------------------------
+
+
+class Explain(Strict):
+    """How a trained network's answers are explained, and what that may cost."""
+
+    windows: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        min_length=1, description="sides of the occluding windows, as fractions of the image's; maps are averaged"
+    )
+    stride: Annotated[float, Field(gt=0, le=1)] = Field(description="step of a window, as a fraction of its side")
+    removed: float = Field(description="value of a hidden or deleted pixel as the network sees it, after normalisation")
+    samples: Positive = Field(description="test samples of each expression, the first in their order")
+    budget: Annotated[float, Field(gt=0)] = Field(
+        description="TFLOPs of an experiment's forward passes: beyond it fewer samples are taken, at least one"
+    )
+    steps: Positive = Field(description="steps of the deletion and insertion curves")
+    blur: Annotated[float, Field(gt=0, le=0.2)] = Field(
+        description="σ of the blurred image that insertion starts from, as a fraction of the side"
+    )
+    columns: Positive = Field(description="single samples of each expression that the figure shows")
+
+
 # --- experiments and studies ----------------------------------------------------------------------------------------
 
 
@@ -348,6 +371,12 @@ class DatasetOverrides(Strict):
     )
 
 
+class ExplainOverrides(Strict):
+    """What a study may change of its explanations: their cost."""
+
+    samples: Positive | None = None
+
+
 class ExperimentOverrides(Strict):
     """What a study may change of an experiment: its cost, and the weights it starts from."""
 
@@ -369,6 +398,7 @@ class Study(Strict):
     datasets: dict[str, DatasetOverrides | None] = Field(default_factory=dict)
     experiments: dict[str, ExperimentOverrides | None] = Field(min_length=1)
     seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    explain: ExplainOverrides = ExplainOverrides()
     split_seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the protocols that draw")
     threads: Positive = Field(1, description="CPU threads of one training job; part of what makes a run repeatable")
     cross_dataset: list[str] = Field(
@@ -385,6 +415,9 @@ class Study(Strict):
     def dataset_overrides(self, name: str) -> dict[str, Any]:
         overrides = self.datasets.get(name)
         return overrides.model_dump(exclude_none=True, exclude={"protocols"}) if overrides else {}
+
+    def explain_overrides(self) -> dict[str, Any]:
+        return self.explain.model_dump(exclude_none=True)
 
     def overrides(self, experiment: str) -> dict[str, Any]:
         """Return the study's changes to the runs of an experiment, by key."""
@@ -408,6 +441,7 @@ SCHEMAS: dict[str, type[Strict]] = {
     "dataset": Dataset,
     "system": System,
     "experiment": Experiment,
+    "explain": Explain,
 }
 
 
@@ -481,6 +515,12 @@ def require_predecessor(experiment: Experiment, key: str, name: str, path: Path)
     for what, value in wanted.items():
         if getattr(other, what) != value:
             raise FerError(f"{path}: {key}: {name} has {what} {getattr(other, what)!r}; it must have {value!r}")
+
+
+def load_explain(samples: int | None = None) -> Explain:
+    """Load how to explain; `samples` overrides the number of samples of each expression."""
+    parameters = load(Explain, EXPLAIN)
+    return parameters if samples is None else parameters.model_copy(update={"samples": samples})
 
 
 def load_study(path: Path) -> Study:

@@ -107,6 +107,19 @@ class LocalGlobalResNet50(nn.Module):
         side = images.shape[-1] // 4
         return self.local(images[..., :side, :side])
 
+    def gate_maps(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the share that each stage's gate lets pass at each place, the mean over its channels.
+
+        {"gate, stage 1": (batch, size/4, size/4), …, "gate, stage 4": (batch, size/32, size/32)}; {} without gates.
+        """
+        shares, maps = {}, self.stem(images)
+        for number, (stage, gate) in enumerate(zip(self.stages, self.gates, strict=True), 1):
+            maps = stage(maps)
+            if isinstance(gate, Gate):
+                shares[f"gate, stage {number}"] = gate.weights(maps).mean(1)
+            maps = gate(maps)
+        return shares
+
     def forward(self, images: Tensor) -> Tensor:
         maps = stem = self.stem(images)
         for stage, gate in zip(self.stages, self.gates, strict=True):

@@ -20,6 +20,8 @@ rule report:
             )
         ],
         transfers=TRANSFERRED,
+        explanations=[LAYOUT.explanation(name) for name in EXPERIMENTS],
+        saliency=[LAYOUT.figure(name, "explain") for name in EXPERIMENTS],
         data=DATA_FACTS,
         sheets=[LAYOUT.figure(dataset, "faces") for dataset in PROTOCOLS],
         code=[
@@ -28,7 +30,7 @@ rule report:
                 f"fer/reporting/{name}.py"
                 for name in (
                     *("results", "data", "tables", "comparison", "autopsy", "names", "figures"),
-                    *("significance", "transfer", "robustness", "calibration"),
+                    *("significance", "transfer", "robustness", "calibration", "saliency"),
                 )
             ),
             *(f"fer/reporting/templates/{name}.j2" for name in ("results.md", "index.html", "card.md")),

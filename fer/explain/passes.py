@@ -1,0 +1,42 @@
+"""Forward passes over altered copies of one image, a few at a time: what occlusion and the scores share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+BATCH = 64
+
+
+@torch.inference_mode()
+def altered_probabilities(network: nn.Module, image: Tensor, masks: Tensor, other: Tensor) -> Tensor:
+    """Return the class probabilities of copies of an image in which the pixels under a mask are another's.
+
+    Args:
+        image: float (planes·channels, side, side).
+        masks: bool (copies, planes, side, side); a mask covers all channels of its plane.
+        other: what stands under the mask, float, of the image's shape or a single number.
+
+    Returns:
+        float32 (copies, classes).
+    """
+    channels = len(image) // masks.shape[1]
+    answers = []
+    for some in masks.split(BATCH):
+        copies = torch.where(some.to(image.device).repeat_interleave(channels, 1), other, image)
+        answers.append(network(copies).float().softmax(1))
+    return torch.cat(answers).cpu()
+
+
+@torch.inference_mode()
+def probabilities(network: nn.Module, images: Tensor) -> Tensor:
+    """Return the class probabilities (n, classes) of images as they are."""
+    return torch.cat([network(some).float().softmax(1) for some in images.split(BATCH)]).cpu()
+
+
+def flops(network: nn.Module, image: Tensor) -> int:
+    """Return the FLOPs of one forward pass of one image, by torch's counter."""
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(image[None])
+    return counter.get_total_flops()

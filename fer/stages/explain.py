@@ -1,0 +1,189 @@
+"""explain: what a trained network's answers rest on, by occlusion, Grad-CAM and the system's own attention, scored."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+from torch import Tensor
+
+from fer import params
+from fer.devices import make_fabric
+from fer.explain.explanation import (
+    CAM,
+    DROP,
+    METHODS,
+    WRONG,
+    Explanation,
+    affordable,
+    explain_network,
+    mean_of_classes,
+    summary,
+)
+from fer.explain.planes import branches_of
+from fer.params import Explain, Input
+from fer.reporting.saliency import Column, Row, Single, draw, draw_none
+from fer.runs import Run
+from fer.stages.evaluate import clusters_of, trained
+from fer.storage import atomic, read_json, write_json
+from fer.training.data import Part, load_part, normalise
+
+NO_PLACES = "left out: what this system sees is numbers without a place in an image, so that there is no map"
+NOTHING: dict = {"planes": [], "samples": [], "scored": 0, "scores": [], "methods": []}
+OWN = "the system's own attention"
+SAME_HAND = "Occlusion and deletion hide pixels by the same value, which favours the occlusion maps at deletion."
+
+
+def explain(run: Run, device: str = "auto", samples: int | None = None) -> str:
+    """Explain the run's network on its test part; return a line for the terminal.
+
+    Writes the experiment's scores and counts (JSON), its mean maps (safetensors) and its figure. `samples`: of each
+    expression, if not as many as params/explain.yaml says.
+    """
+    parameters = params.load_explain(samples)
+    fabric = make_fabric(device, "32-true", run.threads)
+    network, part = trained(run, fabric).eval(), load_test_part(run)
+    of = {"experiment": run.name, "fold": run.fold, "seed": run.seed, "parameters": parameters.model_dump()}
+    of["synthetic"] = read_json(run.layout.counts(run.experiment.dataset))["synthetic"]
+    title = f"{run.name}, fold {run.fold}, seed {run.seed}: what the network's answers rest on"
+    figure = run.layout.figure(run.name, "explain")
+    if part.images.shape[-1] == 1:
+        write(run, of | NOTHING | {"remarks": [NO_PLACES]}, {})
+        draw_none(title, NO_PLACES, of["synthetic"], figure)
+        return NO_PLACES
+
+    classes, input = run.dataset.classes, run.system.input
+    first = normalise(part.images[:1].to(fabric.device), input)[0]
+    count = affordable(network, first, len(classes), parameters)
+    part = first_of_each_class(part, count)
+    images, labels = normalise(part.images.to(fabric.device), input), part.labels.numpy()
+    explanation = explain_network(network, images, part.labels.to(fabric.device), part.samples, parameters)
+    means = {name: mean_of_classes(maps, labels, len(classes)) for name, maps in explanation.maps.items()}
+    found = {
+        "planes": list(branches_of(network)),
+        "samples": counts(labels, explanation.correct, classes),
+        "scored": int(explanation.correct.sum()),
+        "scores": summary(explanation.scores, clusters_of(run.data["index"], part.samples)),
+        "methods": [{"name": name, "description": METHODS.get(name, OWN)} for name in explanation.scores],
+        "remarks": [*bounded(count, parameters), *silent(explanation), *explanation.remarks, SAME_HAND],
+    }
+    write(run, of | found, means)
+    rows = rows_of(part, explanation, found["samples"], found["planes"], parameters.columns, input)
+    draw(title, rows, columns_of(means), of["synthetic"], figure)
+    return f"{len(part)} samples, {found['scored']} of them classified correctly; {figure}"
+
+
+def load_test_part(run: Run) -> Part:
+    where = {"modality": run.experiment.modality, "fold": run.fold, "part": "test"}
+    return load_part(**run.data, **where, input=run.system.input)
+
+
+def write(run: Run, found: dict, means: dict[str, np.ndarray]) -> None:
+    """Write what was found, and the mean maps (classes, planes, side, side) as one array a method and plane."""
+    write_json(run.layout.explanation(run.name), found)
+    arrays = {
+        f"{name}, {plane}": np.ascontiguousarray(maps[:, at])
+        for name, maps in means.items()
+        for at, plane in enumerate(found["planes"])
+    }
+    with atomic(run.layout.explanation_maps(run.name)) as scratch:
+        save_file(arrays, scratch)
+
+
+def first_of_each_class(part: Part, count: int) -> Part:
+    """Return the first `count` samples of each class, in the order of the samples."""
+    order = np.argsort(part.samples, kind="stable")
+    labels = part.labels.numpy()[order]
+    first = np.concatenate([np.flatnonzero(labels == code)[:count] for code in np.unique(labels)])
+    chosen = order[np.sort(first)]
+    return Part(part.images[chosen], part.labels[chosen], part.samples[chosen])
+
+
+def counts(labels: np.ndarray, correct: np.ndarray, classes: list[str]) -> list[dict]:
+    """Return of each expression how many samples were explained, and how many of them are classified correctly."""
+    return [
+        {"expression": name, "samples": int((labels == code).sum()), "correct": int(correct[labels == code].sum())}
+        for code, name in enumerate(classes)
+    ]
+
+
+def bounded(count: int, parameters: Explain) -> list[str]:
+    """Return what there is to say of samples that the budget cut."""
+    if count == parameters.samples:
+        return []
+    return [
+        f"{count} samples of each expression at most instead of {parameters.samples}, "
+        f"for the budget of {parameters.budget:g} TFLOPs."
+    ]
+
+
+def silent(explanation: Explanation) -> list[str]:
+    """Return what there is to say of images for which Grad-CAM found nothing that speaks for their class."""
+    none = int((explanation.maps[CAM].max((1, 2, 3)) == 0).sum())
+    return [f"Grad-CAM is zero everywhere for {none} of {len(explanation.correct)} images."] if none else []
+
+
+# --- the figure's parts ---------------------------------------------------------------------------------------------
+
+KINDS = {
+    WRONG: ("occlusion:\nturned wrong", "share of windows", "share"),
+    DROP: ("occlusion: true\nclass's probability", "drop (blue: rise)", "signed"),
+    CAM: ("Grad-CAM\n", "share of maximum", "share"),
+}
+OF_SINGLES = {DROP: "occlusion", CAM: "Grad-CAM"}
+
+
+def columns_of(means: dict[str, np.ndarray]) -> list[Column]:
+    """Return the figure's columns of the mean maps (classes, planes, side, side): planes become rows of their own."""
+    columns = []
+    for name, maps in means.items():
+        unit = "× even weight" if name.startswith("attention") else "share let through"
+        title, unit, kind = KINDS.get(name, (name.replace(", ", ",\n"), unit, "weight"))
+        columns.append(Column(title, unit, kind, maps.reshape(-1, *maps.shape[2:])))
+    return columns
+
+
+def rows_of(
+    part: Part, explanation: Explanation, samples: list[dict], planes: list[str], columns: int, input: Input
+) -> list[Row]:
+    """Return the figure's rows, every expression and every plane of it, with `columns` single samples each.
+
+    Args:
+        samples: what `counts` returned.
+    """
+    labels, rows = part.labels.numpy(), []
+    crops = None if explanation.crops is None else pixels(torch.from_numpy(explanation.crops), input)
+    for code, count in enumerate(samples):
+        own = np.flatnonzero(labels == code)
+        for at, plane in enumerate(planes):
+            faces = part.images[own].chunk(len(planes), 1)[at]
+            singles = [single(part, explanation, number, at, samples) for number in own[:columns]]
+            name = f"{count['expression']}\n{count['correct']} of {count['samples']} right" if at == 0 else ""
+            name += f"\n{plane}" if len(planes) > 1 else ""
+            rows.append(Row(name.strip(), picture(faces), None if crops is None else picture(crops[own]), singles))
+    return rows
+
+
+def single(part: Part, explanation: Explanation, number: int, at: int, samples: list[dict]) -> Single:
+    """Return sample `number` as the figure shows its plane `at`."""
+    image = part.images[[number]].chunk(explanation.maps[CAM].shape[1], 1)[at]
+    maps = [
+        Column(title, "", KINDS[name][2], explanation.maps[name][number, at][None])
+        for name, title in OF_SINGLES.items()
+    ]
+    predicted = samples[explanation.predicted[number]]["expression"]
+    return Single(picture(image), maps, predicted, bool(explanation.correct[number]))
+
+
+def pixels(values: Tensor, input: Input) -> Tensor:
+    """Return what the network sees (n, channels, side, side) as pixels of 0…255, float."""
+    black, white = (normalise(torch.full_like(values, level), input) for level in (0, 255))
+    return ((values - black) / (white - black)).clamp(0, 1) * 255
+
+
+def picture(images: Tensor) -> np.ndarray | None:
+    """Return the mean of images (n, channels, side, side) of 0…255 as uint8 (side, side[, 3]); None of none."""
+    if not len(images):
+        return None
+    mean = images.double().mean(0).round().numpy().astype(np.uint8)
+    return mean[0] if len(mean) == 1 else mean.transpose(1, 2, 0)
