@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-STAGES = ("acquire", "index", "align", "blocks", "split", "augment", "train", "evaluate", "report")
+STAGES = ("acquire", "index", "align", "blocks", "split", "augment", "train", "evaluate", "explain", "report")
 
 
 def fer(*arguments, **options):

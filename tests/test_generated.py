@@ -58,7 +58,7 @@ def test_imports_run_one_way():
     """cli → stages → parts → (params, protocols, layout, storage, errors)."""
     base = {"errors", "storage", "layout", "params", "protocols", "parallel", "progress", "machine", "registry"}
     base |= {"expressions"}
-    parts = {"sources", "datasets", "faces", "leakage", "systems", "training", "evaluation"}
+    parts = {"sources", "datasets", "faces", "leakage", "systems", "training", "evaluation", "explain"}
     allowed = {
         **{name: base for name in base},
         **{name: base | parts | {"runs"} for name in parts},

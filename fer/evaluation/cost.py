@@ -18,21 +18,27 @@ REPEATS = 50
 def cost(network: nn.Module, images: Tensor, input: Input) -> dict[str, float]:
     """Return parameters, FLOPs of one image, and CPU milliseconds of one image (batch of one, one thread, median).
 
-    FLOPs are those of torch's counter: matrix products, convolutions and LSTMs, a multiplication and an addition each.
-
     Args:
         images: uint8 (1, planes × channels, size, size), as the network takes them.
     """
     network = network.cpu().eval()
     image = normalise(images.cpu(), input)
+    return {
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "flops": flops(network, image),
+        "milliseconds": milliseconds(network, image),
+    }
+
+
+def flops(network: nn.Module, image: Tensor) -> int:
+    """Return the FLOPs of one image (1, planes × channels, size, size), as the network sees it, by torch's counter.
+
+    Matrix products, convolutions and LSTMs, a multiplication and an addition each.
+    """
     counting = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.mkldnn_rnn_layer: lstm_flops})
     with torch.inference_mode(), counting as counter:
         network(image)
-    return {
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "flops": counter.get_total_flops(),
-        "milliseconds": milliseconds(network, image),
-    }
+    return counter.get_total_flops()
 
 
 def lstm_flops(steps: torch.Size, input_weights: torch.Size, hidden_weights: torch.Size, *rest, **named) -> int:

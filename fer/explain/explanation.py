@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fer.evaluation.cost import flops
 from fer.evaluation.metrics import bootstrap_interval
 from fer.explain.attention import own_maps, remarks, transformed
 from fer.explain.gradcam import gradcam
 from fer.explain.occlusion import count_windows, occlusion
-from fer.explain.passes import flops, probabilities
+from fer.explain.passes import probabilities
 from fer.explain.planes import branches_of
 from fer.explain.scores import random_map, score
 from fer.params import Explain
@@ -119,7 +120,7 @@ def affordable(network: nn.Module, image: Tensor, classes: int, parameters: Expl
     methods = len(METHODS) + len(own_maps(network, image[None]))
     passes = planes * count_windows(image.shape[-1], parameters.windows, parameters.stride)
     passes += 2 * (parameters.steps + 1) * methods
-    allowed = int(1e12 * parameters.budget / (classes * passes * flops(network, image)))
+    allowed = int(1e12 * parameters.budget / (classes * passes * flops(network, image[None])))
     return max(1, min(parameters.samples, allowed))
 
 

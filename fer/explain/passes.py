@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 BATCH = 64
 
@@ -33,10 +32,3 @@ def altered_probabilities(network: nn.Module, image: Tensor, masks: Tensor, othe
 def probabilities(network: nn.Module, images: Tensor) -> Tensor:
     """Return the class probabilities (n, classes) of images as they are."""
     return torch.cat([network(some).float().softmax(1) for some in images.split(BATCH)]).cpu()
-
-
-def flops(network: nn.Module, image: Tensor) -> int:
-    """Return the FLOPs of one forward pass of one image, by torch's counter."""
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        network(image[None])
-    return counter.get_total_flops()

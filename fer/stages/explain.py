@@ -8,7 +8,7 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from fer import params
-from fer.devices import make_fabric
+from fer.devices import choose_device
 from fer.explain.explanation import (
     CAM,
     DROP,
@@ -21,10 +21,11 @@ from fer.explain.explanation import (
     summary,
 )
 from fer.explain.planes import branches_of
-from fer.params import Explain, Input
+from fer.networks import trained
+from fer.params import Explain, Input, Recipe
 from fer.reporting.saliency import Column, Row, Single, draw, draw_none
 from fer.runs import Run
-from fer.stages.evaluate import clusters_of, trained
+from fer.stages.evaluate import clusters_of
 from fer.storage import atomic, read_json, write_json
 from fer.training.data import Part, load_part, normalise
 
@@ -40,9 +41,9 @@ def explain(run: Run, device: str = "auto", samples: int | None = None) -> str:
     Writes the experiment's scores and counts (JSON), its mean maps (safetensors) and its figure. `samples`: of each
     expression, if not as many as params/explain.yaml says.
     """
-    parameters = params.load_explain(samples)
-    fabric = make_fabric(device, "32-true", run.threads)
-    network, part = trained(run, fabric).eval(), load_test_part(run)
+    run, parameters = run.as_trained(), params.load_explain(samples)
+    chosen = choose_device(device, run.threads)
+    network, part = trained(run, chosen), load_part(run.source, "test")
     of = {"experiment": run.name, "fold": run.fold, "seed": run.seed, "parameters": parameters.model_dump()}
     of["synthetic"] = read_json(run.layout.counts(run.experiment.dataset))["synthetic"]
     title = f"{run.name}, fold {run.fold}, seed {run.seed}: what the network's answers rest on"
@@ -53,11 +54,11 @@ def explain(run: Run, device: str = "auto", samples: int | None = None) -> str:
         return NO_PLACES
 
     classes, input = run.dataset.classes, run.system.input
-    first = normalise(part.images[:1].to(fabric.device), input)[0]
+    first = normalise(part.images[:1].to(chosen), input)[0]
     count = affordable(network, first, len(classes), parameters)
     part = first_of_each_class(part, count)
-    images, labels = normalise(part.images.to(fabric.device), input), part.labels.numpy()
-    explanation = explain_network(network, images, part.labels.to(fabric.device), part.samples, parameters)
+    images, labels = normalise(part.images.to(chosen), input), part.labels.numpy()
+    explanation = explain_network(network, images, part.labels.to(chosen), part.samples, parameters)
     means = {name: mean_of_classes(maps, labels, len(classes)) for name, maps in explanation.maps.items()}
     found = {
         "planes": list(branches_of(network)),
@@ -65,17 +66,18 @@ def explain(run: Run, device: str = "auto", samples: int | None = None) -> str:
         "scored": int(explanation.correct.sum()),
         "scores": summary(explanation.scores, clusters_of(run.data["index"], part.samples)),
         "methods": [{"name": name, "description": METHODS.get(name, OWN)} for name in explanation.scores],
-        "remarks": [*bounded(count, parameters), *silent(explanation), *explanation.remarks, SAME_HAND],
+        "remarks": [
+            *bounded(count, parameters),
+            *plainly(run.recipe),
+            *silent(explanation),
+            *explanation.remarks,
+            SAME_HAND,
+        ],
     }
     write(run, of | found, means)
     rows = rows_of(part, explanation, found["samples"], found["planes"], parameters.columns, input)
     draw(title, rows, columns_of(means), of["synthetic"], figure)
     return f"{len(part)} samples, {found['scored']} of them classified correctly; {figure}"
-
-
-def load_test_part(run: Run) -> Part:
-    where = {"modality": run.experiment.modality, "fold": run.fold, "part": "test"}
-    return load_part(**run.data, **where, input=run.system.input)
 
 
 def write(run: Run, found: dict, means: dict[str, np.ndarray]) -> None:
@@ -115,6 +117,15 @@ def bounded(count: int, parameters: Explain) -> list[str]:
         f"{count} samples of each expression at most instead of {parameters.samples}, "
         f"for the budget of {parameters.budget:g} TFLOPs."
     ]
+
+
+def plainly(recipe: Recipe) -> list[str]:
+    """Return what there is to say of a recipe whose evaluation asks the network otherwise than explain does."""
+    said = {
+        "Dropout is off here; the evaluation leaves it on.": recipe.dropout_at_evaluation,
+        "Images are shown once here; the evaluation averages each with its mirror image.": recipe.test_time_flip,
+    }
+    return [remark for remark, applies in said.items() if applies]
 
 
 def silent(explanation: Explanation) -> list[str]:

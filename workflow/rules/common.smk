@@ -100,6 +100,13 @@ def run_of(wildcards):
     return runs.Run(wildcards.experiment, wildcards.fold, seed, overrides, STUDY.threads, LAYOUT)
 
 
+def first_run(wildcards):
+    """The run of an experiment that is explained: its first fold and first seed."""
+    fold = runs.study_folds(STUDY, wildcards.experiment)[0]
+    overrides = STUDY.overrides(wildcards.experiment)
+    return runs.Run(wildcards.experiment, fold, STUDY.seeds[0], overrides, STUDY.threads, LAYOUT)
+
+
 def run_data(wildcards):
     """The files that a run's network gets its images from."""
     return list(run_of(wildcards).data.values())
