@@ -19,6 +19,7 @@ TEXT_COLUMNS = {  # aligned left
     "dataset",
     "experiment",
     "first",
+    "map",
     "modality",
     "part",
     "protocol",

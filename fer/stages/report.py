@@ -25,6 +25,7 @@ from fer.reporting import (
 )
 from fer.reporting.data import collect_data
 from fer.reporting.results import Result, collect
+from fer.reporting.saliency import explanations
 from fer.reporting.tables import Table
 from fer.storage import require, write_text
 
@@ -75,8 +76,10 @@ def contents(study: Study, results: list[Result], overview: Table, others: dict[
     """Return what the templates show, and the functions that present it."""
     summaries = collect_data(study)
     synthetic = any(item.synthetic for item in (*results, *summaries))
+    explained = explanations(Layout(Path(study.root)), names.drawn(study))
     return {
         "study": study,
+        "explained": {item.experiment: item for item in explained},
         "summaries": summaries,
         "results": results,
         "overview": overview,

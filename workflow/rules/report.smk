@@ -20,8 +20,8 @@ rule report:
             )
         ],
         transfers=TRANSFERRED,
-        explanations=[LAYOUT.explanation(name) for name in EXPERIMENTS],
-        saliency=[LAYOUT.figure(name, "explain") for name in EXPERIMENTS],
+        explanations=[LAYOUT.explanation(name) for name in names.drawn(STUDY)],
+        saliency=[LAYOUT.figure(name, "explain") for name in names.drawn(STUDY)],
         data=DATA_FACTS,
         sheets=[LAYOUT.figure(dataset, "faces") for dataset in PROTOCOLS],
         code=[
