@@ -20,6 +20,12 @@ from fer.expressions import expression
 CHECK = "python workflow/scripts/engines.py check"
 ALL = "snakemake --cores 8 all"
 README = (PROJECT / "README.md").read_text()
+RUN_OF_DNN = [
+    "logs/evaluate/fer2013-dnn.0.0.log",
+    "logs/explain/fer2013-dnn.log",
+    "logs/report/tiny.log",
+    "logs/train/fer2013-dnn.0.0.log",
+]
 BOTH_IDLE = "snakemake: nothing to do\ndvc:       nothing to do\n"
 
 
@@ -100,15 +106,14 @@ def test_promise_4_a_changed_system_parameter_reruns_the_same_jobs_in_both_engin
     for clone in (workspace, twin):
         file = clone.folder / "params/systems/dnn.yaml"
         file.write_text(file.read_text().replace("learning_rate: 0.0001", "learning_rate: 0.0002"))
-    expected = ["logs/evaluate/fer2013-dnn.0.0.log", "logs/report/tiny.log", "logs/train/fer2013-dnn.0.0.log"]
+    expected = RUN_OF_DNN
     assert jobs_of(workspace, ALL) == jobs_of(twin, "dvc repro") == expected
     assert workspace.run(CHECK).stdout == twin.run(CHECK).stdout == BOTH_IDLE
 
 
 def test_a_recipe_that_asks_for_offline_variants_gets_them_made_after_the_split(workspace):
     workspace.edit("params/experiments/fer2013-dnn.yaml", recipe={"offline": {"draws": 1}})
-    stages = ("augment/fer2013-dnn.0", "evaluate/fer2013-dnn.0.0", "report/tiny", "train/fer2013-dnn.0.0")
-    assert jobs_of(workspace, ALL) == [f"logs/{stage}.log" for stage in stages]
+    assert jobs_of(workspace, ALL) == ["logs/augment/fer2013-dnn.0.log", *RUN_OF_DNN]
     variants = pd.read_parquet(workspace.folder / "data/augmented/fer2013-dnn/0.parquet")
     split = pd.read_parquet(workspace.folder / "data/splits/fer2013.official.parquet").set_index("sample")["part"]
     assert len(variants) == 5 * (split == "train").sum() and set(split[variants["sample"]]) == {"train"}
@@ -119,13 +124,13 @@ def test_a_recipe_that_asks_for_offline_variants_gets_them_made_after_the_split(
 def test_a_changed_study_reruns_only_the_jobs_whose_command_it_changes(workspace):
     study = {"experiments": {"fer2013-attentional_cnn": {"epochs": 1}, "fer2013-dnn": {"steps": 4}}}
     workspace.edit("params/study.yaml", **study)
-    expected = ["logs/evaluate/fer2013-dnn.0.0.log", "logs/report/tiny.log", "logs/train/fer2013-dnn.0.0.log"]
+    expected = RUN_OF_DNN
     assert jobs_of(workspace, ALL) == expected
 
 
 def test_the_run_ends_with_the_place_of_the_results_and_a_line_for_each_stage(ran):
     assert "reports/results.md" in ran.log and "mlflow ui" in ran.log
-    for stage in ("acquire", "index", "align", "blocks", "split", "train", "evaluate", "report"):
+    for stage in ("acquire", "index", "align", "blocks", "split", "train", "evaluate", "explain", "report"):
         assert f"\n{stage} " in ran.log
         assert list(ran.folder.glob(f"logs/{stage}/*.log"))
 
@@ -225,8 +230,7 @@ def test_the_readme_s_own_dataset_takes_one_parameter_file(workspace):
 def test_the_readme_s_own_system_takes_its_place_beside_ours(workspace):
     put(workspace, "fer/systems/linear.py", "params/systems/linear.yaml", "params/experiments/fer2013-linear.yaml")
     workspace.edit("params/study.yaml", experiments=TINY["experiments"] | {"fer2013-linear": {"epochs": 1}})
-    expected = ["logs/evaluate/fer2013-linear.0.0.log", "logs/report/tiny.log", "logs/train/fer2013-linear.0.0.log"]
-    assert jobs_of(workspace, ALL) == expected
+    assert jobs_of(workspace, ALL) == [log.replace("dnn", "linear") for log in RUN_OF_DNN]
     assert "Logistic regression" in (workspace.folder / "reports/results.md").read_text()
     assert workspace.run(CHECK).stdout == BOTH_IDLE
 

@@ -12,6 +12,7 @@ from fer.params import Study
 from fer.reporting.results import collect
 from fer.runs import study_runs
 from fer.stages.evaluate import evaluate
+from fer.stages.explain import explain
 from fer.stages.report import report
 from fer.stages.train import train
 from fer.storage import read_json, write_json
@@ -36,6 +37,8 @@ def reported(learnable, tmp_path_factory):
         for run in study_runs(study):
             train(run, "cpu")
             evaluate(run, "cpu")
+            if run.seed == 0 and run.experiment.kind == "sound":
+                explain(run, "cpu", samples=1)
         report(study)
     return folder, study
 
@@ -146,7 +149,7 @@ def test_real_figures_are_not_stamped(folder, reported, tmp_path):
 def test_the_page_needs_no_other_file(folder):
     page = (folder / "reports/index.html").read_text()
     pictures, links = re.findall(r'src="([^"]+)"', page), re.findall(r'href="([^"]+)"', page)
-    assert len(pictures) == 1 + 2 * 3 and all(link.startswith("data:") for link in pictures)
+    assert len(pictures) == 1 + 2 * 4 and all(link.startswith("data:") for link in pictures)
     elsewhere = {link for link in links if not link.startswith(("#", "../runs/", "cards/"))}
     assert elsewhere == {"leakage/fer2013.official.html"}, "audits, cards and runs alone are pages of their own"
 
@@ -154,7 +157,7 @@ def test_the_page_needs_no_other_file(folder):
 def test_figures_in_the_markdown_exist(folder):
     text = (folder / "reports/results.md").read_text()
     figures = re.findall(r"\]\((figures/[^)]+)\)", text)
-    assert len(figures) == 1 + 2 * 3
+    assert len(figures) == 1 + 2 * 4
     assert all((folder / "reports" / name).read_bytes().startswith(b"\x89PNG") for name in figures)
 
 

@@ -1,4 +1,4 @@
-"""Write the JSON schemas of the parameter files, generated from their types in fer/params.py.
+"""Write the JSON schemas of the parameter files, generated from their types in fer/params/.
 
     python workflow/scripts/schemas.py
 

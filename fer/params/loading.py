@@ -1,0 +1,217 @@
+"""Loading a dataset, a system, an experiment or a study by name, checked against everything it names."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from fer.errors import FerError
+from fer.expressions import shared_expressions
+from fer.params.dataset import Dataset
+from fer.params.explain import Explain
+from fer.params.reading import check, constructor, explain, known, listing, load, mapping, suggestion
+from fer.params.study import Experiment, Study
+from fer.params.system import Input, Recipe, System, deep_merge
+
+FOLDER = Path("params")
+STUDY = FOLDER / "study.yaml"  # the default
+EXPLAIN = FOLDER / "explain.yaml"
+SYSTEMS = Path(__file__).parents[1] / "systems"
+ADAPTERS = Path(__file__).parents[1] / "datasets"
+
+
+def dataset_file(name: str) -> Path:
+    return FOLDER / "datasets" / f"{name}.yaml"
+
+
+def system_file(name: str) -> Path:
+    return FOLDER / "systems" / f"{name}.yaml"
+
+
+def experiment_file(name: str) -> Path:
+    return FOLDER / "experiments" / f"{name}.yaml"
+
+
+def load_dataset(name: str) -> Dataset:
+    path = known(dataset_file(name), "dataset")
+    dataset = load(Dataset, path)
+    check(constructor(ADAPTERS, dataset.adapter or name, path), dataset.options, path, "options")
+    return dataset
+
+
+def load_system(name: str) -> System:
+    path = known(system_file(name), "system")
+    system = load(System, path)
+    check(constructor(SYSTEMS, name, path), system.architecture, path, "architecture")
+    return system
+
+
+def experiment_files(name: str) -> list[Path]:
+    """Return the files that define an experiment: its own and, of a variant, that of the experiment it varies."""
+    own = experiment_file(name)
+    base = mapping(own).get("variant_of")
+    return [own] if base is None else [experiment_file(base), own]
+
+
+def load_experiment(name: str) -> Experiment:
+    path = known(experiment_file(name), "experiment")
+    experiment = check(Experiment, with_base(path), path)
+    for key, names in (("dataset", dataset_file), ("system", system_file)):
+        known(names(getattr(experiment, key)), key, f"{path}: {key}: ")
+    load_dataset(experiment.dataset)
+    resolve(experiment, path)
+    for key, other in experiment.predecessors.items():
+        known(experiment_file(other), "experiment", f"{path}: {key}: ")
+        require_predecessor(experiment, key, other, path)
+    return experiment
+
+
+def with_base(path: Path) -> dict[str, Any]:
+    """Return what an experiment's file says; of a variant, on top of what the experiment it varies says."""
+    values = mapping(path)
+    if (base := values.get("variant_of")) is None:
+        return values
+    varied = mapping(known(experiment_file(str(base)), "experiment", f"{path}: variant_of: "))
+    if "variant_of" in varied:
+        raise FerError(f"{path}: variant_of: {base} is itself a variant, of {varied['variant_of']}; name that one")
+    return deep_merge(varied, values)
+
+
+def require_predecessor(experiment: Experiment, key: str, name: str, path: Path) -> None:
+    """Refuse a predecessor that saw other samples: those it was trained on might be tested here."""
+    other = check(Experiment, with_base(experiment_file(name)), experiment_file(name))
+    wanted = {"dataset": experiment.dataset, "protocol": experiment.protocol}
+    wanted["modality"] = "infrared" if key == "infrared_from" else experiment.modality
+    for what, value in wanted.items():
+        if getattr(other, what) != value:
+            raise FerError(f"{path}: {key}: {name} has {what} {getattr(other, what)!r}; it must have {value!r}")
+
+
+def load_explain(samples: int | None = None) -> Explain:
+    """Load how to explain; `samples` overrides the number of samples of each expression."""
+    parameters = load(Explain, EXPLAIN)
+    return parameters if samples is None else parameters.model_copy(update={"samples": samples})
+
+
+def load_study(path: Path) -> Study:
+    """Load a study and everything it names, so that a mistake anywhere stops before any job runs."""
+    study = load(Study, path)
+    if study.root == "." and path.resolve() != STUDY.resolve():
+        raise FerError(
+            f"{path}: root: is missing. The project's own folder holds the artifacts of {STUDY}; another study needs a "
+            f"folder of its own, such as studies/{study.name}"
+        )
+    used = set()
+    for name in study.experiments:
+        known(experiment_file(name), "experiment", f"{path}: experiments: ")
+        experiment = load_experiment(name)
+        used.add(experiment.dataset)
+        resolve(experiment, experiment_file(name), study.overrides(name), path, f"experiments.{name}")
+        for key, other in experiment.predecessors.items():
+            if other not in study.experiments:
+                raise FerError(f"{path}: experiments: {name} needs {other} ({key}), which the study must hold too")
+    for name, overrides in study.datasets.items():
+        known(dataset_file(name), "dataset", f"{path}: datasets: ")
+        load_dataset(name)
+        if name not in used and not (overrides and overrides.protocols):
+            raise FerError(
+                f"{path}: datasets: no experiment of this study uses {name!r}, and no protocols are asked of it. "
+                f"Used: {listing(used)}"
+            )
+    check_cross_dataset(study, path)
+    return study
+
+
+def check_cross_dataset(study: Study, path: Path) -> None:
+    """Refuse experiments under `cross_dataset` that cannot be tested on one another's datasets."""
+    where, names = f"{path}: cross_dataset:", study.cross_dataset
+    for name in names:
+        if name not in study.experiments:
+            raise FerError(
+                f"{where} {name!r} is no experiment of this study{suggestion(name, list(study.experiments))}. "
+                f"Its experiments: {listing(study.experiments)}"
+            )
+    if len(names) == 1:
+        raise FerError(f"{where} given {names[0]} alone; expected two experiments or more, or none")
+    for first, second in combinations(names, 2):
+        one, other = load_experiment(first), load_experiment(second)
+        if one.dataset == other.dataset:
+            raise FerError(f"{where} {first} and {second} are both on {one.dataset}; name one experiment a dataset")
+        if one.modality != other.modality:
+            raise FerError(
+                f"{where} {first} is trained on {one.modality} images and {second} on {other.modality} ones; "
+                f"name experiments of one modality"
+            )
+        try:
+            shared_expressions(load_dataset(one.dataset).classes, load_dataset(other.dataset).classes)
+        except FerError as error:
+            raise FerError(
+                f"{where} {first} and {second} cannot be tested on one another's datasets: {error}"
+            ) from None
+
+
+# --- what a run is made of: system ← experiment ← study -------------------------------------------------------------
+
+TOLD = ("modality", "views")  # options of a system that the experiment says
+SIDES = {"size": ("input", "size"), "weights": ("architecture", "weights"), "draws": ("recipe", "offline", "draws")}
+
+
+def resolve(
+    experiment: Experiment,
+    path: Path,
+    overrides: dict[str, Any] | None = None,
+    where: Path = Path("--set"),
+    key: str = "",
+) -> System:
+    """Return the system as a run of this experiment builds and trains it.
+
+    Args:
+        path: the experiment's file, for error messages.
+        overrides: what a study (file `where`, at `key`) or the command line changes: keys of the recipe, and those of
+            `SIDES`.
+    """
+    system = load_system(experiment.system)
+    given = {"architecture": experiment.architecture, "input": experiment.input, "recipe": experiment.recipe}
+    system = changed(system, experiment, given, path, "")
+    return changed(system, experiment, placed(overrides), where, key) if overrides else system
+
+
+def placed(overrides: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return overrides by section of the system: `{"size": 64, "epochs": 2}` → input.size and recipe.epochs."""
+    sections: dict[str, Any] = {"architecture": {}, "input": {}, "recipe": {}}
+    for name, value in overrides.items():
+        for part in reversed(SIDES.get(name, ("recipe", name))):
+            value = {part: value}
+        sections = deep_merge(sections, value)
+    return sections
+
+
+def changed(system: System, experiment: Experiment, changes: dict[str, dict], path: Path, key: str) -> System:
+    """Return `system` with the changes of its sections, told of the experiment's modality and views."""
+    prefix = f"{key}." if key else ""
+    options = constructor(SYSTEMS, experiment.system, path)
+    architecture = system.architecture | changes["architecture"]
+    for name in TOLD:
+        if name in options.model_fields:
+            architecture[name] = getattr(experiment, name)
+    for name, value in (("modality", "fused"), ("views", "both"), ("views", "boxes")):
+        if getattr(experiment, name) == value and name not in options.model_fields:
+            raise FerError(f"{path}: {name}: given {value!r}, but the system {experiment.system} has no such option")
+    check(options, architecture, path, f"{prefix}architecture")
+    return system.model_copy(
+        update={
+            "architecture": architecture,
+            "input": check(Input, deep_merge(system.input.model_dump(), changes["input"]), path, f"{prefix}input"),
+            "recipe": resolve_recipe(system.recipe, changes["recipe"], path, f"{prefix}recipe"),
+        }
+    )
+
+
+def resolve_recipe(recipe: Recipe, values: dict[str, Any], path: Path, key: str) -> Recipe:
+    try:
+        return recipe.override(values)
+    except ValidationError as error:
+        raise FerError(explain(error, Recipe, path, key)) from error

@@ -1,0 +1,140 @@
+"""Experiments, and the studies that run them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from fer.params.base import Fraction, Modality, Positive, Protocol, Strict, Views
+
+
+class Published(Strict):
+    accuracy: Fraction | None = Field(description="top-1 accuracy on the test images; null where none was published")
+    source: str
+    note: str = ""
+
+
+class Experiment(Strict):
+    """A system on a dataset. As a variant (`variant_of`) it says only what differs from another experiment."""
+
+    variant_of: str | None = Field(
+        None, description="the experiment that this one is set beside, and whose keys it takes"
+    )
+    kind: Literal["sound", "as_published", "defect", "ablation"] = Field(
+        "sound",
+        description="sound: subjects apart, epoch chosen on validation, test opened once; as_published: their split "
+        "and their choice of the epoch; defect: with one fault of the original; ablation: without a part",
+    )
+    change: str = Field("", description="of a variant: in a few words, what differs")
+    dataset: str
+    system: str
+    modality: Modality = Field("visible", description="fused: both images of a pair")
+    views: Views = Field("face", description="both: the eyes and the mouth block; boxes: their eight numbers alone")
+    constant_image: bool = Field(
+        False, description="a defect: every block is cut from one image, so that it shows the place of its box alone"
+    )
+    augment_before_split: bool = Field(
+        False, description="a defect: images and their offline variants are dealt to the parts together, at random"
+    )
+    protocol: Protocol
+    published: Published
+    architecture: dict[str, Any] = Field(default_factory=dict, description="what differs from the system's")
+    input: dict[str, Any] = Field(default_factory=dict, description="what differs from the system's input")
+    recipe: dict[str, Any] = Field(default_factory=dict, description="what differs from the system's recipe")
+    infrared_from: str | None = Field(
+        None, description="of a fused system: the experiment whose trained network its infrared branch starts from"
+    )
+    teacher: str | None = Field(
+        None, description="label-distribution training: the experiment whose network says the target distributions"
+    )
+    deviations: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def variants_say_what_differs(self) -> Experiment:
+        if (self.variant_of is None) != (self.kind == "sound") or bool(self.variant_of) != bool(self.change):
+            raise ValueError("variant_of, change and a kind other than sound go together")
+        if self.constant_image and self.views not in ("eyes", "mouth", "both"):
+            raise ValueError("constant_image needs views eyes, mouth or both")
+        if self.infrared_from and self.modality != "fused":
+            raise ValueError("infrared_from needs modality fused")
+        return self
+
+    @property
+    def predecessors(self) -> dict[str, str]:
+        """The experiments whose trained networks this one needs, by what it needs them for."""
+        return {name: value for name in ("infrared_from", "teacher") if (value := getattr(self, name)) is not None}
+
+
+class DatasetOverrides(Strict):
+    """What a study may change of a dataset."""
+
+    source: str | None = None
+    samples: Positive | None = None
+    protocols: list[Protocol] = Field(
+        default_factory=list, description="splits to make besides those that the study's experiments ask for"
+    )
+
+
+class ExplainOverrides(Strict):
+    """What a study may change of its explanations: their cost."""
+
+    samples: Positive | None = None
+
+
+class ExperimentOverrides(Strict):
+    """What a study may change of an experiment: its cost, and the weights it starts from."""
+
+    epochs: Positive | None = None
+    steps: Positive | None = None
+    batch_size: Positive | None = None
+    learning_rate: Annotated[float, Field(gt=0)] | None = Field(None, description="for a training cut short")
+    size: Positive | None = Field(None, description="side of the input in pixels")
+    draws: Positive | None = Field(None, description="of each offline transform")
+    weights: str | None = Field(None, description="of a torchvision backbone: random, imagenet, or a file")
+    folds: Positive | None = Field(None, description="only so many of the protocol's folds, the first ones")
+
+
+class Study(Strict):
+    """The experiments, folds and seeds that `all` makes."""
+
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    root: str = Field(".", pattern=r"^(\.|[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*)$", description="folder of its artifacts")
+    datasets: dict[str, DatasetOverrides | None] = Field(default_factory=dict)
+    experiments: dict[str, ExperimentOverrides | None] = Field(min_length=1)
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    explain: ExplainOverrides = ExplainOverrides()
+    split_seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the protocols that draw")
+    threads: Positive = Field(1, description="CPU threads of one training job; part of what makes a run repeatable")
+    cross_dataset: list[str] = Field(
+        default_factory=list,
+        description="experiments on different datasets whose networks are tested on one another's datasets, too",
+    )
+
+    @model_validator(mode="after")
+    def distinct_seeds(self) -> Study:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds {self.seeds} repeat")
+        return self
+
+    def dataset_overrides(self, name: str) -> dict[str, Any]:
+        overrides = self.datasets.get(name)
+        return overrides.model_dump(exclude_none=True, exclude={"protocols"}) if overrides else {}
+
+    def explain_overrides(self) -> dict[str, Any]:
+        return self.explain.model_dump(exclude_none=True)
+
+    def overrides(self, experiment: str) -> dict[str, Any]:
+        """Return the study's changes to the runs of an experiment, by key."""
+        overrides = self.experiments[experiment]
+        return overrides.model_dump(exclude_none=True, exclude={"folds"}) if overrides else {}
+
+    def most_folds(self, experiment: str) -> int | None:
+        overrides = self.experiments[experiment]
+        return overrides.folds if overrides else None
+
+
+class Config(Strict):
+    """Snakemake's own configuration (`--config`)."""
+
+    study: str = Field("params/study.yaml", description="the study file")

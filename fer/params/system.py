@@ -1,0 +1,132 @@
+"""A system: what its network sees, and the recipe by which it is trained."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from fer.params.base import Fraction, Positive, Strict
+
+
+class Input(Strict):
+    """What the network sees: crops resized to `size`, scaled to [0, 1], then (x - mean) / std."""
+
+    size: Positive
+    channels: Literal[1, 3]
+    mean: float | list[float] = Field(description="one number, or one for each channel")
+    std: Annotated[float, Field(gt=0)] | list[Annotated[float, Field(gt=0)]]
+
+    @model_validator(mode="after")
+    def one_for_each_channel(self) -> Input:
+        for name in ("mean", "std"):
+            value = getattr(self, name)
+            if isinstance(value, list) and len(value) != self.channels:
+                raise ValueError(f"{name} has {len(value)} numbers for {self.channels} channel(s)")
+        return self
+
+
+class Augmentation(Strict):
+    """Random transforms of each training image, drawn anew for every image and epoch."""
+
+    horizontal_flip: Fraction = 0.0
+    rotation: Annotated[float, Field(ge=0, le=180)] = Field(0.0, description="degrees, uniform in ±rotation")
+    translation: Fraction = Field(0.0, description="fraction of the side, uniform in ±translation")
+    scale: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="zoom factor uniform in 1 ± scale")
+    brightness: Fraction = Field(0.0, description="factor uniform in 1 ± brightness")
+    contrast: Fraction = Field(0.0, description="factor uniform in 1 ± contrast")
+    saturation: Fraction = Field(0.0, description="factor uniform in 1 ± saturation; RGB alone")
+    erasing: Fraction = Field(0.0, description="chance that a rectangle of 2 to 20 % of the image becomes mid-grey")
+
+
+class OfflineAugmentation(Strict):
+    """Variants of each training image made once, before training: `draws` of each of five transforms.
+
+    The magnitudes of Naseem et al. 2025 (PeerJ CS 11:e2676) and its code: 26 times the training images.
+    """
+
+    draws: Positive = 5
+    rotation: Annotated[float, Field(ge=0, le=180)] = Field(20, description="degrees, uniform in ±rotation; black fill")
+    zoom_out: Annotated[float, Field(ge=1)] = Field(1.5, description="side of the canvas, uniform in 1 to zoom_out")
+    fill: Annotated[int, Field(ge=0, le=255)] = Field(123, description="grey of the canvas that zoom_out adds")
+    perspective: Fraction = Field(0.5, description="torchvision's distortion scale")
+    shear: Annotated[float, Field(ge=0)] = Field(0.2, description="degrees, with another rotation, uniform in ±shear")
+
+
+class Recipe(Strict):
+    """How a system is trained. Its length is given in `epochs` or in `steps`, never both."""
+
+    epochs: Positive | None = None
+    steps: Positive | None = None
+    batch_size: Positive
+    optimizer: Literal["adam", "adamw", "sgd"] = Field(description="sgd has momentum 0.9")
+    learning_rate: Annotated[float, Field(gt=0)]
+    betas: tuple[Fraction, Fraction] = Field((0.9, 0.999), description="of adam and adamw")
+    epsilon: Annotated[float, Field(gt=0)] = Field(1e-8, description="of adam and adamw")
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    decay_norms: bool = Field(True, description="false: no weight decay on biases and on the weights of batch norm")
+    schedule: Literal["constant", "cosine", "cosine_cycles", "one_cycle", "plateau"] = Field(
+        description="cosine: once to 0; cosine_cycles: to 0 and back, stepped once an epoch; plateau: halved after 5 "
+        "epochs without a lower validation loss"
+    )
+    period: Positive | None = Field(None, description="epochs from the peak to 0 of cosine_cycles")
+    label_smoothing: Fraction = 0.0
+    mixup: Annotated[float, Field(ge=0)] = Field(0.0, description="α of Beta(α, α); with cutmix one of the two a batch")
+    cutmix: Annotated[float, Field(ge=0)] = Field(0.0, description="α of Beta(α, α)")
+    balanced_sampling: bool = Field(False, description="draw each class as often as the others, with replacement")
+    average_weights: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="decay of the moving average of the weights that validates and is kept; 0: none"
+    )
+    keep: Literal["best", "last"] = Field("best", description="the epoch of best validation accuracy, or the last")
+    test_time_flip: bool = Field(False, description="average the probabilities of an image and its mirror image")
+    choose_epoch_on: Literal["val", "test"] = Field("val", description="test is a defect: the figure is then no test")
+    dropout_at_evaluation: bool = Field(False, description="a defect: dropout stays on when images are classified")
+    dense_penalty: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="λ of λ·‖w‖² over the weights of the last two fully connected layers, added to the loss"
+    )
+    gradient_clip: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="largest norm of the gradient; longer ones are shortened to it"
+    )
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    augmentation: Augmentation = Augmentation()
+    offline: OfflineAugmentation | None = Field(None, description="variants made before training (stage augment)")
+
+    @model_validator(mode="after")
+    def one_length(self) -> Recipe:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give either epochs or steps")
+        if (self.period is None) == (self.schedule == "cosine_cycles"):
+            raise ValueError("period and schedule cosine_cycles go together")
+        if self.precision == "16-mixed" and self.gradient_clip:
+            raise ValueError(
+                "gradient_clip does not go with precision 16-mixed, whose gradients are scaled; bf16-mixed does"
+            )
+        return self
+
+    def override(self, values: dict[str, Any]) -> Recipe:
+        """Return a copy with `values` in place; overriding one of epochs and steps drops the other."""
+        merged = self.model_dump()
+        if values.keys() & {"epochs", "steps"}:
+            merged.update(epochs=None, steps=None)
+        return Recipe.model_validate(deep_merge(merged, values))
+
+
+def deep_merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return `values` with `changes` in place; what stands in a mapping beside a changed key stays."""
+    merged = dict(values)
+    for key, change in changes.items():
+        old = values.get(key)
+        merged[key] = deep_merge(old, change) if isinstance(old, dict) and isinstance(change, dict) else change
+    return merged
+
+
+class System(Strict):
+    title: str
+    citation: str
+    architecture: dict[str, Any] = Field(default_factory=dict, description="arguments of the network's constructor")
+    input: Input
+    recipe: Recipe
+    deviations: list[str] = Field(description="where this reproduction departs from the publication, and why")
+    limits: list[str] = Field(
+        default_factory=list, description="for the model card: what it cannot do, or was not shown"
+    )
