@@ -208,23 +208,25 @@ def evaluate(
         announce("evaluate", f"{name} on {dataset}", partial(evaluate_on, run, dataset, protocol, contempt, device))
 
 
-@app.command(epilog="Example: `fer explain fer2013-attentional_cnn --seed 1 --samples 4`")
+@app.command(epilog="Example: `fer explain fer2013-attentional_cnn --seed 1 --set samples=4`")
 def explain(
     experiment: ExperimentName,
     fold: Fold = "0",
     seed: Seed = 0,
-    samples: Annotated[
-        int | None, typer.Option(min=1, help="Test samples of each expression; default: params/explain.yaml.")
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change params/explain.yaml, such as samples=4; repeatable."),
     ] = None,
     threads: Threads = 1,
     device: Device = "auto",
     root: Root = Path(),
 ) -> None:
     """Map what a trained network's answers rest on: occlusion, Grad-CAM, its own attention; and score the maps."""
-    run = resolve(experiment, fold, seed, None, threads, root)
+    run, overrides = resolve(experiment, fold, seed, None, threads, root), settings(set_)
+    params.load_explain(overrides)  # a wrong one is an error now
     from fer.stages.explain import explain as work
 
-    announce("explain", f"{experiment} {fold}.{seed}", lambda: work(run, device, samples))
+    announce("explain", f"{experiment} {fold}.{seed}", lambda: work(run, device, overrides))
 
 
 @app.command(epilog="Example: `fer report --study params/study.yaml`")
@@ -263,17 +265,22 @@ def dataset_and_protocol(pair: str) -> tuple[str, str]:
     return dataset, protocol
 
 
-def resolve(experiment: str, fold: str, seed: int, settings: list[str] | None, threads: int, root: Path):
-    """Return the run that the options describe, checked before torch is imported."""
-    from fer.runs import Run
-
-    overrides = {}
-    for setting in settings or []:
+def settings(given: list[str] | None) -> dict:
+    """Return the keys and values of `--set`."""
+    values = {}
+    for setting in given or []:
         name, equals, value = setting.partition("=")
         if not equals:
             raise FerError(f"--set {setting}: expected KEY=VALUE, such as epochs=5")
-        overrides[name] = yaml.safe_load(value)
-    run = Run(experiment, fold, seed, overrides, threads, Layout(root))
+        values[name] = yaml.safe_load(value)
+    return values
+
+
+def resolve(experiment: str, fold: str, seed: int, changes: list[str] | None, threads: int, root: Path):
+    """Return the run that the options describe, checked before torch is imported."""
+    from fer.runs import Run
+
+    run = Run(experiment, fold, seed, settings(changes), threads, Layout(root))
     _ = run.system  # a wrong override is an error now
     return run
 

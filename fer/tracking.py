@@ -242,8 +242,8 @@ def add(client: MlflowClient, experiment: str, run: Run, digest: str) -> None:
     from mlflow.entities import Metric, Param, RunTag
 
     parameters, machine = read_json(run.folder / layout.PARAMETERS), read_json(run.folder / layout.ENVIRONMENT)
-    figures = {f"test_{name}": value for name, value in read_json(run.folder / layout.METRICS).items()}
-    figures |= read_json(run.folder / layout.COST) | {"train_seconds": machine["seconds"]}
+    measured = {f"test_{name}": value for name, value in read_json(run.folder / layout.METRICS).items()}
+    measured |= read_json(run.folder / layout.COST) | {"train_seconds": machine["seconds"]}
     when = datetime.fromisoformat(machine["date"])
     stamp = int(when.timestamp() * 1000)
     data = parameters.pop("data")
@@ -254,7 +254,7 @@ def add(client: MlflowClient, experiment: str, run: Run, digest: str) -> None:
     described |= {f"data.{name}.sha256": value for name, value in data.items()}
     described |= {f"environment.{name}": str(value) for name, value in machine.items()}
     numbers = [
-        Metric(name, float(value), stamp, 0) for name, value in figures.items() if isinstance(value, int | float)
+        Metric(name, float(value), stamp, 0) for name, value in measured.items() if isinstance(value, int | float)
     ]
     history = history_metrics(pd.read_csv(run.folder / layout.HISTORY).to_dict("records"), when)
     client.log_batch(

@@ -48,6 +48,7 @@ def test_a_stage_is_found_by_its_one_word(stage):
         (["split", "fer2013", "fair"], "unknown protocol 'fair'"),
         (["split", "fer2013", "leave_one_subject_out"], "subjects"),
         (["augment", "fer2013-dnn"], "the recipe of fer2013-dnn has no `offline`"),
+        (["explain", "fer2013-dnn", "--set", "sample=3"], "unknown key 'sample' (did you mean 'samples'?)"),
         (["evaluate", "fer2013-dnn", "--on", "fer2014:official"], "unknown dataset 'fer2014'"),
         (["evaluate", "fer2013-dnn", "--on", "ckplus"], "--on ckplus: expected DATASET:PROTOCOL, such as ckplus:kfold"),
         (["evaluate", "fer2013-dnn", "--on", "jaffe:official", "--on", "ckplus:fair"], "unknown protocol 'fair'"),

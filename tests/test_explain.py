@@ -5,7 +5,6 @@ import itertools
 import json
 import shutil
 from contextlib import nullcontext
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -235,7 +234,9 @@ def test_the_last_map_is_found_in_each_branch(name, planes, shape):
 
 def test_the_last_map_is_the_sum_that_the_classifier_sees_and_no_summand_of_it():
     network, images = build("local_global_resnet50")
-    assert last_map_layers(network, images) == {"image": (network.head[0], True)}, "not the adapter, which runs last"
+    assert last_map_layers(network, images) == {"image": (network.head[0], True, (2, 2))}, (
+        "not the adapter, which runs last"
+    )
 
 
 def test_a_network_that_has_no_map_is_an_error_that_says_so():
@@ -514,7 +515,7 @@ def test_the_figure_is_stamped_if_and_only_if_the_faces_were_drawn(explained, mo
     counts = read_json(explained.layout.counts("fer2013")) | {"synthetic": synthetic}
     monkeypatch.setattr(Layout, "counts", lambda *_: tmp_path / "counts.json")
     (tmp_path / "counts.json").write_text(json.dumps(counts))
-    stage.explain(explained, "cpu", samples=1)
+    stage.explain(explained, "cpu", {"samples": 1})
     found = read_json(tmp_path / "explain.json")
     assert found["synthetic"] == synthetic and found["parameters"]["samples"] == 1
     assert titles and titles[0].startswith(explained.name) and ("SYNTHETIC" in titles[0]) == synthetic
@@ -567,9 +568,10 @@ def test_a_mistake_in_the_parameters_names_file_and_key(explained, monkeypatch, 
         assert message in str(error.value) and str(path) in str(error.value)
 
 
-def test_the_parameters_we_ship_load_and_a_study_may_ask_for_fewer_samples():
+def test_a_study_may_cut_the_cost_of_its_explanations():
     shipped = params.load_explain()
-    assert shipped.samples == 8 and params.load_explain(2) == shipped.model_copy(update={"samples": 2})
-    study = params.Study(name="x", experiments={"fer2013-dnn": None}, seeds=[0], explain={"samples": 2})
-    assert study.explain_overrides() == {"samples": 2}
-    assert Path("params/explain.yaml") == params.EXPLAIN
+    study = params.Study(name="x", experiments={"fer2013-dnn": None}, seeds=[0], explain={"samples": 2, "stride": 1})
+    cut = params.load_explain(study.explain_overrides())
+    assert shipped.samples > 2 and cut == shipped.model_copy(update={"samples": 2, "stride": 1.0})
+    with pytest.raises(FerError, match="--set: samples: given 0"):
+        params.load_explain({"samples": 0})

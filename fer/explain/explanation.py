@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fer.evaluation.cost import flops
 from fer.evaluation.metrics import bootstrap_interval
 from fer.explain.attention import own_maps, remarks, transformed
-from fer.explain.gradcam import gradcam
+from fer.explain.gradcam import gradcam, last_map_layers
 from fer.explain.occlusion import count_windows, occlusion
 from fer.explain.passes import probabilities
 from fer.explain.planes import branches_of
@@ -78,8 +78,17 @@ def explain_network(
             for kind, area in areas.items():
                 scores[name][kind][number] = area
     crops = transformed(network, images)
-    notes = remarks(network, own, crops)
+    notes = [*resolution(network, images[:1]), *remarks(network, own, crops)]
     return Explanation(maps, None if crops is None else crops.numpy(), correct, predicted, scores, notes)
+
+
+def resolution(network: nn.Module, image: Tensor) -> list[str]:
+    """Return how many places Grad-CAM tells apart before its map is upsampled."""
+    sizes = {plane: "×".join(map(str, layer.places)) for plane, layer in last_map_layers(network, image).items()}
+    kinds = sorted(set(sizes.values()))
+    return [
+        f"Grad-CAM's map has {' or '.join(kinds)} places, upsampled to the image's {image.shape[-1]} pixels a side."
+    ]
 
 
 def scores_of(

@@ -23,10 +23,11 @@ BATCH = 16  # a backward pass keeps every layer's output
 
 
 class MapLayer(NamedTuple):
-    """Where the last map of a branch is met: at the entrance of `module`, or at its exit."""
+    """Where the last map of a branch is met, at the entrance of `module` or at its exit, and its height and width."""
 
     module: nn.Module
     entrance: bool
+    places: tuple[int, int]
 
 
 class Trace:
@@ -38,14 +39,14 @@ class Trace:
         self.hooks += [module.register_forward_hook(self.leave) for module in branch.modules()]
 
     def enter(self, module: nn.Module, values: tuple) -> None:
-        self.note(values[0] if values else None, MapLayer(module, entrance=True))
+        self.note(module, values[0] if values else None, entrance=True)
 
     def leave(self, module: nn.Module, _: tuple, value: object) -> None:
-        self.note(value, MapLayer(module, entrance=False))
+        self.note(module, value, entrance=False)
 
-    def note(self, value: object, place: MapLayer) -> None:
+    def note(self, module: nn.Module, value: object, entrance: bool) -> None:
         if isinstance(value, Tensor) and value.ndim == 4 and min(value.shape[2:]) > 1:
-            self.last = place
+            self.last = MapLayer(module, entrance, (value.shape[2], value.shape[3]))
 
     def remove(self) -> None:
         for hook in self.hooks:

@@ -7,13 +7,11 @@ of the true class fall early, or rise early: a small area under the first curve,
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.transforms.functional import gaussian_blur
 
 from fer.explain.passes import altered_probabilities
 
@@ -47,7 +45,8 @@ def random_map(planes: int, side: int, generator: np.random.Generator) -> np.nda
 def blurred(image: Tensor, blur: float) -> Tensor:
     """Return an image without its detail; `blur` is the Gaussian's σ as a fraction of the side, cut off at 2 σ."""
     sigma = blur * image.shape[-1]
-    return gaussian_blur(image, [2 * math.ceil(2 * sigma) + 1] * 2, [sigma, sigma])
+    smooth = gaussian_filter(image.cpu().numpy(), sigma, truncate=2, mode="mirror", axes=(1, 2))
+    return torch.from_numpy(smooth).to(image.device)
 
 
 def score(

@@ -90,10 +90,9 @@ def require_predecessor(experiment: Experiment, key: str, name: str, path: Path)
             raise FerError(f"{path}: {key}: {name} has {what} {getattr(other, what)!r}; it must have {value!r}")
 
 
-def load_explain(samples: int | None = None) -> Explain:
-    """Load how to explain; `samples` overrides the number of samples of each expression."""
-    parameters = load(Explain, EXPLAIN)
-    return parameters if samples is None else parameters.model_copy(update={"samples": samples})
+def load_explain(overrides: dict[str, Any] | None = None) -> Explain:
+    """Load how to explain, with what a study or the command line changes of it."""
+    return check(Explain, load(Explain, EXPLAIN).model_dump() | (overrides or {}), Path("--set"))
 
 
 def load_study(path: Path) -> Study:

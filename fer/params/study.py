@@ -80,6 +80,8 @@ class ExplainOverrides(Strict):
     """What a study may change of its explanations: their cost."""
 
     samples: Positive | None = None
+    stride: Annotated[float, Field(gt=0, le=1)] | None = None
+    steps: Positive | None = None
 
 
 class ExperimentOverrides(Strict):

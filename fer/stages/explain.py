@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from safetensors.numpy import save_file
@@ -35,13 +37,13 @@ OWN = "the system's own attention"
 SAME_HAND = "Occlusion and deletion hide pixels by the same value, which favours the occlusion maps at deletion."
 
 
-def explain(run: Run, device: str = "auto", samples: int | None = None) -> str:
+def explain(run: Run, device: str = "auto", overrides: dict[str, Any] | None = None) -> str:
     """Explain the run's network on its test part; return a line for the terminal.
 
-    Writes the experiment's scores and counts (JSON), its mean maps (safetensors) and its figure. `samples`: of each
-    expression, if not as many as params/explain.yaml says.
+    Writes the experiment's scores and counts (JSON), its mean maps (safetensors) and its figure. `overrides` are the
+    study's changes to params/explain.yaml.
     """
-    run, parameters = run.as_trained(), params.load_explain(samples)
+    run, parameters = run.as_trained(), params.load_explain(overrides)
     chosen = choose_device(device, run.threads)
     network, part = trained(run, chosen), load_part(run.source, "test")
     of = {"experiment": run.name, "fold": run.fold, "seed": run.seed, "parameters": parameters.model_dump()}

@@ -34,6 +34,6 @@ rule explain:
     threads: STUDY.threads
     params:
         run=lambda wildcards: "--fold {0.fold} --seed {0.seed}".format(first_run(wildcards)),
-        options=options(**STUDY.explain_overrides(), threads=STUDY.threads),
+        options=options(STUDY.explain_overrides(), threads=STUDY.threads),
     shell:
         "fer --log {log:q} explain {wildcards.experiment} {params.run} {params.options}"
