@@ -136,7 +136,7 @@ TINY = {
     "datasets": {"fer2013": {"source": "synthetic", "samples": 150}},
     "experiments": {"fer2013-attentional_cnn": {"epochs": 1}, "fer2013-dnn": {"steps": 3}},
     "seeds": [0],
-    "explain": {"samples": 1},
+    "explain": {"samples": 1, "stride": 1.0, "steps": 4},
 }
 
 

@@ -39,7 +39,7 @@ def test_a_stage_is_found_by_its_one_word(stage):
     [
         (["acquire", "fer2014"], "unknown dataset 'fer2014' (did you mean 'fer2013'?). Known: ckplus, fer2013, "),
         (["train", "fer2013-dn"], "unknown experiment 'fer2013-dn' (did you mean 'fer2013-dnn'?)"),
-        (["train", "fer2013-dnn", "--set", "epoch=3"], "unknown key 'epoch' (did you mean 'epochs'?)"),
+        (["train", "fer2013-dnn", "--set", "epoch=3"], "unknown key 'recipe.epoch' (did you mean 'epochs'?)"),
         (["train", "fer2013-dnn", "--set", "epochs=many"], "epochs: given 'many'"),
         (["train", "fer2013-dnn", "--set", "epochs"], "expected KEY=VALUE"),
         (["train", "fer2013-dnn", "--fold", "7"], "has no fold '7'. Folds of its protocol: 0"),

@@ -38,7 +38,7 @@ def reported(learnable, tmp_path_factory):
             train(run, "cpu")
             evaluate(run, "cpu")
             if run.seed == 0 and run.experiment.kind == "sound":
-                explain(run, "cpu", samples=1)
+                explain(run, "cpu", {"samples": 1, "stride": 1.0, "steps": 4})
         report(study)
     return folder, study
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -15,6 +16,7 @@ from fer.errors import FerError
 from fer.params.base import Fraction, Positive, Strict
 
 Model = TypeVar("Model", bound=Strict)
+OF_A_UNION = re.compile(r"(constrained-)?(float|list\[.+\])")  # where pydantic names the type it tried, not a key
 
 
 def known(path: Path, kind: str, where: str = "") -> Path:
@@ -62,20 +64,22 @@ def check(model: type[Model], values: dict, path: Path, key: str = "") -> Model:
 
 def explain(error: ValidationError, model: type[BaseModel], path: Path, prefix: str = "") -> str:
     """One line for each mistake: file, key, what was given, what is allowed."""
-    lines = []
+    lines: dict[str, str] = {}
     for item in error.errors():
-        location = [str(part) for part in item["loc"]]
+        location = [str(part) for part in item["loc"] if not OF_A_UNION.fullmatch(str(part))]
         key = ".".join([prefix, *location] if prefix else location) or "(whole file)"
         if item["type"] == "extra_forbidden":
             allowed = list(fields_at(model, location[:-1]))
-            lines.append(f"{path}: unknown key {key!r}{suggestion(location[-1], allowed)}. Allowed: {listing(allowed)}")
+            lines.setdefault(
+                key, f"{path}: unknown key {key!r}{suggestion(location[-1], allowed)}. Allowed: {listing(allowed)}"
+            )
         elif item["type"] == "missing":
-            lines.append(f"{path}: the key {key!r} is missing")
+            lines.setdefault(key, f"{path}: the key {key!r} is missing")
         else:
             message = item["msg"].removeprefix("Value error, ")
             given = f"given {item['input']!r}; " if not isinstance(item["input"], dict) else ""
-            lines.append(f"{path}: {key}: {given}{message[0].lower()}{message[1:]}")
-    return "\n".join(lines)
+            lines.setdefault(key, f"{path}: {key}: {given}{message[0].lower()}{message[1:]}")
+    return "\n".join(lines.values())
 
 
 def fields_at(model: type[BaseModel], location: list[str]) -> list[str]:

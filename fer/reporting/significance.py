@@ -14,7 +14,7 @@ NOTE = (
     "Every pair of sound experiments with the same test samples of one dataset: how often one alone is right, the "
     "difference of their accuracies in points, and the p-value of McNemar's test or, where samples are clustered by "
     "subject, sequence or seed, of Obuchowski's (1998); Holm's correction over the pairs of a dataset. The tests take "
-    "the trained networks as given."
+    "the trained networks as given. Pairs with other test samples, which cannot be compared, are in the CSV alone."
 )
 
 
@@ -27,7 +27,7 @@ def table(results: list[Result]) -> Table:
             "dataset": row["dataset"],
             "first": row["first"],
             "second": row["second"],
-            "n": f"{row['n']:,}",
+            "n": f"{row['n']:,.0f}",
             "first alone": f"{row['first_only_right']:,.0f}",
             "second alone": f"{row['second_only_right']:,.0f}",
             "difference": f"{100 * row['difference']:+.1f}".replace("-", "−"),
@@ -35,7 +35,7 @@ def table(results: list[Result]) -> Table:
             "p (Holm)": f"{row['p_holm']:.3g}",
             "test": row["test"],
         }
-        for row in found.to_dict("records")
+        for row in found[found["n"].notna()].to_dict("records")
     ]
     return Table("significance", "Significance", NOTE, pd.DataFrame(rows), found, stamped(sound))
 
