@@ -23,7 +23,7 @@ all: .venv/installed
 		python workflow/scripts/engines.py record --study $(STUDY) # a run before was stopped while it recorded
 
 test: .venv/installed
-	pytest
+	pytest -n 2 --dist loadfile
 
 pull: .venv/installed
 	python workflow/scripts/engines.py pull --study $(STUDY)

@@ -192,6 +192,9 @@ def evaluate(
     contempt: Annotated[
         bool, typer.Option("--contempt", help="With --on: contempt is one of the expressions.")
     ] = False,
+    corrupted: Annotated[
+        int, typer.Option(min=1, help="At most so many test images are corrupted, to see how robust the network is.")
+    ] = 1000,
     threads: Threads = 1,
     device: Device = "auto",
     root: Root = Path(),
@@ -203,7 +206,7 @@ def evaluate(
     from fer.stages.evaluate import evaluate_on
 
     if not on:
-        announce("evaluate", name, lambda: work(run, device))
+        announce("evaluate", name, lambda: work(run, device, corrupted))
     for dataset, protocol in others:
         announce("evaluate", f"{name} on {dataset}", partial(evaluate_on, run, dataset, protocol, contempt, device))
 

@@ -10,7 +10,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from fer import layout
 from fer.errors import FerError
-from fer.evaluation.robustness import COLUMNS, MAGNITUDES, MOST, SEVERITIES, corrupt, magnitude, robustness
+from fer.evaluation.robustness import COLUMNS, MAGNITUDES, SEVERITIES, corrupt, magnitude, robustness
 from fer.runs import Run
 from fer.stages.evaluate import evaluate
 from fer.stages.train import train
@@ -138,7 +138,7 @@ def test_each_corruption_is_measured_at_each_severity_beside_the_same_images_unt
     images = np.concatenate([faces() // 3, faces() // 2 + 127])
     labels = np.repeat([0, 1], 4)
     labels[0] = 1  # one mistake
-    table = robustness(brightness, part_of(images, labels), 1)
+    table = robustness(brightness, part_of(images, labels), 1, 1000)
     assert list(table.columns) == list(COLUMNS) and len(table) == 1 + 3 * len(MAGNITUDES)
     assert table.iloc[0].tolist() == ["none", 0, 8, 7 / 8, balanced_accuracy_score(labels, np.repeat([0, 1], 4))]
     blurred = table.query("corruption == 'gaussian_blur'")
@@ -154,13 +154,14 @@ def test_of_a_large_test_part_evenly_spaced_images_are_taken_and_counted():
         lambda part: seen.append(part.samples) or brightness(part),
         part_of(np.zeros((2500, 1, 2, 2), np.uint8), labels),
         1,
+        1000,
     )
-    assert (table["n"] == MOST).all() and (seen[0][0], seen[0][-1]) == (0, 2499)
+    assert (table["n"] == 1000).all() and (seen[0][0], seen[0][-1]) == (0, 2499)
     assert set(np.diff(seen[0])) == {2, 3} and all(np.array_equal(samples, seen[0]) for samples in seen)
 
 
 def test_numbers_that_are_no_image_are_not_corrupted():
-    table = robustness(brightness, part_of(np.zeros((5, 8, 1, 1), np.uint8), np.zeros(5, int)), 1)
+    table = robustness(brightness, part_of(np.zeros((5, 8, 1, 1), np.uint8), np.zeros(5, int)), 1, 1000)
     assert list(table.columns) == list(COLUMNS) and table.empty
 
 

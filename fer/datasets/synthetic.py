@@ -231,9 +231,10 @@ def make_identity(seed: int, subject: int) -> Identity:
 def pose(identity: Identity, expression: str, generator: np.random.Generator, size: int, reached: float = 1.0) -> Scene:
     """Return the subject with the expression's units, some stray ones, and a pose.
 
-    The apex of the expression is drawn from 0.5 to 1; `reached` is the share of it that is shown.
+    The apex of the expression is drawn from 0.8 to 1, as of one who poses it; `reached` is the share of it that is
+    shown.
     """
-    intensity = generator.uniform(0.5, 1.0) * reached
+    intensity = generator.uniform(0.8, 1.0) * reached
     units = {unit: intensity * generator.uniform(0.8, 1.2) for unit in ACTION_UNITS[expression]}
     for unit in generator.choice(list(SHIFTS), 2, replace=False):
         units[int(unit)] = units.get(int(unit), 0) + generator.uniform(0, 0.15)

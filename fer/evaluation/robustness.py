@@ -41,17 +41,17 @@ MAGNITUDES = {  # for each of SIDES, by severity
 }
 FULL_LIGHT = (500, 60)  # photons of a white pixel of an image that is not dark, for each of SIDES
 SEVERITIES = (1, 2, 3)
-MOST = 1000  # images that are corrupted: fifteen more predictions of each are what the table costs
 COLUMNS = ("corruption", "severity", "n", "accuracy", "macro_recall")
 
 
-def robustness(classify: Callable[[Part], np.ndarray], part: Part, channels: int) -> pd.DataFrame:
+def robustness(classify: Callable[[Part], np.ndarray], part: Part, channels: int, most: int) -> pd.DataFrame:
     """Return accuracy and macro recall, in [0, 1], of a network on corrupted test images.
 
     Args:
         classify: returns probabilities or logits (n, classes) of a part, as the network is evaluated.
-        part: the test part; of more than `MOST` images so many are taken, at even spacing.
+        part: the test part; of more than `most` images only so many are taken, at even spacing.
         channels: of one plane (see `corrupt`).
+        most: how many images are corrupted: fifteen more predictions of each are what the table costs.
 
     Returns:
         One row a corruption and severity with columns `COLUMNS`, after one of the same images untouched (corruption
@@ -59,7 +59,7 @@ def robustness(classify: Callable[[Part], np.ndarray], part: Part, channels: int
     """
     if part.images.shape[-1] == 1:
         return pd.DataFrame(columns=list(COLUMNS))
-    rows = np.linspace(0, len(part) - 1, min(len(part), MOST)).round().astype(int)
+    rows = np.linspace(0, len(part) - 1, min(len(part), most)).round().astype(int)
     part = replace(part, images=part.images[rows], labels=part.labels[rows], samples=part.samples[rows])
     images, labels = part.images.cpu().numpy(), part.labels.cpu().numpy()
     table = [("none", 0, *figures(labels, classify(part)))]

@@ -79,6 +79,7 @@ class DatasetOverrides(Strict):
 class ExplainOverrides(Strict):
     """What a study may change of its explanations: their cost."""
 
+    windows: list[Annotated[float, Field(gt=0, le=1)]] | None = Field(None, min_length=1)
     samples: Positive | None = None
     stride: Annotated[float, Field(gt=0, le=1)] | None = None
     steps: Positive | None = None
@@ -106,6 +107,9 @@ class Study(Strict):
     experiments: dict[str, ExperimentOverrides | None] = Field(min_length=1)
     seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
     explain: ExplainOverrides = ExplainOverrides()
+    corrupted: Positive | None = Field(
+        None, description="at most so many test images of a run are corrupted, to see how robust it is; else 1,000"
+    )
     split_seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the protocols that draw")
     threads: Positive = Field(1, description="CPU threads of one training job; part of what makes a run repeatable")
     cross_dataset: list[str] = Field(
@@ -122,6 +126,9 @@ class Study(Strict):
     def dataset_overrides(self, name: str) -> dict[str, Any]:
         overrides = self.datasets.get(name)
         return overrides.model_dump(exclude_none=True, exclude={"protocols"}) if overrides else {}
+
+    def evaluate_options(self) -> dict[str, Any]:
+        return self.model_dump(include={"corrupted"}, exclude_none=True)
 
     def explain_overrides(self) -> dict[str, Any]:
         return self.explain.model_dump(exclude_none=True)

@@ -23,8 +23,11 @@ from fer.training.data import Part, load_part
 from fer.training.prediction import predict
 
 
-def evaluate(run: Run, device: str = "auto") -> str:
-    """Open the test part once and write what the trained network says of it; return a line for the terminal."""
+def evaluate(run: Run, device: str = "auto", corrupted: int = 1000) -> str:
+    """Open the test part once and write what the trained network says of it; return a line for the terminal.
+
+    At most `corrupted` of its images are corrupted, to see how robust the network is.
+    """
     run = run.as_trained()
     chosen = choose_device(device, run.threads)
     network = trained(run, chosen)
@@ -40,8 +43,8 @@ def evaluate(run: Run, device: str = "auto") -> str:
     write_text(run.folder / layout.CONFUSION, pairs.to_csv(index=False, lineterminator="\n"))
     figures = metrics(labels, probabilities.astype(np.float64), classes, clusters)
     write_json(run.folder / layout.METRICS, figures)
-    corrupted = robustness(lambda part: probabilities_of(network, part, run), part, run.system.input.channels)
-    write_text(run.folder / layout.ROBUSTNESS, corrupted.to_csv(index=False, lineterminator="\n"))
+    fallen = robustness(lambda part: probabilities_of(network, part, run), part, run.system.input.channels, corrupted)
+    write_text(run.folder / layout.ROBUSTNESS, fallen.to_csv(index=False, lineterminator="\n"))
     write_json(run.folder / layout.COST, cost(network, part.images[:1], run.system.input))
     return accuracy_line("test accuracy", figures)
 

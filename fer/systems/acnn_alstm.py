@@ -32,6 +32,7 @@ from fer.systems.cnn_sequence import (
     POSITIONS,
     QueryAttention,
     convolutions,
+    initialise,
     positions_of,
     weighted_sum,
 )
@@ -48,6 +49,7 @@ class ACNNALSTM(nn.Module):
         *,
         sequence: Literal["positions", "single"] = "positions",
         softmax: bool = False,
+        initialisation: Literal["he", "default"] = "he",
     ):
         super().__init__()
         require_size(input, 48, 1)
@@ -58,6 +60,7 @@ class ACNNALSTM(nn.Module):
         self.classifier = nn.Sequential(nn.Linear(HIDDEN, classes))
         if softmax:
             self.classifier.append(nn.Softmax(1))
+        initialise(self, initialisation)
 
     def attention(self, images: Tensor) -> dict[str, Tensor]:
         """Return the weights `local` (batch, 36) and `global` (batch, 36), the positions row by row.

@@ -22,7 +22,15 @@ from torch import Tensor, nn
 
 from fer.params import Input
 from fer.systems import register, require_size
-from fer.systems.cnn_sequence import HIDDEN, QueryAttention, convolutions, recurrence, sequence_of, weighted_sum
+from fer.systems.cnn_sequence import (
+    HIDDEN,
+    QueryAttention,
+    convolutions,
+    initialise,
+    recurrence,
+    sequence_of,
+    weighted_sum,
+)
 
 
 @register
@@ -37,6 +45,7 @@ class CNNALSTM(nn.Module):
         sequence: Literal["positions", "single"] = "positions",
         relu: bool = True,
         softmax: bool = False,
+        initialisation: Literal["he", "default"] = "he",
     ):
         super().__init__()
         require_size(input, 48, 1)
@@ -47,6 +56,7 @@ class CNNALSTM(nn.Module):
         self.classifier = nn.Sequential(nn.Linear(HIDDEN, classes))
         if softmax:
             self.classifier.append(nn.Softmax(1))
+        initialise(self, initialisation)
 
     def states(self, images: Tensor) -> Tensor:
         """Return the LSTM's hidden states (batch, steps, 128)."""

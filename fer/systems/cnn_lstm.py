@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from fer.params import Fraction, Input
 from fer.systems import register, require_size
-from fer.systems.cnn_sequence import HIDDEN, convolutions, recurrence, sequence_of
+from fer.systems.cnn_sequence import HIDDEN, convolutions, initialise, recurrence, sequence_of
 
 
 @register
@@ -37,6 +37,7 @@ class CNNLSTM(nn.Module):
         sequence: Literal["positions", "single"] = "positions",
         dropout: Fraction = 0.5,
         softmax: bool = False,
+        initialisation: Literal["he", "default"] = "he",
     ):
         super().__init__()
         require_size(input, 48, 1)
@@ -49,6 +50,7 @@ class CNNLSTM(nn.Module):
         )  # fmt: skip
         if softmax:
             self.classifier.append(nn.Softmax(1))
+        initialise(self, initialisation)
 
     def forward(self, images: Tensor) -> Tensor:
         states, _ = self.lstm(sequence_of(self.features(images), self.sequence))

@@ -16,6 +16,10 @@ it, whose layers these are. The article's own kernels and sizes are not known to
 
 (`acnn_alstm` weighs the features first: its LSTM has 132,096 parameters either way.)
 
+Convolutions and linear layers start as He et al. have them (Delving deep into rectifiers, ICCV 2015); the article does
+not say how. From PyTorch's default (`initialisation: default`, the project's) `cnn_lstm` still answered the most
+frequent class after 1,200 steps on 800 synthetic faces (Adam, 1e-3, batches of 8); from He's it was past that in 600.
+
 A sequence of one step has nothing to remember and nothing to attend to: the recurrent weights meet a state of zeros, a
 softmax over one step is 1, and neither they nor the query of that softmax ever get a gradient.
 """
@@ -55,6 +59,16 @@ def sequence_of(maps: Tensor, sequence: str) -> Tensor:
 def recurrence(sequence: str) -> nn.LSTM:
     """Return the LSTM for what `sequence_of` gives; its hidden states are (batch, steps, 128)."""
     return nn.LSTM(FEATURES if sequence == "positions" else FEATURES * POSITIONS, HIDDEN, batch_first=True)
+
+
+def initialise(network: nn.Module, initialisation: str) -> None:
+    """Start convolutions and linear layers from He's normal distribution and zero biases; "default" changes nothing."""
+    if initialisation == "default":
+        return
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
 
 
 class QueryAttention(nn.Module):

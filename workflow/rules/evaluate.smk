@@ -26,6 +26,6 @@ rule evaluate:
         LAYOUT.log("evaluate", "{experiment}.{fold}.{seed}"),
     threads: STUDY.threads
     params:
-        options=options(threads=STUDY.threads),
+        options=options(threads=STUDY.threads, **STUDY.evaluate_options()),
     shell:
         "fer --log {log:q} evaluate {wildcards.experiment} --fold {wildcards.fold} --seed {wildcards.seed} {params.options}"
