@@ -44,7 +44,7 @@ def choose_device(device: str, threads: int) -> torch.device:
         return torch.device("cuda", free_gpu())
     if device == "mps" or (device == "auto" and torch.backends.mps.is_available()):
         return torch.device("mps")
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # as use_deterministic_algorithms, which imports the compiler as well
     return torch.device("cpu")
 
 

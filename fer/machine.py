@@ -16,6 +16,11 @@ def put_own_commands_first() -> None:
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 
+def cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def gpus() -> int:
     """Return how many NVIDIA GPUs the machine has."""
     return len(list(Path("/dev").glob("nvidia[0-9]*")))

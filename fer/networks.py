@@ -1,4 +1,8 @@
-"""The network of a run: as training starts it, and as training left it."""
+"""The network of a run: as training starts it, and as training left it.
+
+Its weights lie with their channels last, which convolutions on a CPU compute with faster and mixed precision on a GPU
+wants; the maps between the layers follow.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ def untrained(run: Run) -> nn.Module:
     network = systems.build(run.experiment.system, run.system, len(run.dataset.classes))
     if "infrared_from" in run.predecessors:
         network.start_infrared(load_file(require(run.predecessors["infrared_from"].folder / layout.WEIGHTS)))
-    return network
+    return network.to(memory_format=torch.channels_last)
 
 
 def trained(run: Run, device: torch.device | str = "cpu") -> nn.Module:
@@ -27,4 +31,4 @@ def trained(run: Run, device: torch.device | str = "cpu") -> nn.Module:
     system = run.system.model_copy(update={"architecture": architecture})
     network = systems.build(run.experiment.system, system, len(run.dataset.classes))
     network.load_state_dict(load_file(require(run.folder / layout.WEIGHTS)))
-    return network.to(device).eval()
+    return network.to(device, memory_format=torch.channels_last).eval()

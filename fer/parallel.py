@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from typing import TypeVar
 
 from fer.errors import FerError
+from fer.machine import cores
 from fer.storage import batched
 
 Item = TypeVar("Item")
@@ -25,7 +26,7 @@ CHUNK = 32  # items a task: small enough to balance, large enough that sending i
 
 def workers() -> int:
     """Return how many processes this job may use: the machine's cores, or fewer where Snakemake gave it fewer."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    available = cores()
     return max(1, min(available, int(os.environ.get("OMP_NUM_THREADS") or available)))
 
 

@@ -46,7 +46,7 @@ ARTIFACTS = (
     layout.ROBUSTNESS,
 )
 PATIENCE = 20  # seconds that a finished training waits for a slow tracking server
-LIVE_AFTER = 30  # seconds after which a training is shown live: importing MLflow costs a short one more than it takes
+LIVE_AFTER = 60  # seconds after which a training is shown live: importing MLflow costs a short one more than it takes
 
 
 def key(run: Run) -> str:

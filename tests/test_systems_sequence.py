@@ -179,7 +179,7 @@ def test_an_image_s_answer_is_the_same_in_every_batch(name, sequence):
     whole = network(images)
     for size in (1, 2, 7):
         parts = torch.cat([network(batch) for batch in images.split(size)])
-        assert torch.allclose(parts, whole, atol=1e-5)
+        assert torch.allclose(parts, whole, atol=1e-3)
     assert torch.allclose(network(images.flip(0)).flip(0), whole, atol=1e-5)
 
 

@@ -9,7 +9,8 @@ from fer.reporting.tables import SYNTHETIC, Table, percent
 
 HOW = (
     "Ours is top-1 accuracy on the test part, mean ± standard deviation over seeds; the interval is a 95 % bootstrap "
-    "of the accuracy averaged over seeds, over subjects where they are known, else over sequences or images."
+    "of the accuracy averaged over seeds, over subjects where they are known, else over sequences or images. Majority "
+    "is the accuracy of always answering the most frequent class."
 )
 ALIGNMENT = "Alignment is how the faces were cut, with the first digits of the hash of what the network was given."
 
@@ -118,6 +119,7 @@ def figures(result: Result) -> dict[str, str]:
         "ours %": result.plus_minus("accuracy"),
         "95 % interval": f"{percent(low, 1)} – {percent(high, 1)}",
         "n": f"{result.n:,}",
+        "majority %": percent(result.majority, 1),
     }
 
 
@@ -156,6 +158,7 @@ def row(result: Result) -> dict:
         "accuracy_low": low,
         "accuracy_high": high,
         "n_test": result.n,
+        "majority": result.majority,
         "seeds": len(result.seeds),
         "folds": len(result.folds),
         **{

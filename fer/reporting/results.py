@@ -22,9 +22,10 @@ VIEWS = {"both": "eyes and mouth", "eyes": "eyes alone", "mouth": "mouth alone",
 
 @dataclass(frozen=True)
 class Result:
-    """One experiment of a study with all its runs, folds × seeds."""
+    """One experiment of a study with all its runs, folds × seeds; `corrupted` is the study's."""
 
     runs: list[Run]
+    corrupted: int | None = None
 
     @cached_property
     def synthetic(self) -> bool:
@@ -138,6 +139,11 @@ class Result:
         samples = rows.groupby(["fold", "sample"]).agg({"correct": "mean", "cluster": "first"})
         return bootstrap_interval(samples["correct"].to_numpy(), samples["cluster"].to_numpy(str))
 
+    @property
+    def majority(self) -> float:
+        """The accuracy of always answering the test part's most frequent class, in [0, 1]."""
+        return float(self.predictions["label"].value_counts(normalize=True).iloc[0])
+
     @cached_property
     def confusion(self) -> np.ndarray:
         """Counts (true, predicted) summed over folds and seeds."""
@@ -175,7 +181,8 @@ class Result:
         where = f"{run.name} --fold {run.fold} --seed {run.seed} --threads {run.threads}"
         where += "" if run.layout.root == Path() else f" --root {run.layout.root}"
         changes = "".join(f" --set {shlex.quote(f'{name}={value}')}" for name, value in run.overrides.items())
-        return f"fer train {where}{changes} && fer evaluate {where}"
+        corrupted = "" if self.corrupted is None else f" --corrupted {self.corrupted}"
+        return f"fer train {where}{changes} && fer evaluate {where}{corrupted}"
 
     def accuracy(self, run: Run) -> float:
         return read_json(run.folder / layout.METRICS)["accuracy"]
@@ -191,4 +198,4 @@ class Result:
 def collect(study: Study) -> list[Result]:
     """Return the results of a study in the order of its experiments."""
     runs = study_runs(study)
-    return [Result([run for run in runs if run.name == name]) for name in study.experiments]
+    return [Result([run for run in runs if run.name == name], study.corrupted) for name in study.experiments]

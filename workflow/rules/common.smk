@@ -65,9 +65,13 @@ FIGURES = [
     for kind in ("confusion", "curves", "reliability")
 ]
 
-# Of a stage that works through a dataset: half of the usual `--cores 8`, so that one such job computes while another
-# starts or ends.
-DATA_THREADS = 4
+# A machine may have fewer cores than Snakemake is given, as by `--cores 8`. A job then claims several of those, so that
+# no more jobs compute at once than the machine has cores for: eight on two cores took a fifth longer than two by two.
+CORES = workflow.cores or 1
+JOB_THREADS = STUDY.threads * max(1, CORES // machine.cores())
+
+# Of a stage that works through a dataset in several processes: one such job computes while another starts or ends.
+DATA_THREADS = max(1, CORES // 2)
 
 # Claimed by a training where there is a GPU; the profile says how many there are to share (--resources gpu=2).
 GPU = min(1, machine.gpus())

@@ -24,7 +24,7 @@ rule evaluate:
         robustness=RUN / ROBUSTNESS,
     log:
         LAYOUT.log("evaluate", "{experiment}.{fold}.{seed}"),
-    threads: STUDY.threads
+    threads: JOB_THREADS
     params:
         options=options(threads=STUDY.threads, **STUDY.evaluate_options()),
     shell:

@@ -31,7 +31,7 @@ rule explain:
         ),
     log:
         LAYOUT.log("explain", "{experiment}"),
-    threads: STUDY.threads
+    threads: JOB_THREADS
     params:
         run=lambda wildcards: "--fold {0.fold} --seed {0.seed}".format(first_run(wildcards)),
         options=options(STUDY.explain_overrides(), threads=STUDY.threads),

@@ -27,7 +27,7 @@ rule train:
         environment=RUN / ENVIRONMENT,
     log:
         LAYOUT.log("train", "{experiment}.{fold}.{seed}"),
-    threads: STUDY.threads
+    threads: JOB_THREADS
     resources:
         gpu=GPU,
     params:

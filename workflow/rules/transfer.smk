@@ -41,7 +41,7 @@ for trained_on, others in TRANSFERS.items():
             predictions=[on(LAYOUT.run(trained_on, "{fold}", "{seed}"), *other, PREDICTIONS) for other in others],
         log:
             LAYOUT.log("transfer", f"{trained_on}.{{fold}}.{{seed}}"),
-        threads: STUDY.threads
+        threads: JOB_THREADS
         params:
             experiment=trained_on,
             on=shlex.join(word for other in others for word in ("--on", ":".join(other))),
