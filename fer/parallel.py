@@ -39,9 +39,10 @@ def ordered_map(
     raised here; a worker that dies (out of memory, say) is a `FerError`.
     """
     count = workers()
+    context = get_context("forkserver")
+    context.set_forkserver_preload([function.__module__])  # imported once, not by every worker
     with uninterrupted():
         forkserver.ensure_running()
-    context = get_context("forkserver")
     lifeline, held = context.Pipe(duplex=False)
     with held, ProcessPoolExecutor(count, context, _prepare, (lifeline, initializer)) as pool:
         pending = deque()

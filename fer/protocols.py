@@ -2,7 +2,8 @@
 
 A protocol's folds are known from its name and the dataset's parameters, so the DAG can be drawn before any data exists.
 What belongs together stays together: a *group* is the samples that a pair or a sequence joins, or else one sample, and
-no protocol that draws tears a group apart.
+no protocol that draws tears a group apart, but for those named random, which repeat published splits that tear
+sequences.
 """
 
 from __future__ import annotations

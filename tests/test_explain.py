@@ -556,7 +556,7 @@ def test_pictures_of_what_the_network_sees_are_those_of_the_pixels(explained):
 
 def test_a_mistake_in_the_parameters_names_file_and_key(explained, monkeypatch, tmp_path):
     path = tmp_path / "explain.yaml"
-    monkeypatch.setattr(params, "EXPLAIN", path)
+    monkeypatch.setattr("fer.params.loading.EXPLAIN", path)
     for old, new, message in (
         ("[0.33333]", "[0]", "windows.0: given 0; input should be greater than 0"),
         ("stride", "strides", "unknown key 'strides' (did you mean 'stride'?)"),

@@ -100,7 +100,8 @@ def test_protocols_by_subject_keep_subjects_apart_and_sequences_are_never_torn(l
     table, _ = tables(line)
     for protocol in PROTOCOLS[name]:
         rows = pd.read_parquet(layout.split(name, protocol)).merge(table.drop(columns="part"), on="sample")
-        units = ["sequence", *(["subject"] if not protocol.startswith(("stratified", "official")) else [])]
+        units = [] if protocol.startswith("random") else ["sequence"]
+        units += [] if protocol.startswith(("random", "stratified", "official")) else ["subject"]
         for unit in units:
             assert (rows.dropna(subset=[unit]).groupby(["fold", unit])["part"].nunique() == 1).all()
 
@@ -109,9 +110,10 @@ def test_the_report_s_words_name_the_subjects_that_a_stratified_split_shares(lin
     name, _, layout = line
     if name != "jaffe":
         return
-    totals = read_json(layout.audit(name, "stratified_70_15_15"))["totals"]
+    protocol = next(protocol for protocol in PROTOCOLS[name] if protocol.startswith("stratified"))
+    totals = read_json(layout.audit(name, protocol))["totals"]
     assert totals["groups"]["subject"]["train-test"] > 0
     from fer.leakage import forbidden, leaks
 
     assert any("subjects in both train and test" in words for words in leaks(totals))
-    assert not any("subjects" in words for words in forbidden(totals, "stratified_70_15_15"))
+    assert not any("subjects" in words for words in forbidden(totals, protocol))

@@ -86,7 +86,7 @@ def test_every_parameter_file_we_ship_loads(kind):
         ),
         (
             "study.yaml",
-            "  ferplus-attentional_cnn: {epochs: 30}\n",
+            "  ferplus-attentional_cnn: {epochs: 25}\n",
             "",
             "no experiment of this study uses 'ferplus', and no protocols are asked of it. Used: ckplus, fer2013",
         ),

@@ -82,7 +82,7 @@ def test_samples_without_an_official_part_are_in_none():
 
 
 def test_without_official_parts_the_other_protocols_are_named():
-    with pytest.raises(FerError, match="owners of Tiny defined no parts. Take another protocol: stratified_70_15_15"):
+    with pytest.raises(FerError, match="owners of Tiny defined no parts. Take another protocol: stratified_"):
         protocols.assign("official", index_of(9), dataset(), 0)
 
 

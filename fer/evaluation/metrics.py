@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 BOOTSTRAPS = 2000
 ECE_BINS = 15
@@ -24,10 +23,11 @@ def metrics(
     All figures lie in [0, 1]. Balanced accuracy and the macro averages go over the classes that occur in `labels`.
     """
     predicted = probabilities.argmax(1)
-    codes = np.arange(len(classes))
-    matrix = confusion_matrix(labels, predicted, labels=codes)
-    precision, recall, f1, support = precision_recall_fscore_support(labels, predicted, labels=codes, zero_division=0)
-    present = support > 0
+    matrix = confusion(labels, predicted, len(classes))
+    support, present = matrix.sum(1), matrix.any(1)
+    precision = share(matrix.diagonal(), matrix.sum(0))
+    recall = share(matrix.diagonal(), support)
+    f1 = share(2 * matrix.diagonal(), support + matrix.sum(0))
     result = {
         "n": len(labels),
         "accuracy": float((predicted == labels).mean()),
@@ -51,6 +51,19 @@ def metrics(
         result[f"macro_{name}"] = float(values[present].mean())
         result[f"weighted_{name}"] = float(np.average(values, weights=support))
     return result
+
+
+def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Return how often each class (row) was answered by each class (column), int (classes, classes).
+
+    Written out because scikit-learn's import takes a second, which every job of a study would wait for.
+    """
+    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+
+
+def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Return part / whole, and 0 where there is no whole."""
+    return np.divide(part, whole, out=np.zeros(len(whole)), where=whole > 0)
 
 
 def bootstrap_interval(correct: np.ndarray, clusters: np.ndarray | None = None, seed: int = 0) -> list[float]:

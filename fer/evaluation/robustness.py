@@ -26,9 +26,9 @@ import cv2
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.metrics import recall_score
 
 from fer.errors import FerError
+from fer.evaluation.metrics import confusion, share
 from fer.training.data import Part
 
 SIDES = (32, 224)  # of the images that the magnitudes are given for, in pixels
@@ -73,9 +73,9 @@ def robustness(classify: Callable[[Part], np.ndarray], part: Part, channels: int
 
 def figures(labels: np.ndarray, answer: np.ndarray) -> tuple[int, float, float]:
     """Return n, accuracy, and the recall averaged over the classes that occur in `labels`."""
-    predicted = answer.argmax(1)
-    recall = recall_score(labels, predicted, labels=np.unique(labels), average="macro", zero_division=0)
-    return len(labels), float((predicted == labels).mean()), float(recall)
+    matrix = confusion(labels, answer.argmax(1), answer.shape[1])
+    recall = share(matrix.diagonal(), matrix.sum(1))[matrix.any(1)]
+    return len(labels), float(matrix.trace() / len(labels)), float(recall.mean())
 
 
 def corrupt(

@@ -12,6 +12,7 @@ HOW = (
     "of the accuracy averaged over seeds, over subjects where they are known, else over sequences or images. Majority "
     "is the accuracy of always answering the most frequent class."
 )
+DEVIATIONS = "Deviations are how many ways we know of in which ours departs from the publication; each is named below."
 ALIGNMENT = "Alignment is how the faces were cut, with the first digits of the hash of what the network was given."
 
 
@@ -26,10 +27,11 @@ def overview(results: list[Result]) -> Table:
             "seeds": runs_of(result),
             "starts from": result.starts_from,
             "alignment": result.alignment,
+            "deviations": str(len(result.deviations)),
         }
         for result in sound
     ]
-    note = f"{HOW} The epoch is chosen on validation alone and the test part opened once. {ALIGNMENT}"
+    note = f"{HOW} The epoch is chosen on validation alone and the test part opened once. {ALIGNMENT} {DEVIATIONS}"
     return Table(
         "results", "Published and reproduced", note, pd.DataFrame(rows), numbers(results), stamped(sound), named(sound)
     )
