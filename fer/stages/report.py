@@ -6,7 +6,9 @@ import base64
 import os
 from pathlib import Path
 
+import cv2
 import jinja2
+import numpy as np
 import yaml
 
 from fer import params
@@ -29,6 +31,7 @@ from fer.reporting.saliency import explanations
 from fer.reporting.tables import Table
 from fer.storage import require, write_text
 
+LARGE = 100_000  # bytes of a PNG file that the page embeds as WebP, a tenth of them
 TEMPLATES = Path(__file__).parents[1] / "reporting" / "templates"
 
 
@@ -111,5 +114,9 @@ def render(template: str, content: dict) -> str:
 
 
 def picture(path: Path) -> str:
-    """Return an image file as a data URI: the page is whole in one file."""
-    return f"data:image/png;base64,{base64.b64encode(require(path).read_bytes()).decode()}"
+    """Return a PNG file as a data URI: the page is whole in one file. Large ones, mostly photographs, become WebP."""
+    data, kind = require(path).read_bytes(), "png"
+    if len(data) > LARGE:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        data, kind = cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, 80])[1].tobytes(), "webp"
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
