@@ -29,7 +29,7 @@ def diagram(result: Result, target: Path) -> None:
     )
     upper.bar(low, 100 * accuracy, width, align="edge", color=BLUE, edgecolor="white", label="accuracy")
     upper.bar(
-        low, 100 * gap, width, 100 * accuracy, align="edge", color=ORANGE, alpha=0.5, edgecolor="white", label="gap"
+        low, 100 * gap, width, 100 * accuracy, align="edge", color="none", edgecolor=ORANGE, hatch="////", label="gap"
     )
     upper.plot([0, 1], [0, 100], color="black", linewidth=0.8, linestyle="--", label="calibrated")
     upper.set(ylabel="accuracy, %", ylim=(0, 100), title=title(result, f"ECE {100 * result.mean('ece'):.1f} %"))

@@ -17,12 +17,12 @@ ALIGNMENT = "Alignment is how the faces were cut, with the first digits of the h
 
 
 def overview(results: list[Result]) -> Table:
-    """Every sound experiment: the published figure, ours, and under what conditions."""
+    """Every sound experiment, whose name says system and modality: the published figure, ours, and the conditions."""
     sound = [result for result in results if result.kind == "sound"]
     rows = [
         {
             "experiment": result.name,
-            **{name: value for name, value in conditions(result).items() if name != "seeds"},
+            **{key: conditions(result)[key] for key in ("dataset", "protocol")},
             **figures(result),
             "seeds": runs_of(result),
             "starts from": result.starts_from,

@@ -56,7 +56,7 @@ def curves(result: Result, target: Path) -> None:
 
 
 def title(result: Result, what: str) -> str:
-    return f"{result.name}: {what}" + (f"\n{SYNTHETIC}" if result.synthetic else "")
+    return f"{result.name}\n{what}" + (f" ({SYNTHETIC})" if result.synthetic else "")
 
 
 def save(figure, target: Path) -> None:
