@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from fer import layout, params
 from fer.errors import FerError
+from fer.networks import trained
 from fer.params import Augmentation, Input, Recipe
 from fer.runs import Run
 from fer.stages import train as stage
@@ -86,6 +87,19 @@ def test_mixing_gives_each_image_the_labels_of_both_in_the_shares_of_their_pixel
 
 def test_without_mixing_labels_stay_classes():
     assert targets.mixer(recipe(), 7) is None
+
+
+def test_a_network_that_ends_in_a_softmax_is_asked_for_its_own_probabilities(data):
+    run = Run(
+        "fer2013-acnn_alstm-softmax_twice", "0", 0, {"steps": 30, "batch_size": 8, "learning_rate": 0.01}, 1, data
+    )
+    stage.train(run, "cpu")
+    evaluate(run, "cpu")
+    part = load_part(run.source, "test")
+    with torch.inference_mode():
+        own = trained(run)(normalise(part.images, run.system.input)).numpy()
+    written = pd.read_parquet(run.folder / layout.PREDICTIONS).filter(like="p_").to_numpy()
+    assert np.allclose(written, own, atol=1e-6) and np.allclose(written.sum(1), 1, atol=1e-5)
 
 
 def test_a_teacher_s_distribution_is_the_softmax_of_what_it_says_of_the_same_images():

@@ -1,5 +1,7 @@
 """What the report shows of significance, calibration and robustness, from run folders of known contents."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from fer.evaluation.significance import mcnemar
 from fer.params import Study
 from fer.reporting import calibration, robustness, significance
 from fer.reporting.results import collect
+from fer.reporting.significance import by_pair
 from fer.storage import write_json
 
 NAMES = ("fer2013-attentional_cnn", "fer2013-dnn")
@@ -60,7 +63,7 @@ def test_the_reliability_diagram_pools_the_seeds_and_stamps_synthetic_faces(resu
     titles = written_titles(monkeypatch, calibration)
     calibration.diagram(results[0], tmp_path / "reliability.png")
     assert (tmp_path / "reliability.png").read_bytes().startswith(b"\x89PNG")
-    assert titles == ["fer2013-attentional_cnn: ECE 0.0 %\nSYNTHETIC"]
+    assert titles == ["fer2013-attentional_cnn\nECE 0.0 % (SYNTHETIC)"]
 
 
 def written_titles(monkeypatch, module):
@@ -100,7 +103,18 @@ def test_experiments_stand_below_one_another_and_one_that_sees_no_image_has_no_r
     for result in results:
         robustness.curves(result, tmp_path / f"{result.name}.png")
         assert (tmp_path / f"{result.name}.png").read_bytes().startswith(b"\x89PNG")
-    assert "(n = 100)\nSYNTHETIC" in titles[0] and "(none: the system sees no image)" in titles[1]
+    assert "(n = 100) (SYNTHETIC)" in titles[0] and "(none: the system sees no image)" in titles[1]
+
+
+def test_visible_and_infrared_images_of_a_pair_are_one_sample_when_systems_are_compared(tmp_path):
+    index = pd.DataFrame({"sample": [0, 1, 2, 3, 4], "pair": ["a", "b", None, "b", "a"]})  # visible 0, 1; infrared 3, 4
+    index.to_parquet(tmp_path / "index.parquet")
+    first = SimpleNamespace(data={"index": tmp_path / "index.parquet"})
+
+    def numbers(samples):
+        return by_pair(SimpleNamespace(first=first, predictions=pd.DataFrame({"sample": samples})))["sample"].tolist()
+
+    assert numbers([0, 1]) == [0, 1] and numbers([4, 3]) == [0, 1] and numbers([2, 0]) == [2, 0]
 
 
 def test_figures_of_real_faces_are_not_stamped(results, data, tmp_path, monkeypatch):

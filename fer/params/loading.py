@@ -77,6 +77,7 @@ def with_base(path: Path) -> dict[str, Any]:
     varied = mapping(known(experiment_file(str(base)), "experiment", f"{path}: variant_of: "))
     if "variant_of" in varied:
         raise FerError(f"{path}: variant_of: {base} is itself a variant, of {varied['variant_of']}; name that one")
+    varied.pop("deviations", None)  # those of the sound experiment: a variant has its own
     return deep_merge(varied, values)
 
 
@@ -85,6 +86,8 @@ def require_predecessor(experiment: Experiment, key: str, name: str, path: Path)
     other = check(Experiment, with_base(experiment_file(name)), experiment_file(name))
     wanted = {"dataset": experiment.dataset, "protocol": experiment.protocol}
     wanted["modality"] = "infrared" if key == "infrared_from" else experiment.modality
+    if experiment.kind == "sound":
+        wanted["kind"] = "sound"
     for what, value in wanted.items():
         if getattr(other, what) != value:
             raise FerError(f"{path}: {key}: {name} has {what} {getattr(other, what)!r}; it must have {value!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from fer.reporting.comparison import HOW, named, numbers, stamped
+from fer.reporting.comparison import HOW, named, numbers, runs_of, stamped
 from fer.reporting.results import Result
 from fer.reporting.tables import Table, percent
 
@@ -45,9 +45,10 @@ def row(result: Result, base: Result) -> dict[str, str]:
         "row": ROWS[result.kind],
         "change": result.first.experiment.change,
         "protocol": result.first.experiment.protocol.replace("_", " "),
-        "published %": percent(result.first.experiment.published.accuracy),
+        "published %": percent(result.published),
         "ours %": result.plus_minus("accuracy"),
         "95 % interval": f"{percent(low, 1)} – {percent(high, 1)}",
         "n": f"{result.n:,}",
+        "seeds": runs_of(result),
         "difference": "" if result is base else f"{difference:+.1f}".replace("-", "−"),
     }

@@ -45,6 +45,11 @@ class Result:
         return self.first.experiment.kind
 
     @property
+    def published(self) -> float | None:
+        """The figure that was published for this experiment: none for a variant that no one but us has run."""
+        return self.first.experiment.published.accuracy if self.kind in ("sound", "as_published") else None
+
+    @property
     def row(self) -> str:
         """What the experiment is beside others on the same data: sound, or how it departs from the sound one."""
         return self.first.experiment.change or "sound"
@@ -136,7 +141,8 @@ class Result:
     def interval(self) -> list[float]:
         """The 95 % bootstrap interval, over subjects or test samples, of the accuracy averaged over seeds."""
         rows = self.predictions.assign(correct=self.predictions["label"] == self.predictions["predicted"])
-        samples = rows.groupby(["fold", "sample"]).agg({"correct": "mean", "cluster": "first"})
+        rows["image"] = rows.groupby(["fold", "seed", "sample"]).cumcount()  # several where variants are tested, too
+        samples = rows.groupby(["fold", "sample", "image"]).agg({"correct": "mean", "cluster": "first"})
         return bootstrap_interval(samples["correct"].to_numpy(), samples["cluster"].to_numpy(str))
 
     @property

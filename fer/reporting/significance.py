@@ -9,6 +9,7 @@ from fer.evaluation.significance import Predictions
 from fer.reporting.comparison import stamped
 from fer.reporting.results import Result
 from fer.reporting.tables import Table
+from fer.storage import open_parquet
 
 NOTE = (
     "Every pair of sound experiments with the same test samples of one dataset: how often one alone is right, the "
@@ -46,5 +47,15 @@ def comparisons(results: list[Result]) -> pd.DataFrame:
     The columns are those of `fer.evaluation.significance.comparisons`.
     """
     return significance.comparisons(
-        [Predictions(result.name, result.first.experiment.dataset, result.predictions) for result in results]
+        [Predictions(result.name, result.first.experiment.dataset, by_pair(result)) for result in results]
     )
+
+
+def by_pair(result: Result) -> pd.DataFrame:
+    """Return the predictions with both images of a pair under one number: that of the first of them.
+
+    So a network of infrared images stands on the same samples as one of the visible ones.
+    """
+    index = open_parquet(result.first.data["index"]).read(["sample", "pair"]).to_pandas().set_index("sample")
+    number = index.index.to_series().groupby(index["pair"]).transform("min").fillna(index.index.to_series()).astype(int)
+    return result.predictions.assign(sample=number.loc[result.predictions["sample"]].to_numpy())

@@ -83,6 +83,7 @@ def train(
         torch.manual_seed(seed * 1_000_003 + epoch + 1)
         network.train()
         order = epoch_order(train_part, recipe).to(train_part.labels.device)
+        learning_rate = state.scheduler.get_last_lr()[0]
         totals = torch.zeros(3, device=fabric.device)  # summed on the device: reading it each step would stall a GPU
 
         for batch in batches(order, recipe.batch_size)[: total_steps - epoch * steps_an_epoch]:
@@ -121,7 +122,7 @@ def train(
         row = {
             "epoch": epoch,
             "step": min((epoch + 1) * steps_an_epoch, total_steps),
-            "learning_rate": state.scheduler.get_last_lr()[0],
+            "learning_rate": learning_rate,  # of the epoch's first step
             "train_loss": train_loss,
             "train_accuracy": train_accuracy,
             "val_loss": val_loss,

@@ -5,7 +5,7 @@ rule augment:
         split=of_experiment(lambda experiment: LAYOUT.split(experiment.dataset, experiment.protocol)),
         params=lambda wildcards: params.experiment_files(wildcards.experiment),
         system=of_experiment(lambda experiment: params.system_file(experiment.system)),
-        code=[module("augment"), "fer/training/offline.py"],
+        code=[module("augment"), "fer/training/offline.py", "fer/reporting/sheets.py"],
     output:
         variants=LAYOUT.augmented("{experiment}", "{fold}"),
         index=LAYOUT.augmented_index("{experiment}", "{fold}"),

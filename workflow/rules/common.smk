@@ -151,6 +151,18 @@ def with_siblings(package, name):
     return [str(own), *(f"fer/{package}/{other}.py" for other in others)]
 
 
+def code_of_run(experiment):
+    """The modules that decide what network an experiment has, and what it is shown."""
+    cut = experiment.constant_image or experiment.views == "boxes"  # faces are cut anew when they are loaded
+    return [
+        *with_siblings("systems", experiment.system),
+        "fer/systems/__init__.py",
+        "fer/networks.py",
+        "fer/training/data.py",
+        *(["fer/faces/blocks.py", "fer/faces/box_geometry.py"] if cut else []),
+    ]
+
+
 def module(stage):
     """The module that decides the content of a stage's artifacts."""
     return f"fer/stages/{stage}.py"

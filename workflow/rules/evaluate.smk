@@ -7,13 +7,11 @@ rule evaluate:
         code=of_experiment(
             lambda experiment: [
                 module("evaluate"),
-                *with_siblings("systems", experiment.system),
+                *code_of_run(experiment),
                 "fer/evaluation/metrics.py",
                 "fer/evaluation/cost.py",
                 "fer/evaluation/robustness.py",
-                "fer/training/data.py",
                 "fer/training/prediction.py",
-                "fer/networks.py",
             ]
         ),
     output:

@@ -9,7 +9,8 @@ rule explain:
         code=of_experiment(
             lambda experiment: [
                 module("explain"),
-                *with_siblings("systems", experiment.system),
+                module("evaluate"),
+                *code_of_run(experiment),
                 *(
                     f"fer/explain/{name}.py"
                     for name in ("attention", "explanation", "gradcam", "occlusion", "passes", "planes", "scores")
@@ -17,8 +18,6 @@ rule explain:
                 "fer/evaluation/cost.py",
                 "fer/evaluation/metrics.py",
                 "fer/reporting/saliency.py",
-                "fer/training/data.py",
-                "fer/networks.py",
             ]
         ),
     output:

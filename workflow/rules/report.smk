@@ -23,6 +23,7 @@ rule report:
         explanations=[LAYOUT.explanation(name) for name in names.drawn(STUDY)],
         saliency=[LAYOUT.figure(name, "explain") for name in names.drawn(STUDY)],
         data=DATA_FACTS,
+        indexes=[LAYOUT.index(dataset) for dataset in PROTOCOLS],
         sheets=[LAYOUT.figure(dataset, "faces") for dataset in PROTOCOLS],
         code=[
             module("report"),
@@ -35,6 +36,7 @@ rule report:
             ),
             *(f"fer/reporting/templates/{name}.j2" for name in ("results.md", "index.html", "card.md")),
             "fer/evaluation/metrics.py",
+            "fer/evaluation/significance.py",
             "fer/leakage.py",
         ],
     output:

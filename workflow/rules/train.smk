@@ -1,9 +1,5 @@
 TRAINING_CODE = [
-    *(
-        f"fer/training/{name}.py"
-        for name in ("loop", "data", "augmentation", "averaging", "prediction", "schedule", "targets")
-    ),
-    "fer/networks.py",
+    *(f"fer/training/{name}.py" for name in ("loop", "augmentation", "averaging", "prediction", "schedule", "targets")),
 ]
 
 
@@ -16,7 +12,7 @@ rule train:
         code=of_experiment(
             lambda experiment: [
                 module("train"),
-                *with_siblings("systems", experiment.system),
+                *code_of_run(experiment),
                 *TRAINING_CODE,
             ]
         ),
