@@ -247,15 +247,15 @@ def test_a_synthetic_sequence_moves_and_no_two_of_its_frames_are_equal(synthetic
 
 
 def test_an_expression_grows_with_its_intensity_while_the_head_stays():
-    def landmarks(intensity):
-        return drawing.render("surprise", 4, 2, size=192, intensity=intensity).landmarks
+    def landmarks(intensity):  # of a face whose dropped jaw stays inside the frame: others move up to stay, too
+        return drawing.render("surprise", 6, 2, size=192, intensity=intensity).landmarks
 
     frames = [landmarks(intensity) for intensity in (0, 0.4, 0.7, 1)]
     openings = [points[66, 1] - points[62, 1] for points in frames]
     assert all(later > before + 1 for before, later in pairwise(openings))
     corners = [36, 39, 42, 45]  # of the eyes, which surprise does not move
     assert all(np.allclose(points[corners], frames[0][corners], atol=0.5) for points in frames)
-    assert np.array_equal(landmarks(1), drawing.render("surprise", 4, 2, size=192).landmarks)
+    assert np.array_equal(landmarks(1), drawing.render("surprise", 6, 2, size=192).landmarks)
 
 
 def test_dlib_finds_at_least_95_percent_of_the_synthetic_faces(synthetic):
