@@ -25,6 +25,10 @@ rule all:
         DATA,
 
 
+onstart:
+    warm.start()
+
+
 # A last step, outside the DAG because it looks at the whole of it: record in DVC what was made.
 onsuccess:
     shell("python workflow/scripts/engines.py record --study {config[study]:q}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from fer import machine, params, runs
+from fer import machine, params, runs, warm
 from fer.errors import FerError
 from fer.reporting import names
 from fer.layout import (
@@ -67,7 +67,7 @@ FIGURES = [
 
 # A machine may have fewer cores than Snakemake is given, as by `--cores 8`. A job then claims several of those, so that
 # no more jobs compute at once than the machine has cores for: eight on two cores took a fifth longer than two by two.
-CORES = workflow.cores or 1
+CORES = workflow.resource_settings.cores or 1  # unknown to `snakemake --unlock`
 JOB_THREADS = STUDY.threads * max(1, CORES // machine.cores())
 
 # Of a stage that works through a dataset in several processes: one such job computes while another starts or ends.
