@@ -19,7 +19,9 @@ def script(name):
 
 
 def test_dvc_yaml_is_what_the_snakefile_compiles_to():
-    assert Path("dvc.yaml").read_text() == script("engines").compiled(Path("params/study.yaml"))
+    engines, study = script("engines"), Path("params/study.yaml")
+    with engines.dag(study) as graph:
+        assert Path("dvc.yaml").read_text() == engines.compiled(graph, study)
 
 
 def test_dvc_lock_records_the_stages_of_dvc_yaml():

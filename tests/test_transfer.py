@@ -252,7 +252,9 @@ def test_both_engines_test_a_run_on_all_other_datasets_in_one_job_that_the_repor
     study = {"name": "cross", "root": "studies/cross", "seeds": [0, 1], "cross_dataset": names}
     study["experiments"] = dict.fromkeys(names)
     (tmp_path / "cross.yaml").write_text(yaml.safe_dump(study))
-    stages = yaml.safe_load(script("engines").compiled(tmp_path / "cross.yaml"))["stages"]
+    engines = script("engines")
+    with engines.dag(tmp_path / "cross.yaml") as graph:
+        stages = yaml.safe_load(engines.compiled(graph, tmp_path / "cross.yaml"))["stages"]
     job = stages["transfer-fer2013-attentional_cnn-0-1"]
     made = f"studies/cross/runs/{names[0]}/0.1/on/ferplus.official.metrics.json"
     assert "evaluate fer2013-attentional_cnn --fold 0 --seed 1 --on ferplus:official --threads 1" in job["cmd"]

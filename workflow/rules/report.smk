@@ -16,7 +16,6 @@ rule report:
                 PARAMETERS,
                 ENVIRONMENT,
                 CONFUSION,
-                WEIGHTS,
             )
         ],
         transfers=TRANSFERRED,

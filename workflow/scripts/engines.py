@@ -52,8 +52,8 @@ NOTE = "# Compiled from the Snakefile by workflow/scripts/engines.py: do not edi
 
 
 @contextmanager
-def dag(study_file: Path, forceall: bool):
-    """Yield Snakemake's DAG of `all`; with `forceall` every job of it, else its jobs know whether they must run."""
+def dag(study_file: Path):
+    """Yield Snakemake's DAG of `all`, whose jobs know whether they must run."""
     from snakemake.api import SnakemakeApi
     from snakemake.settings.types import (
         ConfigSettings,
@@ -72,20 +72,19 @@ def dag(study_file: Path, forceall: bool):
             storage_settings=StorageSettings(),
             snakefile=Path("Snakefile"),
         )
-        settings = DAGSettings(targets={"all"}, forceall=forceall, max_checksum_file_size=10**12)
+        settings = DAGSettings(targets={"all"}, max_checksum_file_size=10**12)
         workflow.dag(settings)
         # The public calls of the API print the DAG; its jobs are reached as Snakemake's own printdag does (9.27).
         inner = workflow._workflow
-        inner._prepare_dag(forceall=forceall, ignore_incomplete=True, lock_warn_only=True)
+        inner._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True)
         inner._build_dag()
         yield inner.dag
 
 
-def outstanding(study_file: Path) -> list[str]:
+def outstanding(graph) -> list[str]:
     """Return what Snakemake would still do for `all`: jobs, and files that are neither made nor there."""
-    with dag(study_file, forceall=False) as graph:
-        jobs = [stage_name(job) for job in graph.jobs if graph.needrun(job)]
-        files = {str(file) for job in graph.jobs for file in (*job.input, *job.output)}
+    jobs = [stage_name(job) for job in graph.jobs if graph.needrun(job)]
+    files = {str(file) for job in graph.jobs for file in (*job.input, *job.output)}
     return sorted(jobs) + sorted(f"{file} is missing" for file in files if not Path(file).exists())
 
 
@@ -112,21 +111,21 @@ def dvc_file(study: Study) -> Path:
     return Path(study.root) / "dvc.yaml"
 
 
-def compiled(study_file: Path) -> str:
+def compiled(graph, study_file: Path) -> str:
     """Return the text of the dvc.yaml that does what the Snakefile says for a study."""
     study = load_study(study_file)
-    with dag(study_file, forceall=True) as graph:
-        jobs = sorted(
-            (job for job in graph.jobs if job.shellcmd), key=lambda job: (STAGES.index(stage_of(job)), stage_name(job))
-        )
-        stages = {stage_name(job): stage(job) for job in jobs}
+    jobs = sorted(
+        (job for job in graph.jobs if job.shellcmd), key=lambda job: (STAGES.index(stage_of(job)), stage_name(job))
+    )
+    stages = {stage_name(job): stage(job) for job in jobs}
     script = f"python workflow/scripts/engines.py settle --study {study_file}"
     stages["settle"] = {"cmd": script, "deps": leaves(stages)}
     if study.root != ".":
         up = os.path.relpath(".", study.root)
         stages = {name: {"wdir": up, **entry} for name, entry in stages.items()}
     plots = [curves(name, [run for run in study_runs(study) if run.name == name], study) for name in study.experiments]
-    return NOTE + yaml.safe_dump({"stages": stages, "plots": plots}, sort_keys=False, width=1000, allow_unicode=True)
+    content = {"stages": stages, "params": parameter_files(stages, study), "plots": plots}
+    return NOTE + yaml.safe_dump(content, sort_keys=False, width=1000, allow_unicode=True)
 
 
 def leaves(stages: dict[str, dict]) -> list[str]:
@@ -136,6 +135,12 @@ def leaves(stages: dict[str, dict]) -> list[str]:
     return sorted(set(made) - read)
 
 
+def parameter_files(stages: dict[str, dict], study: Study) -> list[str]:
+    """Return the parameter files that stages read, for `dvc params diff` (relative to the dvc.yaml)."""
+    files = {file for entry in stages.values() for file in entry.get("deps", []) if file.startswith("params/")}
+    return [os.path.relpath(file, study.root) for file in sorted(files)]
+
+
 def curves(experiment: str, runs: list[Run], study: Study) -> dict:
     """Return DVC's plot of the learning curves of one experiment (its paths are relative to the dvc.yaml)."""
     files = [os.path.relpath(run.folder / layout.HISTORY, study.root) for run in runs]
@@ -143,14 +148,14 @@ def curves(experiment: str, runs: list[Run], study: Study) -> dict:
 
 
 def stage(job) -> dict:
-    """Return one DVC stage: parameter files become params, figures metrics and plots, the rest deps and outs."""
-    inputs = sorted({str(file) for file in job.input})
+    """Return one DVC stage: figures become metrics and plots, the rest deps and outs.
+
+    Parameter files are deps: the engines agree that a file counts as a whole, and DVC, which would parse each anew for
+    every stage that names it among `params`, is twice as fast. What `dvc params diff` shows is listed once for all.
+    """
     entry: dict = {"cmd": job.shellcmd.strip().replace("${", "\\${")}
-    parameters = [file for file in inputs if file.startswith("params/")]
-    if dependencies := [file for file in inputs if file not in parameters]:
-        entry["deps"] = dependencies
-    if parameters:
-        entry["params"] = [{file: None} for file in parameters]
+    if inputs := sorted({str(file) for file in job.input}):
+        entry["deps"] = inputs
     for file in sorted(str(file) for file in job.output):
         name = Path(file).name
         if name in METRICS:
@@ -162,9 +167,9 @@ def stage(job) -> dict:
     return entry
 
 
-def compile_dvc(study_file: Path) -> Path:
+def compile_dvc(graph, study_file: Path) -> Path:
     """Write the dvc.yaml of a study if it says something else; return its path."""
-    path, text = dvc_file(load_study(study_file)), compiled(study_file)
+    path, text = dvc_file(load_study(study_file)), compiled(graph, study_file)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
     return path
@@ -186,23 +191,24 @@ def record(study_file: Path) -> None:
 
     Only a workspace that Snakemake calls up to date is committed: `dvc commit` on a stale one would call it well.
     """
-    if waiting := outstanding(study_file):
-        print(f"not recorded in DVC: `all` is not complete ({summary(waiting)})")
-        return
-    study = load_study(study_file)
+    with dag(study_file) as graph:
+        if waiting := outstanding(graph):
+            print(f"not recorded in DVC: `all` is not complete ({summary(waiting)})")
+            return
+        path = compile_dvc(graph, study_file)
     if not (Path(".dvc").is_dir() and Path(".git").exists()):
         print("not recorded in DVC: this folder is not a git checkout with .dvc/ (was it downloaded without git?)")
     else:
-        run(["dvc", "commit", "--force", str(compile_dvc(study_file))])
+        run(["dvc", "commit", "--force", str(path)])
         print("recorded in dvc.lock")
-    show(study_file, study)
+    show(study_file)
 
 
-def show(study_file: Path, study: Study) -> None:
+def show(study_file: Path) -> None:
     """Bring MLflow up to date and say where everything is. Tracking is a projection: its failure is a warning."""
     if subprocess.run(["fer", "track", "--study", str(study_file)]).returncode:
         print("MLflow was not updated; when it is there again: fer track")
-    reports = layout.Layout(Path(study.root)).reports()
+    reports = layout.Layout(Path(load_study(study_file).root)).reports()
     print(f"\nResults: {reports / 'results.md'}, and as a page {reports / 'index.html'}")
     print("Runs:    mlflow ui   (then open http://127.0.0.1:5000)")
 
@@ -210,9 +216,10 @@ def show(study_file: Path, study: Study) -> None:
 def check(study_file: Path) -> None:
     """Say whether both engines have nothing to do; exit with 1 if not."""
     study = load_study(study_file)
-    waiting = outstanding(study_file)
+    with dag(study_file) as graph:
+        waiting, current = outstanding(graph), compiled(graph, study_file)
     changes = dvc_changes(dvc_file(study))
-    stale = compiled(study_file) != dvc_file(study).read_text(encoding="utf-8")
+    stale = current != dvc_file(study).read_text(encoding="utf-8")
     print(f"snakemake: {summary(waiting) if waiting else 'nothing to do'}")
     print(f"dvc:       {summary(sorted(changes)) if changes else 'nothing to do'}")
     if changes and not waiting:
@@ -262,12 +269,13 @@ def main() -> None:
     try:
         match arguments.command:
             case "compile":
-                print(compile_dvc(arguments.study))
+                with dag(arguments.study) as graph:
+                    print(compile_dvc(graph, arguments.study))
             case "record":
                 record(arguments.study)
             case "settle":
                 settle(arguments.study)
-                show(arguments.study, load_study(arguments.study))
+                show(arguments.study)
             case "pull":
                 pull(arguments.study)
             case "check":
