@@ -2,6 +2,7 @@
 # make test    the test suite
 # make pull    the artifacts of this commit from the DVC remote, both engines up to date
 # make check   do both engines have nothing to do?
+# make verify  has every artifact the bytes that were recorded? Damaged ones are brought back from DVC's cache
 # make lint    formatting, lints, and generated files up to date
 # make bench   the benchmarks of benchmarks/README.md
 # make lock    new versions of everything, within pyproject.toml
@@ -14,7 +15,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: all test pull check lint bench lock
+.PHONY: all test pull check verify lint bench lock
 .DEFAULT_GOAL := all
 
 all: .venv/installed
@@ -30,6 +31,9 @@ pull: .venv/installed
 
 check: .venv/installed
 	python workflow/scripts/engines.py check --study $(STUDY)
+
+verify: .venv/installed
+	python workflow/scripts/engines.py verify --study $(STUDY)
 
 lint: .venv/installed
 	ruff check .

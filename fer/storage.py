@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +17,12 @@ import pyarrow.parquet as pq
 
 from fer.errors import FerError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 # What is buffered before it reaches the disk, rows or bytes of images: bounds the memory of every streaming stage
 ROW_GROUP, ROW_GROUP_BYTES = 1024, 64 << 20
+PARQUET = {"compression": "zstd", "write_page_checksum": True}
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room for a file: the error then names it
 
 
@@ -56,7 +61,8 @@ def write_json(target: Path, value: object) -> None:
 
 
 def read_json(path: Path) -> dict:
-    return json.loads(require(path).read_text(encoding="utf-8"))
+    with whole(path):
+        return json.loads(require(path).read_text(encoding="utf-8"))
 
 
 def write_rows(
@@ -67,7 +73,7 @@ def write_rows(
     `metadata` is asked after the last row for what the file is to say of itself.
     """
     count = 0
-    with atomic(target) as scratch, pq.ParquetWriter(scratch, schema, compression="zstd") as writer:
+    with atomic(target) as scratch, pq.ParquetWriter(scratch, schema, **PARQUET) as writer:
         for group in row_groups(rows):
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
             count += len(group)
@@ -90,16 +96,49 @@ def row_groups(rows: Iterable[dict]) -> Iterator[list[dict]]:
 
 def read_rows(path: Path, columns: list[str] | None = None, batch: int = 256) -> Iterator[dict]:
     """Yield the rows of a Parquet file in order, holding only `batch` of them in memory."""
-    for chunk in open_parquet(path).iter_batches(batch, columns=columns):
+    batches = open_parquet(path).iter_batches(batch, columns=columns)
+    while True:
+        with whole(path):
+            chunk = next(batches, None)
+        if chunk is None:
+            return
         yield from chunk.to_pylist()
 
 
+def read_frame(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """Return a whole Parquet file, or some columns of it."""
+    with whole(path):
+        return open_parquet(path).read(columns).to_pandas()
+
+
+def write_frame(target: Path, frame: pd.DataFrame) -> None:
+    with atomic(target) as scratch:
+        frame.to_parquet(scratch, index=False, **PARQUET)
+
+
 def open_parquet(path: Path) -> pq.ParquetFile:
+    """Open a Parquet file whose pages are checked against their checksums as they are read."""
+    with whole(path):
+        return pq.ParquetFile(require(path), page_checksum_verification=True)
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Return the array of a `.npy` file, mapped into memory."""
+    with whole(path):
+        return np.load(require(path), mmap_mode="r")
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[None]:
+    """Turn what readers raise of a damaged file into an error that names it, and the way to have it back."""
     try:
-        return pq.ParquetFile(require(path))
-    except pa.ArrowInvalid as error:
+        yield
+    except (pa.ArrowException, OSError, ValueError, EOFError) as error:
+        if isinstance(error, FileNotFoundError | PermissionError):
+            raise
         raise FerError(
-            f"{path} is not a whole Parquet file ({error}). Delete it and run the stage that makes it."
+            f"{path} is damaged ({error}). `make verify` brings it back from DVC's cache; or delete it and run the "
+            "stage that makes it."
         ) from error
 
 

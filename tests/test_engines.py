@@ -26,6 +26,7 @@ RUN_OF_DNN = [
     "logs/report/tiny.log",
     "logs/train/fer2013-dnn.0.0.log",
 ]
+RUN = "runs/fer2013-dnn/0.0/"
 BOTH_IDLE = "snakemake: nothing to do\ndvc:       nothing to do\n"
 
 
@@ -159,6 +160,56 @@ def test_an_incomplete_run_is_not_recorded(make_clone):
     assert "not recorded in DVC" in log and not (clone.folder / "dvc.lock").exists()
 
 
+def test_an_edit_with_an_old_date_is_told_and_not_recorded(workspace):
+    """As after the clock was set back, or a file copied with its date: Snakemake goes by dates first."""
+    file = workspace.folder / "params/systems/dnn.yaml"
+    file.write_text(file.read_text().replace("learning_rate: 0.0001", "learning_rate: 0.0002"))
+    os.utime(file, (1_000_000_000,) * 2)
+    lock = (workspace.folder / "dvc.lock").read_bytes()
+    told = workspace.run(CHECK, ok=False).stdout
+    assert "train-fer2013-dnn-0-0 was made with another params/systems/dnn.yaml" in told
+    assert "not recorded in DVC" in workspace.run("python workflow/scripts/engines.py record").stdout
+    assert (workspace.folder / "dvc.lock").read_bytes() == lock
+    remedy = re.search(r"train-fer2013-dnn-0-0 was made with .*?\(snakemake … (--forcerun \S+)\)", told).group(1)
+    assert jobs_of(workspace, f"{ALL} {remedy}") == RUN_OF_DNN
+    assert workspace.run(CHECK).stdout == BOTH_IDLE
+
+
+def test_a_damaged_artifact_is_named_and_brought_back_whatever_its_date(workspace):
+    damaged = [workspace.folder / name for name in ("data/index/fer2013.parquet", RUN + "weights.safetensors")]
+    whole = [path.read_bytes() for path in damaged]
+    for path, data in zip(damaged, whole, strict=True):
+        date = path.stat()
+        path.write_bytes(data[:1000] + bytes([data[1000] ^ 1]) + data[1001:])
+        os.utime(path, ns=(date.st_atime_ns, date.st_mtime_ns))
+    told = workspace.run("python workflow/scripts/engines.py verify").stdout
+    for path in damaged:
+        assert f"{path.relative_to(workspace.folder)} is not what dvc.lock records" in told
+    assert [path.read_bytes() for path in damaged] == whole
+    assert workspace.run(CHECK).stdout == BOTH_IDLE
+
+
+def test_a_second_user_of_the_checkout_is_refused_while_the_first_one_runs(make_clone):
+    clone = make_clone()
+    options = {"cwd": clone.folder, "env": clone.environment, "stdout": subprocess.DEVNULL}
+    with subprocess.Popen(ALL.split(), stderr=subprocess.STDOUT, start_new_session=True, **options) as first:
+        while not (clone.folder / "logs/acquire").exists() and first.poll() is None:
+            time.sleep(0.05)
+        second = clone.run(ALL, ok=False)
+        os.killpg(first.pid, signal.SIGKILL)
+    assert second.returncode == 1 and "cannot be locked" in second.stdout
+
+
+def test_one_core_in_a_fresh_clone_makes_what_eight_made(ran, make_clone):
+    clone = make_clone()
+    clone.run("snakemake --cores 1 all")
+    for pattern in ("data/**/*.*", "runs/*/*/*.safetensors", "runs/*/*/predictions.parquet"):
+        files = sorted(path.relative_to(ran.folder) for path in ran.folder.glob(pattern) if path.is_file())
+        assert files
+        for file in files:
+            assert (clone.folder / file).read_bytes() == (ran.folder / file).read_bytes(), file
+
+
 @pytest.mark.parametrize(
     ("path", "old", "new", "message"),
     [
@@ -248,6 +299,6 @@ def test_a_run_stopped_in_the_middle_goes_on_and_ends_the_same(ran, make_clone, 
     process.wait(timeout=300)
     clone.run("snakemake --unlock all")
     clone.run(ALL)
-    for path in ("runs/fer2013-dnn/0.0/weights.safetensors", "runs/fer2013-dnn/0.0/predictions.parquet"):
+    for path in (RUN + "weights.safetensors", RUN + "predictions.parquet"):
         assert (clone.folder / path).read_bytes() == (ran.folder / path).read_bytes()
     assert not list(clone.folder.rglob(".*.partial"))

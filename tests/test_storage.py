@@ -68,7 +68,7 @@ def test_a_truncated_parquet_file_is_named_with_what_to_do(tmp_path):
     path = tmp_path / "x.parquet"
     storage.write_rows(path, pa.schema([("n", pa.int64())]), [{"n": 1}])
     path.write_bytes(path.read_bytes()[:-7])
-    with pytest.raises(FerError, match=r"x\.parquet is not a whole Parquet file.*Delete it"):
+    with pytest.raises(FerError, match=r"x\.parquet is damaged.*delete it"):
         list(storage.read_rows(path))
 
 
@@ -128,7 +128,7 @@ def test_a_parquet_file_cut_anywhere_is_named(tmp_path, size):
     path = tmp_path / "x.parquet"
     storage.write_rows(path, pa.schema([("n", pa.int64())]), [{"n": 1}])
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(FerError, match=r"x\.parquet is not a whole Parquet file"):
+    with pytest.raises(FerError, match=r"x\.parquet is damaged"):
         storage.open_parquet(path)
 
 
@@ -161,3 +161,33 @@ def test_a_full_disk_is_an_error_that_names_the_file(tmp_path, write):
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "File too large: " in result.stdout and "x.data" in result.stdout, result
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def table(tmp_path):
+    path, values = tmp_path / "a.parquet", np.random.default_rng(0).integers(0, 2**40, 5000)
+    schema = pa.schema([("n", pa.int64())])
+    storage.write_rows(path, schema, ({"n": int(value)} for value in values))
+    return path
+
+
+@pytest.mark.parametrize("read", [storage.read_frame, lambda path: list(storage.read_rows(path))])
+def test_a_single_flipped_bit_of_a_parquet_file_is_found_by_its_checksum_and_the_file_named(table, read):
+    data = bytearray(table.read_bytes())
+    for place in range(100, len(data) // 2, len(data) // 20):
+        flipped = bytearray(data)
+        flipped[place] ^= 1
+        table.write_bytes(flipped)
+        with pytest.raises(FerError, match=r"a\.parquet is damaged .* `make verify`"):
+            read(table)
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [("a.npy", storage.read_array), ("a.json", storage.read_json), ("a.parquet", storage.read_frame)],
+)
+@pytest.mark.parametrize("data", [b"", b"\x93NUMPY", b"{", b"PAR1", b"\x80\x04K\x01."])
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path, name, read, data):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(FerError, match=rf"{name} is damaged .* `make verify`"):
+        read(tmp_path / name)

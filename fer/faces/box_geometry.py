@@ -13,7 +13,7 @@ import numpy as np
 from fer.faces.blocks import Box, cut
 from fer.faces.crops import decode
 from fer.leakage import read_originals
-from fer.storage import open_parquet
+from fer.storage import read_array, read_frame
 
 SIDES = ("x", "y", "width", "height")
 NUMBERS = [f"{block}_{side}" for block in ("eyes", "mouth") for side in SIDES]
@@ -24,19 +24,19 @@ def box_numbers(boxes: Path, faces: Path) -> np.ndarray:
 
     They are shares of the frame, 0 to 255, cut off beyond it: at FERG's 256 pixels the integers that the original has.
     """
-    numbers = open_parquet(boxes).read(NUMBERS).to_pandas().to_numpy(np.float64)
-    frames = open_parquet(faces).read(["width", "height"]).to_pandas().to_numpy(np.float64)
+    numbers = read_frame(boxes, NUMBERS).to_numpy(np.float64)
+    frames = read_frame(faces, ["width", "height"]).to_numpy(np.float64)
     shares = numbers / np.tile(frames, 4)
     return np.clip(np.round(255 * shares), 0, 255).astype(np.uint8)
 
 
 def constant_blocks(raw: Path, boxes: Path, like: Path, block: str) -> np.ndarray:
     """Return every sample's eyes or mouth block, cut from the last original of `raw`, uint8 as the array in `like`."""
-    shape = np.load(like, mmap_mode="r").shape
+    shape = read_array(like).shape
     last = shape[0] - 1
     (_, (image,)) = next(read_originals(raw, np.array([last])))
     pixels = decode(image, 3 if len(shape) == 4 else 1, f"sample {last} of {raw}")
     columns = [f"{block}_{side}" for side in SIDES]
-    table = open_parquet(boxes).read([*columns, "angle"]).to_pandas()
+    table = read_frame(boxes, [*columns, "angle"])
     rows = table[[*columns, "angle"]].itertuples(index=False, name=None)
     return np.stack([cut(pixels, Box(*sides), angle, shape[1]) for *sides, angle in rows])

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from fer.faces.blocks import Boxes, corners
-from fer.storage import atomic
+from fer.storage import atomic, read_frame
 
 COLUMNS = 10
 COLOURS = {"eyes": "#2f6fb0", "mouth": "#d1782b"}
@@ -46,8 +46,8 @@ class Tile:
 
 def choose(faces: Path, index: Path) -> Choice:
     """Choose samples with a face, spread over the classes (where there are pairs: both images of each), and without."""
-    samples = pd.read_parquet(index, columns=["sample", "label", "modality", "pair"])
-    detected = pd.read_parquet(faces, columns=["detected"])["detected"]
+    samples = read_frame(index, ["sample", "label", "modality", "pair"])
+    detected = read_frame(faces, ["detected"])["detected"]
     found, missed = samples[detected], samples[~detected]
     paired = found[found["pair"].notna() & found.duplicated("pair", keep=False)]
     if paired.empty:

@@ -15,7 +15,7 @@ from fer.evaluation.metrics import bootstrap_interval, metrics
 from fer.params import Study
 from fer.reporting.tables import SYNTHETIC
 from fer.runs import Run, experiment_folds, study_runs
-from fer.storage import read_json, require
+from fer.storage import read_frame, read_json, require
 
 VIEWS = {"both": "eyes and mouth", "eyes": "eyes alone", "mouth": "mouth alone", "boxes": "boxes alone"}
 
@@ -101,10 +101,7 @@ class Result:
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """One row a test sample and seed, all folds together."""
-        tables = [
-            pd.read_parquet(require(run.folder / layout.PREDICTIONS)).assign(fold=run.fold, seed=run.seed)
-            for run in self.runs
-        ]
+        tables = [read_frame(run.folder / layout.PREDICTIONS).assign(fold=run.fold, seed=run.seed) for run in self.runs]
         return pd.concat(tables, ignore_index=True)
 
     @cached_property

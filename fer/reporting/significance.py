@@ -9,7 +9,7 @@ from fer.evaluation.significance import Predictions
 from fer.reporting.comparison import stamped
 from fer.reporting.results import Result
 from fer.reporting.tables import Table
-from fer.storage import open_parquet
+from fer.storage import read_frame
 
 NOTE = (
     "Every pair of sound experiments with the same test samples of one dataset: how often one alone is right, the "
@@ -56,6 +56,6 @@ def by_pair(result: Result) -> pd.DataFrame:
 
     So a network of infrared images stands on the same samples as one of the visible ones.
     """
-    index = open_parquet(result.first.data["index"]).read(["sample", "pair"]).to_pandas().set_index("sample")
+    index = read_frame(result.first.data["index"], ["sample", "pair"]).set_index("sample")
     number = index.index.to_series().groupby(index["pair"]).transform("min").fillna(index.index.to_series()).astype(int)
     return result.predictions.assign(sample=number.loc[result.predictions["sample"]].to_numpy())

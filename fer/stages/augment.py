@@ -22,7 +22,7 @@ from fer.params import OfflineAugmentation
 from fer.progress import track
 from fer.reporting.sheets import variants_sheet
 from fer.runs import Run
-from fer.storage import array_writer, open_parquet, require, write_rows
+from fer.storage import array_writer, read_array, read_frame, write_rows
 from fer.training.offline import TRANSFORMS, variants
 
 SCHEMA = pa.schema([
@@ -41,7 +41,7 @@ def augment(run: Run, sheet: Path) -> str:
     originals = augmented_samples(run)
     if run.experiment.views != "face":
         raise FerError(f"{run.name}: offline variants are made of faces; its views are {run.experiment.views!r}")
-    crops = np.load(require(run.data["crops"]), mmap_mode="r")
+    crops = read_array(run.data["crops"])
     shape = (len(originals) * len(TRANSFORMS) * parameters.draws, *crops.shape[1:])
     names = [(transform, draw) for transform in TRANSFORMS for draw in range(parameters.draws)]
     shown: list[tuple[np.ndarray, list[np.ndarray]]] = []
@@ -65,11 +65,11 @@ def augment(run: Run, sheet: Path) -> str:
 
 def augmented_samples(run: Run) -> pd.DataFrame:
     """Return sample and seed of what is augmented in a fold; the two images of a pair share their seed."""
-    split = open_parquet(run.data["split"]).read().to_pandas()
+    split = read_frame(run.data["split"])
     split = split[split["fold"] == run.fold]
     if not run.experiment.augment_before_split:
         split = split[split["part"] == "train"]
-    index = open_parquet(run.data["index"]).read(["sample", "modality", "pair"]).to_pandas()
+    index = read_frame(run.data["index"], ["sample", "modality", "pair"])
     chosen = split[["sample"]].merge(index, on="sample")
     chosen = chosen[chosen["modality"].isin(run.source.modalities)]
     unit = chosen["pair"].fillna(chosen["sample"].astype(str))

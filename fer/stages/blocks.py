@@ -17,7 +17,7 @@ from fer.parallel import ordered_map
 from fer.params import Dataset
 from fer.progress import track
 from fer.stages.align import BATCH, prepare_worker
-from fer.storage import array_writer, open_parquet, read_rows, write_rows
+from fer.storage import array_writer, open_parquet, read_array, read_rows, write_rows
 
 PARTS = ("eyes", "mouth")
 SIDES = ("x", "y", "width", "height")
@@ -77,7 +77,7 @@ def blocks(
         write_rows(boxes_file, SCHEMA, rows())
 
     files = {"aligned": crops, "eyes": eyes_file, "mouth": mouth_file}
-    arrays = {name: np.load(file, mmap_mode="r") for name, file in files.items()}
+    arrays = {name: read_array(file) for name, file in files.items()}
     tiles = {number: tile(original, parameters) for number, original in shown.items()}
     name = parameters.title + (" (SYNTHETIC)" if synthetic else "")
     title = f"{name}: faces found in {total - canonical:,} of {total:,} images ({1 - canonical / total:.1%})"

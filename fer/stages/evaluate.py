@@ -18,7 +18,7 @@ from fer.evaluation.transfer import shared_labels, transfer
 from fer.expressions import shared_expressions
 from fer.networks import trained
 from fer.runs import Run
-from fer.storage import atomic, file_sha256, open_parquet, write_json, write_text
+from fer.storage import file_sha256, read_frame, write_frame, write_json, write_text
 from fer.training.data import Part, load_part
 from fer.training.prediction import predict
 
@@ -98,18 +98,18 @@ def probabilities_of(network: nn.Module, part: Part, run: Run) -> np.ndarray:
 
 def clusters_of(index: Path, samples: np.ndarray) -> np.ndarray:
     """Return of each sample the name of what it shares with others: its subject, else its sequence, else itself."""
-    table = open_parquet(index).read(["sample", "subject", "sequence"]).to_pandas().iloc[samples]
+    table = read_frame(index, ["sample", "subject", "sequence"]).iloc[samples]
     return table["subject"].fillna(table["sequence"]).fillna(table["sample"].astype(str)).to_numpy(str)
 
 
 def pixels_of(faces: Path, samples: np.ndarray) -> np.ndarray:
     """Return the hashes of the samples' decoded pixels."""
-    return open_parquet(faces).read(["pixels"]).to_pandas()["pixels"].to_numpy()[samples]
+    return read_frame(faces, ["pixels"])["pixels"].to_numpy()[samples]
 
 
 def seen_pixels(run: Run) -> np.ndarray:
     """Return the hashes of the images that the run was trained on or its epoch chosen by."""
-    split = open_parquet(run.data["split"]).read().to_pandas()
+    split = read_frame(run.data["split"])
     seen = split.loc[(split["fold"] == run.fold) & (split["part"] != "test"), "sample"].to_numpy()
     return pixels_of(run.layout.faces(run.experiment.dataset), seen)
 
@@ -127,8 +127,7 @@ def write_predictions(
     predictions["predicted"] = probabilities.argmax(1)
     for code, name in enumerate(classes):
         predictions[f"p_{name}"] = probabilities[:, code]
-    with atomic(target) as scratch:
-        predictions.to_parquet(scratch, index=False)
+    write_frame(target, predictions)
     return predictions
 
 

@@ -13,7 +13,7 @@ from fer import leakage, protocols
 from fer.errors import FerError
 from fer.params import Dataset
 from fer.reporting.leakage import page
-from fer.storage import atomic, open_parquet, write_json, write_text
+from fer.storage import read_frame, write_frame, write_json, write_text
 
 INDEX_COLUMNS = ["sample", "label", "part", "subject", "modality", "pair", "sequence"]
 FACES_COLUMNS = ["sample", "used", "blank", "pixels", "phash"]
@@ -69,8 +69,7 @@ def split(
             "  What to do: audit.on_leak in the dataset's parameter file may be report or drop_from_train instead, or "
             "take a protocol that keeps these apart."
         )
-    with atomic(target) as scratch:
-        kept.to_parquet(scratch, index=False)
+    write_frame(target, kept)
     return line
 
 
@@ -79,8 +78,8 @@ def usable(index: Path, faces: Path) -> tuple[pd.DataFrame, int]:
 
     A pair of which one image was dropped is dropped whole.
     """
-    samples = open_parquet(index).read(INDEX_COLUMNS).to_pandas()
-    samples = samples.merge(open_parquet(faces).read(FACES_COLUMNS).to_pandas(), on="sample", validate="one_to_one")
+    samples = read_frame(index, INDEX_COLUMNS)
+    samples = samples.merge(read_frame(faces, FACES_COLUMNS), on="sample", validate="one_to_one")
     dropped = samples.loc[~samples["used"], "pair"].dropna()
     used = samples["used"] & ~samples["pair"].isin(dropped)
     return samples[used].reset_index(drop=True), int((~used).sum())

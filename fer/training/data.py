@@ -15,7 +15,7 @@ from fer.errors import FerError
 from fer.faces.box_geometry import box_numbers, constant_blocks
 from fer.params import Input
 from fer.runs import Source
-from fer.storage import open_parquet, require
+from fer.storage import read_array, read_frame
 
 ORIGINAL = -1  # in place of a variant's row
 
@@ -44,7 +44,7 @@ def load_part(source: Source, part: str, device="cpu") -> Part:
     Raises:
         FerError: the part is empty, lacks a modality, or a variant was made of a sample that is not in train.
     """
-    index = open_parquet(source.files["index"]).read(["sample", "label", "modality", "pair"]).to_pandas()
+    index = read_frame(source.files["index"], ["sample", "label", "modality", "pair"])
     items = dealt(source, index) if source.augment_before_split else assigned(source, index)
     items = items[items["part"] == part]
     if not len(items):
@@ -65,7 +65,7 @@ def load_part(source: Source, part: str, device="cpu") -> Part:
 
 def assigned(source: Source, index: pd.DataFrame) -> pd.DataFrame:
     """Return sample, part and variant (a row of `augmented`, or ORIGINAL) of every image of the fold, as split."""
-    split = open_parquet(source.files["split"]).read().to_pandas()
+    split = read_frame(source.files["split"])
     split = split[split["fold"] == source.fold]
     own = index["modality"].to_numpy()[split["sample"]] == source.modalities[0]
     originals = split.loc[own, ["sample", "part"]].assign(variant=ORIGINAL)
@@ -99,7 +99,7 @@ def dealt(source: Source, index: pd.DataFrame) -> pd.DataFrame:
 
 def variants(source: Source, index: pd.DataFrame, modality: str) -> pd.DataFrame:
     """Return sample, transform, draw and row (`variant`) of the offline variants of one modality."""
-    made = open_parquet(source.files["augmented_index"]).read().to_pandas()
+    made = read_frame(source.files["augmented_index"])
     made["variant"] = np.arange(len(made))
     return made[index["modality"].to_numpy()[made["sample"]] == modality]
 
@@ -120,18 +120,16 @@ def plane(source: Source, array: str, modality: str, samples: np.ndarray, varian
     if source.constant_image:
         return fit(constant_blocks(files["raw"], files["boxes"], files[array], array)[samples], source.input)
     originals = variant == ORIGINAL
-    images = fit(np.load(require(files[array]), mmap_mode="r")[samples[originals]], source.input)
+    images = fit(read_array(files[array])[samples[originals]], source.input)
     if originals.all():
         return images
     # The variants were listed for the first modality; those of its partner are the ones of the same transform and draw
-    index = open_parquet(files["index"]).read(["sample", "modality", "pair"]).to_pandas()
+    index = read_frame(files["index"], ["sample", "modality", "pair"])
     key = ["sample", "transform", "draw"]
     rows = variants(source, index, modality).set_index(key)["variant"]
-    wanted = open_parquet(files["augmented_index"]).read(key).to_pandas().iloc[variant[~originals]]
+    wanted = read_frame(files["augmented_index"], key).iloc[variant[~originals]]
     wanted = wanted.assign(sample=samples[~originals])
-    made = np.load(require(files["augmented"]), mmap_mode="r")[
-        rows.loc[list(wanted.itertuples(index=False, name=None))]
-    ]
+    made = read_array(files["augmented"])[rows.loc[list(wanted.itertuples(index=False, name=None))]]
     merged = np.empty((len(samples), *images.shape[1:]), np.uint8)
     merged[originals], merged[~originals] = images, fit(made, source.input)
     return merged

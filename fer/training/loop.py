@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -85,8 +86,9 @@ def train(
         order = epoch_order(train_part, recipe).to(train_part.labels.device)
         learning_rate = state.scheduler.get_last_lr()[0]
         totals = torch.zeros(3, device=fabric.device)  # summed on the device: reading it each step would stall a GPU
+        losses, epoch_batches = [], batches(order, recipe.batch_size)[: total_steps - epoch * steps_an_epoch]
 
-        for batch in batches(order, recipe.batch_size)[: total_steps - epoch * steps_an_epoch]:
+        for batch in epoch_batches:
             images, labels = train_part.images[batch].float().mul_(1 / 255), train_part.labels[batch]
             images = augment(images)
             targets = teacher(images) if teacher else labels
@@ -106,11 +108,12 @@ def train(
             if average:
                 average.update_parameters(network)
             correct = (logits.argmax(1) == labels).sum()
-            totals += torch.stack([loss.detach() * len(batch), correct, totals.new_tensor(len(batch))])
+            losses.append(loss.detach())
+            totals += torch.stack([losses[-1] * len(batch), correct, totals.new_tensor(len(batch))])
 
         train_loss, train_accuracy, _ = (totals / totals[2]).tolist()
         if not math.isfinite(train_loss):
-            raise FerError(f"the loss became {train_loss} in epoch {epoch}; a lower learning_rate may help")
+            raise FerError(diverged(epoch, losses, [train_part.samples[batch.cpu()] for batch in epoch_batches]))
         judged = average.module if average else network
         logits = predict(judged, val_part, input, recipe)
         val_loss = functional.cross_entropy(logits, val_part.labels).item()
@@ -132,6 +135,16 @@ def train(
         checkpoint.save(checkpoint_file, state)
         on_epoch(row)
     return state
+
+
+def diverged(epoch: int, losses: list[Tensor], samples: list[np.ndarray]) -> str:
+    """Return where in an epoch the loss stopped being a number: the step and its batch."""
+    step = next((number for number, loss in enumerate(losses) if not loss.isfinite()), len(losses) - 1)
+    return (
+        f"the loss became {losses[step].item()} in epoch {epoch} at step {step}, whose batch is the samples "
+        f"{', '.join(map(str, samples[step]))}. The checkpoint of the epoch before is kept; a lower learning_rate may "
+        "help"
+    )
 
 
 def epoch_order(part: Part, recipe: Recipe) -> Tensor:

@@ -5,6 +5,7 @@
     python workflow/scripts/engines.py settle    after a DVC run: let Snakemake know that its outputs are up to date
     python workflow/scripts/engines.py pull      fetch the artifacts of this commit, then settle
     python workflow/scripts/engines.py check     say whether both engines have nothing to do
+    python workflow/scripts/engines.py verify    hash every artifact anew; bring damaged ones back from DVC's cache
 
 A study with a root of its own gets its dvc.yaml there (`dvc repro studies/paper/dvc.yaml`).
 """
@@ -12,6 +13,8 @@ A study with a root of its own gets its dvc.yaml there (`dvc repro studies/paper
 from __future__ import annotations
 
 import argparse
+import functools
+import hashlib
 import json
 import logging
 import os
@@ -26,7 +29,7 @@ from fer import layout
 from fer.errors import FerError
 from fer.params import Study, load_study
 from fer.runs import Run, study_runs
-from fer.storage import write_text
+from fer.storage import file_sha256, write_text
 
 # Metrics and plots of a run, as DVC shows them: how each file is to be drawn.
 METRICS = {layout.METRICS, layout.COST}
@@ -82,10 +85,31 @@ def dag(study_file: Path):
 
 
 def outstanding(graph) -> list[str]:
-    """Return what Snakemake would still do for `all`: jobs, and files that are neither made nor there."""
-    jobs = [stage_name(job) for job in graph.jobs if graph.needrun(job)]
+    """Return why `all` is not up to date: what Snakemake would still do, and what it overlooks.
+
+    It overlooks files that nothing left to do needs, and, going by dates before it goes by content, an input that
+    changed and has an old date: the clock was set back, or the file copied with its date.
+    """
+    waiting = {stage_name(job): job for job in graph.jobs if graph.needrun(job)}
     files = {str(file) for job in graph.jobs for file in (*job.input, *job.output)}
-    return sorted(jobs) + sorted(f"{file} is missing" for file in files if not Path(file).exists())
+    missing = {file for file in files if not Path(file).exists()}
+    stale = [
+        f"{stage_name(job)} was made with another {file} (snakemake … --forcerun {job.output[0]})"
+        for job in graph.jobs
+        if stage_name(job) not in waiting and not missing
+        for file in other_inputs(graph, job)
+    ]
+    return sorted(waiting) + sorted(f"{file} is missing" for file in missing) + sorted(stale)
+
+
+def other_inputs(graph, job) -> list[str]:
+    """Return the inputs of a job whose content is not what Snakemake noted when the job ran."""
+    noted = [graph.workflow.persistence.metadata(file) for file in job.output]
+    checksums = noted[0].input_checksums or {} if noted and noted[0] else {}
+    return [file for file, checksum in checksums.items() if checksum != f"sha256:{content(file)}"]
+
+
+content = functools.cache(lambda file: file_sha256(Path(file)))
 
 
 def settle(study_file: Path) -> None:
@@ -230,6 +254,30 @@ def check(study_file: Path) -> None:
         sys.exit(1)
 
 
+def verify(study_file: Path) -> None:
+    """Hash every artifact of dvc.lock anew, whatever its date, and bring back from DVC's cache those that differ."""
+    path = dvc_file(load_study(study_file))
+    stages = yaml.load(path.with_name("dvc.lock").read_text(encoding="utf-8"), yaml.CSafeLoader)["stages"]
+    recorded = {
+        path.parent / entry.get("wdir", "") / out["path"]: out["md5"]
+        for entry in stages.values()
+        for out in entry.get("outs", [])
+    }
+    damaged = [file for file, digest in recorded.items() if file.exists() and md5(file) != digest]
+    for file in damaged:
+        print(f"{file} is not what dvc.lock records: damaged, or changed by hand")
+        file.unlink()  # DVC, going by its date, would take it for whole
+    if damaged:
+        run(["dvc", "checkout", str(path)])
+        print("brought back from DVC's cache")
+    print(f"{len(recorded):,} artifacts are what dvc.lock records")
+
+
+def md5(path: Path) -> str:
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "md5").hexdigest()
+
+
 def pull(study_file: Path) -> None:
     """Fetch the artifacts that dvc.lock names, and make both engines see that all is up to date."""
     path = dvc_file(load_study(study_file))
@@ -263,7 +311,7 @@ def summary(items: list[str], most: int = 6) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["compile", "record", "settle", "pull", "check"])
+    parser.add_argument("command", choices=["compile", "record", "settle", "pull", "check", "verify"])
     parser.add_argument("--study", type=Path, default=Path("params/study.yaml"), help="the study file")
     arguments = parser.parse_args()
     try:
@@ -280,6 +328,8 @@ def main() -> None:
                 pull(arguments.study)
             case "check":
                 check(arguments.study)
+            case "verify":
+                verify(arguments.study)
     except FerError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
