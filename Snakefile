@@ -26,7 +26,12 @@ rule all:
 
 
 onstart:
-    warm.start()
+    if workflow.local_exec:
+        # Each job ever started makes the limit of jobs a second look, once a second, at every input of every job that
+        # waits (Snakemake 9.27): a third of a core after a hundred jobs. A machine of one's own needs no such limit.
+        workflow.scheduler.job_rate_limiter = None
+        if sys.platform == "linux":
+            warm.start()
 
 
 # A last step, outside the DAG because it looks at the whole of it: record in DVC what was made.

@@ -290,7 +290,7 @@ def resolve(experiment: str, fold: str, seed: int, changes: list[str] | None, th
 
 def main() -> None:
     try:
-        app()
+        app(prog_name="fer")
     except FerError as error:
         logger.error("error: %s", error)
         sys.exit(2)

@@ -25,7 +25,7 @@ from fer.faces import crops
 from fer.parallel import workers
 from fer.params import Audit
 from fer.protocols import PARTS
-from fer.storage import open_parquet
+from fer.storage import checked, open_parquet
 
 BOUNDARIES = ("train-val", "train-test", "val-test")
 GROUPS = ("subject", "sequence", "pair")
@@ -154,7 +154,7 @@ def read_originals(raw: Path, samples: np.ndarray) -> Iterator[tuple[int, list[b
     for group in range(file.num_row_groups):
         end = row + file.metadata.row_group(group).num_rows
         if np.searchsorted(samples, row) < np.searchsorted(samples, end):
-            for batch in file.iter_batches(BATCH, row_groups=[group], columns=["image"]):
+            for batch in checked(file.iter_batches(BATCH, row_groups=[group], columns=["image"]), raw):
                 start, stop = np.searchsorted(samples, (row, row + len(batch)))
                 if start < stop:
                     yield start, batch.column("image").take(samples[start:stop] - row).to_pylist()

@@ -1,10 +1,11 @@
-"""Work spread over processes with the order kept and memory bounded."""
+"""Work spread over processes, where it is worth that, with the order kept and memory bounded."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -21,6 +22,8 @@ from fer.storage import batched
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+ALONE = 1.0  # seconds of work before processes are started for the rest
+END = object()
 CHUNK = 32  # items a task: small enough to balance, large enough that sending it costs nothing
 
 
@@ -33,14 +36,32 @@ def workers() -> int:
 def ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item], initializer: Callable[[], None] | None = None
 ) -> Iterator[Result]:
-    """Yield `function(item)` for every item, in order, computed by `workers()` processes.
+    """Yield `function(item)` for every item, in order: a second's worth here, the rest by `workers()` processes.
 
-    At most two chunks a worker are in flight, so neither inputs nor results pile up. An exception of `function` is
-    raised here; a worker that dies (out of memory, say) is a `FerError`.
+    Starting them takes longer than a small dataset does. An exception of `function` is raised here; a worker that
+    dies (out of memory, say) is a `FerError`.
     """
+    items, spent = iter(items), 0.0
+    if initializer:
+        initializer()
+    while spent < ALONE:
+        if (item := next(items, END)) is END:
+            return
+        started = time.perf_counter()
+        result = function(item)
+        spent += time.perf_counter() - started
+        yield result
+    yield from _by_processes(function, items, initializer)
+
+
+def _by_processes(
+    function: Callable[[Item], Result], items: Iterator[Item], initializer: Callable[[], None] | None
+) -> Iterator[Result]:
+    """At most two chunks a worker are in flight, so neither inputs nor results pile up."""
     count = workers()
     context = get_context("forkserver")
-    context.set_forkserver_preload([function.__module__])  # imported once, not by every worker
+    module = getattr(function, "func", function).__module__  # a partial's own would be functools
+    context.set_forkserver_preload([module])  # imported once, not by every worker
     with uninterrupted():
         forkserver.ensure_running()
     lifeline, held = context.Pipe(duplex=False)

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import tokenize
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,13 +97,18 @@ def row_groups(rows: Iterable[dict]) -> Iterator[list[dict]]:
 
 def read_rows(path: Path, columns: list[str] | None = None, batch: int = 256) -> Iterator[dict]:
     """Yield the rows of a Parquet file in order, holding only `batch` of them in memory."""
-    batches = open_parquet(path).iter_batches(batch, columns=columns)
+    for chunk in checked(open_parquet(path).iter_batches(batch, columns=columns), path):
+        yield from chunk.to_pylist()
+
+
+def checked(batches: Iterator[pa.RecordBatch], path: Path) -> Iterator[pa.RecordBatch]:
+    """Yield the batches that are read from a file, which may turn out to be damaged at any."""
     while True:
         with whole(path):
-            chunk = next(batches, None)
-        if chunk is None:
+            batch = next(batches, None)
+        if batch is None:
             return
-        yield from chunk.to_pylist()
+        yield batch
 
 
 def read_frame(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
@@ -114,6 +120,13 @@ def read_frame(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
 def write_frame(target: Path, frame: pd.DataFrame) -> None:
     with atomic(target) as scratch:
         frame.to_parquet(scratch, index=False, **PARQUET)
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    with whole(path):
+        return pd.read_csv(require(path))
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
@@ -133,8 +146,8 @@ def whole(path: Path) -> Iterator[None]:
     """Turn what readers raise of a damaged file into an error that names it, and the way to have it back."""
     try:
         yield
-    except (pa.ArrowException, OSError, ValueError, EOFError) as error:
-        if isinstance(error, FileNotFoundError | PermissionError):
+    except (pa.ArrowException, OSError, ValueError, EOFError, tokenize.TokenError) as error:
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) not in (None, errno.EIO):
             raise
         raise FerError(
             f"{path} is damaged ({error}). `make verify` brings it back from DVC's cache; or delete it and run the "

@@ -10,6 +10,8 @@ What follows the target goes to libFuzzer (`-help=1`). A finding is written to `
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -25,6 +27,7 @@ with atheris.instrument_imports(include=["fer", "zipfile", "tarfile", "py7zr", "
     from fer.stages.acquire import rows
 
 FOLDER = Path(tempfile.mkdtemp(prefix="fer-fuzz-"))
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 ENDINGS = (".zip", ".tar", ".tar.gz", ".7z")
 TABLES = (("fer2013", "fer2013.csv"), ("ferplus", "fer2013new.csv"), ("rafdb", "list_patition_label.txt"))
 
@@ -42,6 +45,8 @@ def tables(data: bytes) -> None:
     dataset, name = TABLES[data[0] % len(TABLES)]
     folder = FOLDER / dataset
     folder.mkdir(exist_ok=True)
+    (folder / "fer2013.csv").write_text(f"emotion,pixels,Usage\n0,{' '.join(['7'] * 2304)},Training\n")
+    (folder / "train_00001_aligned.jpg").write_bytes(b"\xff\xd8\xff")
     (folder / name).write_bytes(data[1:])
     for _ in rows(adapter(dataset, params.load_dataset(dataset)), folder):
         pass

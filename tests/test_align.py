@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import struct
 import zlib
 
@@ -18,7 +19,6 @@ from fer.errors import FerError
 from fer.faces import crops, fingerprint, landmarks
 from fer.layout import Layout
 from fer.params import Alignment
-from fer.stages import align as stage
 from fer.stages.acquire import SCHEMA, row
 from fer.stages.align import align
 from fer.stages.index import SCHEMA as INDEX
@@ -51,16 +51,10 @@ def make_raw(images, folder, **columns):
     return layout
 
 
-def in_process(function, items, initializer=None):
-    """Stand in for `ordered_map`: workers take seconds to start, and are tested where they matter."""
-    return map(function, items)
-
-
 def run(layout, parameters, workers=False):
     outputs = (layout.faces("x"), layout.crops("x"), layout.faces_counts("x"))
     with pytest.MonkeyPatch.context() as patch:
-        if not workers:
-            patch.setattr(stage, "ordered_map", in_process)
+        patch.setattr("fer.parallel.ALONE", 0 if workers else math.inf)  # processes take seconds to start
         align(layout.raw("x"), layout.index("x"), parameters, *outputs)
     return pd.read_parquet(layout.faces("x")), np.load(layout.crops("x"))
 

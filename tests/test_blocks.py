@@ -1,17 +1,18 @@
 """blocks cuts level eyes and mouth blocks around their landmarks, says where, and shows samples."""
 
+import math
+
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from test_align import FER2013, in_process, make_raw, pairs, with_alignment
+from test_align import FER2013, make_raw, pairs, with_alignment
 from test_align import run as run_align
 
 from fer.datasets.synthetic import render
 from fer.faces import blocks as faces_blocks
 from fer.faces import sheet
 from fer.faces.blocks import Box, boxes, canonical_boxes, corners, cut
-from fer.stages import blocks as stage
 from fer.stages.blocks import blocks
 
 MARGIN = 0.3
@@ -23,8 +24,7 @@ def run(layout, parameters, synthetic=False, workers=False):
     inputs = (layout.raw("x"), layout.faces("x"), layout.index("x"), layout.crops("x"))
     outputs = (layout.blocks("x"), layout.eyes("x"), layout.mouth("x"), layout.figure("x", "faces"))
     with pytest.MonkeyPatch.context() as patch:
-        if not workers:
-            patch.setattr(stage, "ordered_map", in_process)
+        patch.setattr("fer.parallel.ALONE", 0 if workers else math.inf)
         line = blocks(*inputs, parameters, *outputs, synthetic=synthetic)
     return pd.read_parquet(layout.blocks("x")), np.load(layout.eyes("x")), np.load(layout.mouth("x")), line
 

@@ -189,6 +189,15 @@ def test_a_damaged_artifact_is_named_and_brought_back_whatever_its_date(workspac
     assert workspace.run(CHECK).stdout == BOTH_IDLE
 
 
+def test_a_damaged_artifact_that_dvc_does_not_hold_is_named_and_left(workspace):
+    shutil.rmtree(workspace.folder / ".dvc/cache")
+    path = workspace.folder / RUN / "weights.safetensors"
+    path.write_bytes(b"newer")
+    result = workspace.run("python workflow/scripts/engines.py verify", ok=False)
+    assert result.returncode == 2 and f"{RUN}weights.safetensors is not what dvc.lock records" in result.stdout
+    assert path.read_bytes() == b"newer"
+
+
 def test_a_second_user_of_the_checkout_is_refused_while_the_first_one_runs(make_clone):
     clone = make_clone()
     options = {"cwd": clone.folder, "env": clone.environment, "stdout": subprocess.DEVNULL}
@@ -253,6 +262,9 @@ def test_a_study_with_a_root_of_its_own_leaves_the_default_one_alone(workspace):
     assert (workspace.folder / "studies/mine/reports/results.md").exists()
     assert workspace.run(f"{CHECK} {option}").stdout == workspace.run(CHECK).stdout == BOTH_IDLE
     assert jobs_of(workspace, "dvc repro studies/mine/dvc.yaml") == []
+    (workspace.folder / "studies/mine/runs/fer2013-dnn/0.0/weights.safetensors").unlink()
+    verified = workspace.run(f"python workflow/scripts/engines.py verify {option}").stdout
+    assert "studies/mine/runs/fer2013-dnn/0.0/weights.safetensors is missing\n  brought back" in verified
 
 
 def put(clone, *names):

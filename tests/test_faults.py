@@ -82,20 +82,6 @@ def children_of(group):
 
 
 @pytest.mark.parametrize("stage", ["train", "evaluate"])
-def test_a_killed_stage_leaves_nothing_half_made_and_its_next_run_ends_the_same(stage, before, finished):
-    root = before(stage)
-    process = subprocess.Popen(command(stage, root), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(0.7 * DURATIONS[stage])
-    process.send_signal(signal.SIGKILL)
-    process.wait(timeout=300)
-    whole = contents(stage, finished)
-    assert all(data == whole[name] for name, data in contents(stage, root).items())
-    assert run(stage, root).returncode == 0
-    assert contents(stage, root) == whole
-    assert not [path for path in root.rglob("*.partial") if path.is_file()]
-
-
-@pytest.mark.parametrize("stage", ["train", "evaluate"])
 def test_a_full_disk_is_one_clear_error_and_leaves_no_artifact(stage, before, finished):
     """A limit on the size of files stands in for the full disk: writes fail in the same place, with an OSError."""
     root = before(stage)
@@ -183,6 +169,7 @@ def test_workers_of_a_killed_stage_do_not_live_on(stage, before):
     )
     while len(children_of(process.pid)) < 3 and process.poll() is None:
         time.sleep(0.02)
+    assert len(children_of(process.pid)) >= 3
     process.send_signal(signal.SIGKILL)
     process.wait(timeout=300)
     deadline = time.monotonic() + 30

@@ -1,5 +1,6 @@
 """Files are whole or absent."""
 
+import os
 import subprocess
 import sys
 
@@ -89,16 +90,36 @@ def test_a_figure_that_is_no_number_never_reaches_a_json_file(tmp_path):
     assert not (tmp_path / "a").exists()
 
 
-def test_work_over_processes_keeps_the_order():
+@pytest.fixture(params=[0, 1e-5], ids=["all by processes", "some here, the rest by processes"])
+def alone(request, monkeypatch):
+    monkeypatch.setattr("fer.parallel.ALONE", request.param)
+
+
+def test_work_over_processes_keeps_the_order(alone):
     assert list(ordered_map(abs, range(-300, 0))) == list(range(300, 0, -1))
 
 
-def test_an_error_of_a_worker_is_raised_where_the_results_are_read():
+def test_a_small_piece_of_work_starts_no_process():
+    assert set(ordered_map(pid, range(300))) == {os.getpid()}
+
+
+def test_a_large_one_is_spread(monkeypatch):
+    monkeypatch.setattr("fer.parallel.ALONE", 0)
+    assert os.getpid() not in set(ordered_map(pid, range(300)))
+
+
+def pid(_):
+    return os.getpid()
+
+
+def test_an_error_of_a_worker_is_raised_where_the_results_are_read(monkeypatch):
+    monkeypatch.setattr("fer.parallel.ALONE", 0)
     with pytest.raises(FerError, match="does not exist"):
         list(ordered_map(storage.file_sha256, [storage.Path("/nowhere")]))
 
 
-def test_a_worker_that_dies_is_an_error_and_no_hang():
+def test_a_worker_that_dies_is_an_error_and_no_hang(monkeypatch):
+    monkeypatch.setattr("fer.parallel.ALONE", 0)
     with pytest.raises(FerError, match="worker process died"):
         list(ordered_map(storage.os._exit, [1]))
 

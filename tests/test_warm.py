@@ -16,38 +16,40 @@ PROJECT = Path(__file__).parents[1]
 COMMAND = [sys.executable, "-m", "fer"]
 TRAINING = "train fer2013-attentional_cnn --device cpu --set epochs=100000 --root"
 RUN = "runs/fer2013-attentional_cnn/0.0"
-STARTER = (
-    "import sys, time; from fer import warm; warm.start(); print(__import__('os').environ['FER_WARM'], flush=True)"
-)
+STARTER = "import os, sys, time; from fer import warm; warm.start(); print(os.environ['FER_WARM'], flush=True)"
+
+
+def environment(address="", without=()):
+    """Return the variables of a command that asks at an address, and is led astray by `without` if it does not."""
+    path = os.pathsep.join([*map(str, without), str(PROJECT)])
+    return {**os.environ, "PYTHONPATH": path, warm.ADDRESS: address}
+
+
+def fer(*arguments, env, **options):
+    return subprocess.run([*COMMAND, *arguments], env=env, capture_output=True, text=True, **options)
 
 
 @pytest.fixture(scope="module")
-def process():
-    """What a Snakemake run does: a process that starts the warm one, and tells its address."""
-    with subprocess.Popen(
-        [sys.executable, "-c", f"{STARTER}; sys.stdin.read()"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(PROJECT)},
-    ) as starter:
-        starter.address = starter.stdout.readline().strip()
-        yield starter
+def address():
+    """Where the warm process answers that a process like Snakemake's started."""
+    program = [sys.executable, "-c", f"{STARTER}; sys.stdin.read()"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(program, text=True, env=environment(), **pipes) as starter:
+        yield starter.stdout.readline().strip()
         starter.stdin.close()
 
 
-@pytest.fixture
-def address(process):
-    return process.address
+@pytest.fixture(scope="module")
+def by_hand():
+    return environment()
 
 
-def environment(address):
-    return {**os.environ, "PYTHONPATH": str(PROJECT), "FER_WARM": address}
-
-
-def fer(*arguments, address="", **options):
-    options = {"capture_output": True, "text": True, "env": environment(address), **options}
-    return subprocess.run([*COMMAND, *arguments], **options)
+@pytest.fixture(scope="module")
+def asking(address, tmp_path_factory):
+    """The variables of a command that asks, and cannot run by itself."""
+    blocked = tmp_path_factory.mktemp("blocked")
+    (blocked / "typer.py").write_text("raise ImportError('this command runs by itself')")
+    return environment(address, [blocked])
 
 
 def warm_processes(address):
@@ -73,24 +75,33 @@ def wait_until(condition, seconds=60):
         ["acquire", "fer2013", "--samples", "none"],
     ],
 )
-def test_output_errors_and_status_are_those_of_the_command_by_hand(address, arguments):
-    ours, alone = fer(*arguments, address=address), fer(*arguments)
-    assert (ours.returncode, ours.stdout, ours.stderr) == (alone.returncode, alone.stdout, alone.stderr)
+def test_output_errors_and_status_are_those_of_the_command_by_hand(asking, by_hand, arguments):
+    asked, alone = fer(*arguments, env=asking), fer(*arguments, env=by_hand)
+    assert (asked.returncode, asked.stdout, asked.stderr) == (alone.returncode, alone.stdout, alone.stderr)
 
 
-def test_it_works_in_the_folder_and_environment_of_who_asks(address, tmp_path):
+def test_it_works_in_the_folder_and_environment_of_who_asks(asking, tmp_path):
     (tmp_path / "params").symlink_to(PROJECT / "params")
     arguments = ["--log", "own.log", "acquire", "jaffe", "--source", "synthetic", "--samples", "20"]
-    result = fer(*arguments, address=address, cwd=tmp_path, env={**environment(address), "OMP_NUM_THREADS": "1"})
+    result = fer(*arguments, env=asking, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "acquire jaffe: 21 originals" in result.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"params", "data", "own.log"}
 
 
-def test_artifacts_are_those_of_the_command_by_hand(address, data):
+def test_a_fork_computes_with_the_threads_that_who_asks_is_given(monkeypatch, tmp_path):
+    program = "from fer import warm; import numpy, sys, threadpoolctl, os\n"
+    program += "warm.limit_threads(); print({pool['num_threads'] for pool in threadpoolctl.threadpool_info()})"
+    env = environment() | {"OMP_NUM_THREADS": "2"}
+    late = "import os, numpy, torch; os.environ['OMP_NUM_THREADS'] = '1'\n"  # as after the fork
+    result = subprocess.run([sys.executable, "-c", late + program], env=env, capture_output=True, text=True)
+    assert result.stdout.strip() == "{1}", result.stderr
+
+
+def test_artifacts_are_those_of_the_command_by_hand(asking, by_hand, data):
     made = []
-    for where in ("", address):
-        result = fer(*TRAINING.replace("100000", "2").split(), str(data.root), address=where)
+    for env in (asking, by_hand):
+        result = fer(*TRAINING.replace("100000", "2").split(), str(data.root), env=env)
         assert result.returncode == 0, result.stderr
         made.append((data.root / RUN / "weights.safetensors").read_bytes())
         shutil.rmtree(data.root / RUN)
@@ -98,7 +109,7 @@ def test_artifacts_are_those_of_the_command_by_hand(address, data):
 
 
 def test_without_a_warm_process_a_command_runs_by_itself(tmp_path):
-    result = fer("--help", address=str(tmp_path / "nobody"))
+    result = fer("--help", env=environment(str(tmp_path / "nobody")))
     assert result.returncode == 0 and "acquire" in result.stdout
 
 
@@ -123,11 +134,11 @@ def test_every_library_that_the_stages_import_is_imported_ahead():
 
 
 @pytest.fixture
-def training(address, data):
+def training(address, asking, data):
     """Who asked for a training that would take hours, and is under way; also the fork that trains."""
     before = set(warm_processes(address))
     command = [*COMMAND, *TRAINING.split(), str(data.root)]
-    with subprocess.Popen(command, env=environment(address), stderr=subprocess.PIPE, text=True) as client:
+    with subprocess.Popen(command, env=asking, stderr=subprocess.PIPE, text=True) as client:
         assert wait_until(lambda: list((data.root / RUN).glob("*.checkpoint")))
         client.forks = set(warm_processes(address)) - before
         assert len(client.forks) == 1
@@ -139,10 +150,18 @@ def gone(processes):
     return not any(Path(f"/proc/{number}").exists() for number in processes)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_to_who_asks_ends_the_work(training, number):
+def test_ctrl_c_to_who_asks_ends_the_work_as_by_hand(training):
+    training.send_signal(signal.SIGINT)
+    errors = training.communicate(timeout=60)[1]
+    assert training.returncode == 130 and "Traceback" not in errors and "memory" not in errors
+    assert wait_until(lambda: gone(training.forks))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_another_signal_ends_both(training, number):
     training.send_signal(number)
-    assert training.wait(timeout=60) != 0
+    errors = training.communicate(timeout=60)[1]
+    assert training.returncode == -number and "memory" not in errors
     assert wait_until(lambda: gone(training.forks))
 
 
@@ -160,7 +179,7 @@ def test_a_killed_fork_is_told(training):
 def test_the_warm_process_ends_with_the_one_that_started_it_and_leaves_nothing():
     program = f"{STARTER}; time.sleep(600)"
     with subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment("")
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment()
     ) as starter:
         address = starter.stdout.readline().strip()
         assert wait_until(lambda: warm_processes(address))

@@ -103,7 +103,7 @@ class Fer2013(Adapter):
 
     def check(self, annotation: dict[str, str], where: str) -> None:
         emotion = annotation["emotion"]
-        if not (emotion.isascii() and emotion.isdigit() and int(emotion) < len(EMOTIONS)):
+        if not (emotion.isascii() and emotion.isdigit() and len(emotion) < 3 and int(emotion) < len(EMOTIONS)):
             raise FerError(f"{where}: unknown label {emotion!r}; expected 0 to {len(EMOTIONS) - 1}")
         self.check_usage(annotation["usage"], where)
 

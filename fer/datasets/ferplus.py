@@ -107,7 +107,8 @@ class FerPlus(Fer2013):
                 column: value.strip() for column, value in zip(header, values, strict=True) if column != "Image name"
             }
             counts = [row[column] for column in self.columns]
-            if not all(count.isascii() and count.isdigit() for count in counts) or not sum(map(int, counts)):
+            whole = all(count.isascii() and count.isdigit() and len(count) < 6 for count in counts)
+            if not (whole and sum(map(int, counts))):
                 raise FerError(f"{where}: votes {', '.join(counts)}; expected whole numbers, not all of them 0")
             yield row
 

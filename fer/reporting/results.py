@@ -15,7 +15,7 @@ from fer.evaluation.metrics import bootstrap_interval, metrics
 from fer.params import Study
 from fer.reporting.tables import SYNTHETIC
 from fer.runs import Run, experiment_folds, study_runs
-from fer.storage import read_frame, read_json, require
+from fer.storage import read_csv, read_frame, read_json
 
 VIEWS = {"both": "eyes and mouth", "eyes": "eyes alone", "mouth": "mouth alone", "boxes": "boxes alone"}
 
@@ -191,7 +191,7 @@ class Result:
         return read_json(run.folder / layout.METRICS)["accuracy"]
 
     def histories(self) -> list[pd.DataFrame]:
-        return [pd.read_csv(require(run.folder / layout.HISTORY)) for run in self.runs]
+        return [read_csv(run.folder / layout.HISTORY) for run in self.runs]
 
     @property
     def deviations(self) -> list[str]:

@@ -11,7 +11,7 @@ from fer.reporting.comparison import stamped
 from fer.reporting.figures import plt, save, title
 from fer.reporting.results import Result
 from fer.reporting.tables import Table
-from fer.storage import require
+from fer.storage import read_csv
 
 
 def accuracies(result: Result) -> pd.DataFrame:
@@ -20,7 +20,7 @@ def accuracies(result: Result) -> pd.DataFrame:
     All folds of a seed together. Column `n` is the number of images; severity 0, alike in all rows, shows them
     untouched. No rows where the system sees no image (see `fer.evaluation.robustness`).
     """
-    measured = pd.concat([pd.read_csv(require(run.folder / layout.ROBUSTNESS)) for run in result.runs])
+    measured = pd.concat([read_csv(run.folder / layout.ROBUSTNESS) for run in result.runs])
     if measured.empty:
         return pd.DataFrame(columns=["n", 0], index=pd.Index([], name="corruption"))
     measured["right"] = measured["accuracy"] * measured["n"]
@@ -34,6 +34,8 @@ def accuracies(result: Result) -> pd.DataFrame:
 def table(results: list[Result]) -> pd.DataFrame:
     """Return the accuracies of several experiments, one below the other, with `experiment` and `corruption` first."""
     parts = {result.name: accuracies(result) for result in results}
+    if not parts:
+        return pd.DataFrame(columns=["experiment", "corruption", "n"])
     return pd.concat(parts, names=["experiment"]).reset_index()
 
 

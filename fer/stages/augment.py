@@ -84,6 +84,6 @@ def prepare_worker() -> None:
 def variants_of(parameters: OfflineAugmentation, work: tuple[np.ndarray, int]) -> list[np.ndarray]:
     """Return the variants of one crop, uint8 (height, width) or (height, width, 3)."""
     crop, seed = work
-    channels_first = np.atleast_3d(crop).transpose(2, 0, 1)
-    made = variants(torch.from_numpy(np.ascontiguousarray(channels_first)), parameters, seed)
+    channels_first = np.array(np.atleast_3d(crop).transpose(2, 0, 1), order="C")  # a copy: crops are read-only
+    made = variants(torch.from_numpy(channels_first), parameters, seed)
     return [image.numpy().transpose(1, 2, 0).reshape(crop.shape) for image in made]

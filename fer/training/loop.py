@@ -113,7 +113,9 @@ def train(
 
         train_loss, train_accuracy, _ = (totals / totals[2]).tolist()
         if not math.isfinite(train_loss):
-            raise FerError(diverged(epoch, losses, [train_part.samples[batch.cpu()] for batch in epoch_batches]))
+            step = next((at for at, loss in enumerate(losses) if not loss.isfinite()), len(losses) - 1)
+            samples = train_part.samples[epoch_batches[step].cpu()]
+            raise FerError(diverged(losses[step].item(), epoch, step, samples))
         judged = average.module if average else network
         logits = predict(judged, val_part, input, recipe)
         val_loss = functional.cross_entropy(logits, val_part.labels).item()
@@ -137,13 +139,11 @@ def train(
     return state
 
 
-def diverged(epoch: int, losses: list[Tensor], samples: list[np.ndarray]) -> str:
-    """Return where in an epoch the loss stopped being a number: the step and its batch."""
-    step = next((number for number, loss in enumerate(losses) if not loss.isfinite()), len(losses) - 1)
+def diverged(loss: float, epoch: int, step: int, samples: np.ndarray) -> str:
+    """Return where the loss stopped being a number, in words."""
     return (
-        f"the loss became {losses[step].item()} in epoch {epoch} at step {step}, whose batch is the samples "
-        f"{', '.join(map(str, samples[step]))}. The checkpoint of the epoch before is kept; a lower learning_rate may "
-        "help"
+        f"the loss became {loss} in epoch {epoch} at step {step}, whose batch is the samples "
+        f"{', '.join(map(str, samples))}. The checkpoint of the epoch before is kept; a lower learning_rate may help"
     )
 
 

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -69,11 +70,6 @@ FIGURES = [
 # no more jobs compute at once than the machine has cores for: eight on two cores took a fifth longer than two by two.
 CORES = workflow.resource_settings.cores or 1  # unknown to `snakemake --unlock`
 JOB_THREADS = STUDY.threads * max(1, CORES // machine.cores())
-
-# Snakemake's limit of jobs a second costs more the longer a run lasts: each job ever started has it look once a second at
-# every input of every job that waits (9.27), a third of a core after a hundred. A machine of one's own needs no limit.
-if workflow.local_exec and workflow.scheduling_settings:
-    workflow.scheduling_settings.max_jobs_per_timespan = None
 
 # Of a stage that works through a dataset in several processes: one such job computes while another starts or ends.
 DATA_THREADS = max(1, CORES // 2)

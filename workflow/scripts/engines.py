@@ -104,12 +104,12 @@ def outstanding(graph) -> list[str]:
 
 def other_inputs(graph, job) -> list[str]:
     """Return the inputs of a job whose content is not what Snakemake noted when the job ran."""
-    noted = [graph.workflow.persistence.metadata(file) for file in job.output]
-    checksums = noted[0].input_checksums or {} if noted and noted[0] else {}
-    return [file for file, checksum in checksums.items() if checksum != f"sha256:{content(file)}"]
+    noted = graph.workflow.persistence.metadata(job.output[0]) if job.output else None
+    checksums = (noted and noted.input_checksums) or {}
+    return [file for file, checksum in checksums.items() if checksum != f"sha256:{checksum_now(file)}"]
 
 
-content = functools.cache(lambda file: file_sha256(Path(file)))
+checksum_now = functools.cache(lambda file: file_sha256(Path(file)))
 
 
 def settle(study_file: Path) -> None:
@@ -255,25 +255,42 @@ def check(study_file: Path) -> None:
 
 
 def verify(study_file: Path) -> None:
-    """Hash every artifact of dvc.lock anew, whatever its date, and bring back from DVC's cache those that differ."""
+    """Hash every artifact of dvc.lock anew, whatever its date; bring back from DVC's cache those that differ.
+
+    One that the cache does not hold whole is left as it is, and named: it may be the newer one, not recorded yet.
+    """
     path = dvc_file(load_study(study_file))
-    stages = yaml.load(path.with_name("dvc.lock").read_text(encoding="utf-8"), yaml.CSafeLoader)["stages"]
-    recorded = {
-        path.parent / entry.get("wdir", "") / out["path"]: out["md5"]
-        for entry in stages.values()
-        for out in entry.get("outs", [])
-    }
-    damaged = [file for file, digest in recorded.items() if file.exists() and md5(file) != digest]
-    for file in damaged:
-        print(f"{file} is not what dvc.lock records: damaged, or changed by hand")
-        file.unlink()  # DVC, going by its date, would take it for whole
-    if damaged:
-        run(["dvc", "checkout", str(path)])
-        print("brought back from DVC's cache")
-    print(f"{len(recorded):,} artifacts are what dvc.lock records")
+    recorded = artifacts(path.with_name("dvc.lock"))
+    cache = Path(run(["dvc", "cache", "dir"]).strip())
+    lost = []
+    for file in [file for file, digest in recorded.items() if md5(file) != digest]:
+        kept = cache / "files" / "md5" / recorded[file][:2] / recorded[file][2:]
+        print(f"{file} is {'not what dvc.lock records' if file.exists() else 'missing'}")
+        if md5(kept) == recorded[file]:
+            file.unlink(missing_ok=True)  # DVC, going by its date, would take it for whole
+            run(["dvc", "checkout", str(file)])
+            print("  brought back from DVC's cache")
+        if md5(file) != recorded[file]:
+            lost.append(file)
+    print(f"{len(recorded) - len(lost):,} of {len(recorded):,} artifacts are what dvc.lock records")
+    if lost:
+        raise FerError(
+            f"{len(lost)} are not, and DVC's cache does not hold them. Recorded is what `make all` ended with: run it, "
+            "or delete those that are damaged first, or get them with `make pull`."
+        )
 
 
-def md5(path: Path) -> str:
+def artifacts(lock: Path) -> dict[Path, str]:
+    """Return the MD5 of every artifact that a dvc.lock records."""
+    if not lock.exists():
+        raise FerError(f"{lock} does not exist: nothing was recorded. Run `make all`.")
+    stages = yaml.load(lock.read_text(encoding="utf-8"), yaml.CSafeLoader)["stages"]
+    return {Path(out["path"]): out["md5"] for entry in stages.values() for out in entry.get("outs", [])}
+
+
+def md5(path: Path) -> str | None:
+    if not path.exists():
+        return None
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "md5").hexdigest()
 
@@ -298,10 +315,11 @@ def pull(study_file: Path) -> None:
     check(study_file)
 
 
-def run(command: list[str]) -> None:
+def run(command: list[str]) -> str:
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
         raise FerError(f"`{' '.join(command)}` failed:\n{result.stdout}{result.stderr}")
+    return result.stdout
 
 
 def summary(items: list[str], most: int = 6) -> str:
