@@ -2,12 +2,13 @@
 
     python benchmarks/training.py --system attentional_cnn --threads 2
 
-Three variants run in turn, round after round, and each ratio is the median of the rounds' ratios, so that other work on
+Four variants run in turn, round after round, and each ratio is the median of the rounds' ratios, so that other work on
 the machine disturbs them alike:
 
     ours       fer.training.loop.train itself, with the recipe's augmentation, on a uint8 set in memory
     constant   the same step on one ready float batch: what the device could do if data were free
-    usual      the same step fed by a DataLoader that opens PNG files and applies torchvision's transforms one by one
+    eager      the constant step as PyTorch lays out a network by itself, channels first
+    usual      the eager step fed by a DataLoader that opens PNG files and applies torchvision's transforms one by one
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import cv2
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 from torchvision import transforms
@@ -37,6 +39,15 @@ from fer.training.data import Part
 from fer.training.schedule import make_optimizer, make_scheduler
 
 CLASSES = 7
+# Images that a network takes at once: the views or modalities of a sample
+PLANES = {"prior_attention": 2}
+# All but the one that sees no image
+NAMES = [path.stem for path in sorted(Path("params/systems").glob("*.yaml")) if path.stem != "box_geometry"]
+
+
+def build(name: str, system: System) -> nn.Module:
+    """Return the network as training starts it (fer.networks.untrained, which needs an experiment)."""
+    return systems.build(name, system, CLASSES).to(memory_format=torch.channels_last)
 
 
 def ours(name: str, system: System, part: Part, fabric: Fabric) -> float:
@@ -44,25 +55,16 @@ def ours(name: str, system: System, part: Part, fabric: Fabric) -> float:
     val = Part(part.images[:16], part.labels[:16], part.samples[:16])
     loop.checkpoint.save = lambda path, state: None  # what an epoch costs once is not a matter of images
     recipe = system.recipe.override({"epochs": 1})
+    parts, nowhere = {"train": part, "val": val}, Path("/nonexistent/checkpoint")
     started = time.perf_counter()
-    loop.train(
-        lambda: systems.build(name, system, CLASSES),
-        CLASSES,
-        system.input,
-        recipe,
-        {"train": part, "val": val},
-        0,
-        fabric,
-        Path("/nonexistent/checkpoint"),
-    )
+    loop.train(lambda: build(name, system), CLASSES, system.input, recipe, parts, 0, fabric, nowhere)
     synchronise(fabric)
     return len(part) / (time.perf_counter() - started)
 
 
-def plain_steps(name: str, system: System, batches: Iterable, count: int, fabric: Fabric) -> float:
+def plain_steps(network: nn.Module, system: System, batches: Iterable, count: int, fabric: Fabric) -> float:
     """Return images/s of the plain training step over `batches` of (float images, labels)."""
     recipe = system.recipe.override({"epochs": 1})
-    network = systems.build(name, system, CLASSES)
     network, optimizer = fabric.setup(network, make_optimizer(network, recipe))
     scheduler = make_scheduler(optimizer, recipe, count, count)
     network.train()
@@ -83,16 +85,16 @@ def plain_steps(name: str, system: System, batches: Iterable, count: int, fabric
     return images_seen / (time.perf_counter() - started)
 
 
-def constant_batches(system: System, count: int, device: torch.device) -> Iterable:
-    size = system.recipe.batch_size
-    images = torch.rand(size, system.input.channels, system.input.size, system.input.size, device=device)
+def constant_batches(system: System, planes: int, count: int, device: torch.device) -> Iterable:
+    size, given = system.recipe.batch_size, system.input
+    images = torch.rand(size, planes * given.channels, given.size, given.size, device=device)
     return [(images, torch.arange(size, device=device) % CLASSES)] * count
 
 
 def file_batches(system: System, folder: Path, fabric: Fabric, workers: int) -> Iterable:
     """Yield the batches of the usual loop: files, PIL, one image at a time."""
     augmentation, side = system.recipe.augmentation, system.input
-    steps = [transforms.Grayscale()]
+    steps = [transforms.Grayscale()] if side.channels == 1 else []
     if augmentation.horizontal_flip:
         steps.append(transforms.RandomHorizontalFlip(augmentation.horizontal_flip))
     if augmentation.rotation or augmentation.translation or augmentation.scale:
@@ -118,49 +120,61 @@ def synchronise(fabric: Fabric) -> None:
         torch.cuda.synchronize()
 
 
-def measure(name: str, images: int, rounds: int, threads: int, device: str) -> None:
-    system = params.load_system(name)
+def measure(name: str, seconds: float, rounds: int, threads: int, device: str) -> None:
+    """Print the rates of one system, each measured on about so many seconds' worth of images."""
+    system, planes = params.load_system(name), PLANES.get(name, 1)
     fabric = make_fabric(device, system.recipe.precision, threads)
+
+    def constant(layout: torch.memory_format, count: int) -> float:
+        network = systems.build(name, system, CLASSES).to(memory_format=layout)
+        batches = constant_batches(system, planes, count, fabric.device)
+        return plain_steps(network, system, batches, count, fabric)
+
+    rate = max(constant(torch.channels_last, 3), constant(torch.channels_last, 3))  # the first one warms up
+    count = max(2, round(rate * seconds / system.recipe.batch_size))
+    images, side = count * system.recipe.batch_size, system.input.size
     generator = np.random.default_rng(0)
-    array = generator.integers(0, 256, (images, system.input.size, system.input.size), dtype=np.uint8)
+    array = generator.integers(0, 256, (images, side, side, planes * system.input.channels), dtype=np.uint8)
     labels = generator.integers(0, CLASSES, images)
     part = Part(
-        torch.from_numpy(array[:, None]).to(fabric.device),
+        torch.from_numpy(np.ascontiguousarray(array.transpose(0, 3, 1, 2))).to(fabric.device),
         torch.from_numpy(labels).to(fabric.device),
         np.arange(images),
     )
-    count = -(-images // system.recipe.batch_size)
     with tempfile.TemporaryDirectory() as folder:
-        write_files(array, labels, Path(folder))
         variants: dict[str, Callable[[], float]] = {
             "ours": lambda: ours(name, system, part, fabric),
-            "constant": lambda: plain_steps(
-                name, system, constant_batches(system, count, fabric.device), count, fabric
-            ),
-            "usual": lambda: plain_steps(
-                name, system, file_batches(system, Path(folder), fabric, os.cpu_count() or 1), count, fabric
-            ),
+            "constant": lambda: constant(torch.channels_last, count),
+            "eager": lambda: constant(torch.contiguous_format, count),
         }
-        variants["constant"]()  # warm-up
+        if planes == 1:  # of several images a sample there is no usual loop
+            write_files(array, labels, Path(folder))
+            variants["usual"] = lambda: plain_steps(
+                systems.build(name, system, CLASSES),
+                system,
+                file_batches(system, Path(folder), fabric, os.cpu_count() or 1),
+                count,
+                fabric,
+            )
         rates = [{variant: run() for variant, run in variants.items()} for _ in range(rounds)]
     median = {variant: statistics.median(rate[variant] for rate in rates) for variant in variants}
-    to_constant = statistics.median(rate["ours"] / rate["constant"] for rate in rates)
-    to_usual = statistics.median(rate["ours"] / rate["usual"] for rate in rates)
-    figures = " ".join(f"{variant} {rate:,.0f}" for variant, rate in median.items())
-    print(f"{name} on {fabric.device}, {threads} thread(s): {figures} images/s")
-    print(f"    ours/constant {to_constant:.3f}, ours/usual {to_usual:.2f}")
+    ratios = [f"{statistics.median(rate['ours'] / rate[other] for rate in rates):.2f}" for other in list(median)[1:]]
+    cells = [name, str(threads), *(f"{rate:,.0f}" for rate in median.values()), *["–"] * (4 - len(median))]
+    print("| " + " | ".join([*cells, *ratios, *["–"] * (3 - len(ratios))]) + " |", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--system", action="append", help="repeatable; default: every system")
-    parser.add_argument("--images", type=int, default=8192)
+    parser.add_argument("--seconds", type=float, default=6, help="how long a variant takes in each round, about")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
-    for name in arguments.system or sorted(path.stem for path in Path("params/systems").glob("*.yaml")):
-        measure(name, arguments.images, arguments.rounds, arguments.threads, arguments.device)
+    print("| system | threads | ours | constant | eager | usual | ours/constant | ours/eager | ours/usual |")
+    print("|:--|" + "--:|" * 8)
+    for name in arguments.system or NAMES:
+        measure(name, arguments.seconds, arguments.rounds, arguments.threads, arguments.device)
 
 
 if __name__ == "__main__":

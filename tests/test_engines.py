@@ -274,11 +274,11 @@ def put(clone, *names):
         (clone.folder / name).write_text(blocks[name])
 
 
-def test_the_readme_s_own_dataset_takes_one_parameter_file(workspace):
+def test_the_readme_s_own_dataset_takes_one_parameter_file_whatever_its_files_are_called(workspace):
     put(workspace, "params/datasets/mine.yaml", "params/experiments/mine-dnn.yaml")
-    source = workspace.folder / "sources/mine"
+    source = workspace.folder / "sources/mine ' faces; $(touch owned)"
     for number, (label, subject) in enumerate(itertools.product(("angry", "happy", "sad", "neutral"), range(12))):
-        path = source / label / f"s{subject:02}_{number}.png"
+        path = source / label / f"s{subject:02}_{number} '`touch owned`\";touch owned;&.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), synthetic.render(expression(label), subject, number).visible)
     workspace.edit("params/datasets/mine.yaml", source=str(source))
@@ -288,6 +288,7 @@ def test_the_readme_s_own_dataset_takes_one_parameter_file(workspace):
     assert counts["found"] == {"all": [12, 12, 12, 12]} and counts["subjects"] == 12
     split = pd.read_parquet(workspace.folder / "data/splits/mine.kfold_subject.parquet")
     assert sorted(split["fold"].unique()) == [str(fold) for fold in range(10)]
+    assert not list(workspace.folder.rglob("owned"))
 
 
 def test_the_readme_s_own_system_takes_its_place_beside_ours(workspace):

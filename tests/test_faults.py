@@ -190,3 +190,25 @@ def test_a_full_disk_is_told_in_one_line_that_names_the_file(stage, before, fini
     assert len(result.stderr.splitlines()) == 1 and result.stderr.startswith("error: ")
     assert "File too large: " in result.stderr and "fer2013" in result.stderr.partition(str(root))[2]
     assert not list(root.rglob("*.partial"))
+
+
+def on_a_small_disk(options, folder, arguments):
+    """Run a command with a disk of its own, mounted for it alone, in place of a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mounting = f"mount -t tmpfs -o {options} tmpfs '{folder}' && exec \"$@\""
+    private = ["unshare", "--mount", "--map-root-user", "sh", "-c", mounting, "sh"]
+    if subprocess.run([*private, "true"], capture_output=True).returncode:
+        pytest.skip("this machine lets no one mount a disk")
+    return subprocess.run([*private, *arguments], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [("size=200k", "No space left on device"), ("ro", "Read-only file system")]
+)
+@pytest.mark.parametrize("stage", ["acquire", "align", "train"])
+def test_a_disk_that_is_full_or_read_only_is_told_in_one_line(options, message, stage, before):
+    root = before(stage)
+    result = on_a_small_disk(options, (root / STAGES[stage][1][0]).parent, command(stage, root))
+    assert result.returncode == 1, result.stderr
+    lines = [line for line in result.stderr.splitlines() if "MLflow" not in line]
+    assert len(lines) == 1 and lines[0].startswith("error: ") and f"{message}: " in lines[0] and str(root) in lines[0]

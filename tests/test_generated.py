@@ -68,6 +68,7 @@ def test_imports_run_one_way():
         "networks": base | {"systems", "runs"},
         "devices": base,
         "tracking": base | {"runs"},
+        "warm": {"cli"},
         "reporting": base | {"runs", "evaluation", "faces", "leakage"},
         "stages": base | parts | {"runs", "networks", "devices", "tracking", "reporting"},
     }

@@ -52,7 +52,7 @@ def mapping(path: Path) -> dict[str, Any]:
 @lru_cache(maxsize=512)
 def parsed(text: str) -> Any:
     """Return what a YAML text says; a study asks for the same ones hundreds of times, and changes none."""
-    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 — both are safe
 
 
 def check(model: type[Model], values: dict, path: Path, key: str = "") -> Model:
@@ -139,7 +139,7 @@ def keyword_arguments(definition: ast.ClassDef) -> dict[str, tuple]:
     names = {"Literal": Literal, "Fraction": Fraction, "Positive": Positive}
     return {
         argument.arg: (
-            eval(ast.unparse(argument.annotation), names),  # our own source, never a user's text
+            eval(ast.unparse(argument.annotation), names),  # noqa: S307 — our own source, never a user's text
             ... if default is None else ast.literal_eval(default),
         )
         for argument, default in (zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True) if init else ())

@@ -17,7 +17,7 @@ from fer.sources.download import foreign, root
 from fer.storage import FULL
 
 SPEC = re.compile(r"kaggle:(?:competitions/(?P<competition>[\w-]+)|datasets/(?P<dataset>[\w-]+/[\w-]+))")
-TOKEN = (
+LOGGING_IN = (
     "make one at https://www.kaggle.com/settings/api and save it as ~/.kaggle/access_token (or kaggle.json, of the "
     "older kind, in the same folder), or set KAGGLE_API_TOKEN (KAGGLE_USERNAME and KAGGLE_KEY)"
 )
@@ -77,5 +77,5 @@ def client() -> ModuleType:
     except ImportError as error:
         raise FerError(f'Kaggle\'s client is missing ({error}): pip install -e ".[kaggle]"') from error
     except (Exception, SystemExit) as error:
-        raise FerError(f"Kaggle's client has no valid token: {TOKEN}") from error
+        raise FerError(f"Kaggle's client has no valid token: {LOGGING_IN}") from error
     return kaggle
