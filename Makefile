@@ -45,6 +45,7 @@ bench: .venv/installed
 	python benchmarks/training.py
 	python benchmarks/align.py
 	python benchmarks/memory.py
+	python benchmarks/engines.py
 
 lock: .venv/installed
 	pip install --quiet uv

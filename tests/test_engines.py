@@ -12,6 +12,7 @@ import time
 import cv2
 import pandas as pd
 import pytest
+import yaml
 from conftest import PROJECT, TINY, Clone
 
 from fer.datasets import synthetic
@@ -186,6 +187,14 @@ def test_a_damaged_artifact_is_named_and_brought_back_whatever_its_date(workspac
     for path in damaged:
         assert f"{path.relative_to(workspace.folder)} is not what dvc.lock records" in told
     assert [path.read_bytes() for path in damaged] == whole
+    assert workspace.run(CHECK).stdout == BOTH_IDLE
+
+
+def test_what_left_the_study_leaves_dvc_lock_too(workspace):
+    workspace.edit("params/study.yaml", experiments={"fer2013-dnn": {"steps": 3}})
+    workspace.run(ALL)
+    lock = yaml.safe_load((workspace.folder / "dvc.lock").read_text())
+    assert not [name for name in lock["stages"] if "attentional_cnn" in name]
     assert workspace.run(CHECK).stdout == BOTH_IDLE
 
 

@@ -199,6 +199,21 @@ def compile_dvc(graph, study_file: Path) -> Path:
     return path
 
 
+def forget_others(path: Path) -> None:
+    """Drop from dvc.lock the stages that its dvc.yaml has no longer, which DVC keeps for ever."""
+    lock = path.with_name("dvc.lock")
+    if not lock.exists():
+        return
+    defined, locked = (read_yaml(file) for file in (path, lock))
+    if locked["stages"].keys() - defined["stages"].keys():
+        locked["stages"] = {name: entry for name, entry in locked["stages"].items() if name in defined["stages"]}
+        write_text(lock, yaml.safe_dump(locked, sort_keys=False, allow_unicode=True))
+
+
+def read_yaml(path: Path) -> dict:
+    return yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)  # noqa: S506 — safe, and ten times faster
+
+
 def dvc_changes(path: Path) -> dict:
     """Return what `dvc status` finds changed for the stages of one dvc.yaml ({} when clean)."""
     result = subprocess.run(["dvc", "status", "--json", str(path)], capture_output=True, text=True)
@@ -223,6 +238,7 @@ def record(study_file: Path) -> None:
     if not (Path(".dvc").is_dir() and Path(".git").exists()):
         print("not recorded in DVC: this folder is not a git checkout with .dvc/ (was it downloaded without git?)")
     else:
+        forget_others(path)
         run(["dvc", "commit", "--force", str(path)])
         print("recorded in dvc.lock")
     show(study_file)
@@ -284,7 +300,7 @@ def artifacts(lock: Path) -> dict[Path, str]:
     """Return the MD5 of every artifact that a dvc.lock records."""
     if not lock.exists():
         raise FerError(f"{lock} does not exist: nothing was recorded. Run `make all`.")
-    stages = yaml.load(lock.read_text(encoding="utf-8"), yaml.CSafeLoader)["stages"]
+    stages = read_yaml(lock)["stages"]
     return {Path(out["path"]): out["md5"] for entry in stages.values() for out in entry.get("outs", [])}
 
 
