@@ -211,7 +211,7 @@ def forget_others(path: Path) -> None:
 
 
 def read_yaml(path: Path) -> dict:
-    return yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)  # noqa: S506 — safe, and ten times faster
+    return yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
 def dvc_changes(path: Path) -> dict:
