@@ -128,7 +128,7 @@ def whole(path, content=FILE):
 # --- the good server ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sha256", [None, SHA256])
+@pytest.mark.parametrize("sha256", [None, SHA256], ids=["hash unknown", "hash known"])
 def test_a_file_is_fetched_once(server, tmp_path, sha256):
     whole(download(server.url, tmp_path / "new/folder", sha256))
     whole(download(server.url, tmp_path / "new/folder", sha256))
@@ -264,7 +264,7 @@ def test_a_length_that_is_too_long_does_no_harm_where_the_server_then_says_that_
     assert [request.get("Range") for request in server.requests] == [None, f"bytes={len(FILE)}-"]
 
 
-@pytest.mark.parametrize("sha256", [None, SHA256])
+@pytest.mark.parametrize("sha256", [None, SHA256], ids=["hash unknown", "hash known"])
 def test_a_length_that_is_too_short_is_an_error_after_some_tries(server, tmp_path, sha256):
     server.lie = -1000
     with pytest.raises(FerError, match="the end of the archive is missing"):
