@@ -81,7 +81,8 @@ def ask(arguments: list[str]) -> int | None:
             connection.send(bytes([number]))
 
     for number in FORWARDED:
-        signal.signal(number, forward)
+        if signal.getsignal(number) != signal.SIG_IGN:  # as SIGHUP is under nohup
+            signal.signal(number, forward)
     status = b""
     with suppress(OSError):
         status = connection.recv(1)

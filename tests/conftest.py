@@ -21,6 +21,7 @@ from fer.storage import write_json
 
 # A suite started in a shell's background inherits a SIGINT that is ignored; the programs it tests must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as under nohup
 
 PROJECT = Path(__file__).parents[1]
 CLASSES = 7
