@@ -33,8 +33,6 @@ STAGES = {
     ),
 }
 
-DURATIONS: dict[str, float] = {}  # seconds of each stage, undisturbed
-
 
 def command(stage, root):
     return [sys.executable, "-m", "fer.cli", *STAGES[stage][0].split(), "--root", str(root)]
@@ -55,9 +53,7 @@ def finished(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
         for stage in STAGES:
-            started = time.monotonic()
             assert (result := run(stage, root)).returncode == 0, result.stderr
-            DURATIONS[stage] = time.monotonic() - started
     return root
 
 

@@ -28,6 +28,7 @@ import yaml
 from fer import layout
 from fer.errors import FerError
 from fer.params import Study, load_study
+from fer.params.reading import mapping
 from fer.runs import Run, study_runs
 from fer.storage import file_sha256, write_text
 
@@ -90,7 +91,7 @@ def outstanding(graph) -> list[str]:
     It overlooks files that nothing left to do needs, and, going by dates before it goes by content, an input that
     changed and has an old date: the clock was set back, or the file copied with its date.
     """
-    waiting = {stage_name(job): job for job in graph.jobs if graph.needrun(job)}
+    waiting = {stage_name(job) for job in graph.jobs if graph.needrun(job)}
     files = {str(file) for job in graph.jobs for file in (*job.input, *job.output)}
     missing = {file for file in files if not Path(file).exists()}
     stale = [
@@ -204,14 +205,10 @@ def forget_others(path: Path) -> None:
     lock = path.with_name("dvc.lock")
     if not lock.exists():
         return
-    defined, locked = (read_yaml(file) for file in (path, lock))
-    if locked["stages"].keys() - defined["stages"].keys():
-        locked["stages"] = {name: entry for name, entry in locked["stages"].items() if name in defined["stages"]}
-        write_text(lock, yaml.safe_dump(locked, sort_keys=False, allow_unicode=True))
-
-
-def read_yaml(path: Path) -> dict:
-    return yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
+    defined, locked = mapping(path)["stages"], mapping(lock)
+    if locked["stages"].keys() - defined.keys():
+        stages = {name: entry for name, entry in locked["stages"].items() if name in defined}
+        write_text(lock, yaml.safe_dump(locked | {"stages": stages}, sort_keys=False, allow_unicode=True))
 
 
 def dvc_changes(path: Path) -> dict:
@@ -300,7 +297,7 @@ def artifacts(lock: Path) -> dict[Path, str]:
     """Return the MD5 of every artifact that a dvc.lock records."""
     if not lock.exists():
         raise FerError(f"{lock} does not exist: nothing was recorded. Run `make all`.")
-    stages = read_yaml(lock)["stages"]
+    stages = mapping(lock)["stages"]
     return {Path(out["path"]): out["md5"] for entry in stages.values() for out in entry.get("outs", [])}
 
 
