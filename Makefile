@@ -44,7 +44,7 @@ lint: .venv/installed
 bench: .venv/installed
 	python benchmarks/training.py
 	python benchmarks/align.py
-	python benchmarks/memory.py
+	python benchmarks/scale.py
 	python benchmarks/engines.py
 
 lock: .venv/installed

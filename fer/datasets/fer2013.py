@@ -37,6 +37,7 @@ IMAGES_A_SUBJECT = 8  # of the synthetic source
 USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 TABLES = ("fer2013.csv", "icml_face_data.csv", "train.csv")  # in order of preference: the first holds everything
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")  # by the table's code
+PLAIN_NUMBERS = re.compile("[0-9][0-9 ]*")
 FOLDER_FORM = re.compile(r"(?:^|/)(?P<label>[^/]+)/(?P<usage>[^/_]+)_(?P<number>\d+)\.\w+$")
 
 
@@ -155,7 +156,8 @@ def draw(face: tuple[str, int, int]) -> str:
 def parse_pixels(text: str, where: str) -> np.ndarray:
     """Return the 48×48 uint8 image written as 2,304 numbers from 0 to 255."""
     try:
-        values = np.array([int(value) for value in text.split()])
+        plain = PLAIN_NUMBERS.fullmatch(text)  # NumPy reads them seven times as fast, but says less of other text
+        values = np.fromstring(text, np.int64, sep=" ") if plain else np.array([int(value) for value in text.split()])
     except ValueError as error:
         raise FerError(f"{where}: pixels must be whole numbers ({error})") from error
     if len(values) != SIDE * SIDE:

@@ -4,11 +4,14 @@ After Ming, Qian, Guangyuan, Computational Intelligence and Neuroscience 2022, 7
 it, whose layers these are. The article's own kernels and sizes are not known to us. No system itself.
 
     layers                                       output      parameters
-    conv 3×3 (32), ReLU, max-pool 2              32×24×24           320
-    conv 3×3 (64), ReLU, max-pool 2              64×12×12        18,496
+    conv 3×3 (32), max-pool 2, ReLU              32×24×24           320
+    conv 3×3 (64), max-pool 2, ReLU              64×12×12        18,496
     conv 3×3 (128), ReLU                         128×12×12       73,856
-    conv 3×3 (128), ReLU, max-pool 2             128×6×6        147,584
+    conv 3×3 (128), max-pool 2, ReLU             128×6×6        147,584
                                                  total          240,256
+
+The project has ReLU before each pooling. The largest number and the larger of it and zero can be taken in either order,
+to the same bits and gradients; pooled first, ReLU has a quarter of the work.
 
     sequence                                                                 output      LSTM's parameters
     positions   the 36 places of the map in reading order, 128 features each  36×128                132,096
@@ -41,8 +44,8 @@ def convolutions(relu: bool = True) -> nn.Sequential:
     layers: list[nn.Module] = []
     for channels, filters, pooled in ((1, 32, True), (32, 64, True), (64, 128, False), (128, FEATURES, True)):
         layers += [nn.Conv2d(channels, filters, 3, padding=1)]
-        layers += [nn.ReLU()] if relu else []
         layers += [nn.MaxPool2d(2)] if pooled else []
+        layers += [nn.ReLU()] if relu else []
     return nn.Sequential(*layers)
 
 

@@ -2,7 +2,7 @@
 Attention" (FERG; its report is not at hand). The attention comes before the network: landmarks choose the two blocks.
 
     part           layers                                                              output       parameters
-    branch (two,   conv 3×3 (32), batch norm, ReLU, conv 3×3 (64), ReLU, max-pool 2    64×16×16         18,880
+    branch (two,   conv 3×3 (32), batch norm, ReLU, conv 3×3 (64), max-pool 2, ReLU    64×16×16         18,880
     not shared)    dropout, linear 16384→1024, ReLU                                    1024         16,778,240
                    linear 1024→512, ReLU, dropout, linear 512→100                      100             576,100
     fusion         dropout, linear 200→1024, ReLU                                      1024            205,824
@@ -15,9 +15,9 @@ in the image is up to the data: the whole face is one plane of the same 32×32 p
 35 million parameters do not bear out the claim of low cost. The variant `small` keeps the two views, their latent 100
 features and the fusion, and puts the work into convolutions, each pooled before the next:
 
-    branch         conv 3×3 (16), batch norm, ReLU, max-pool 2                         16×16×16            176
-                   conv 3×3 (32), batch norm, ReLU, max-pool 2                         32×8×8            4,672
-                   conv 3×3 (64), batch norm, ReLU, max-pool 2                         64×4×4           18,560
+    branch         conv 3×3 (16), batch norm, max-pool 2, ReLU                         16×16×16            176
+                   conv 3×3 (32), batch norm, max-pool 2, ReLU                         32×8×8            4,672
+                   conv 3×3 (64), batch norm, max-pool 2, ReLU                         64×4×4           18,560
                    dropout, linear 1024→100                                            100             102,500
     fusion         dropout, linear 200→128, ReLU, dropout, linear 128→7                7                26,631
                                                                           both views                   278,447
@@ -43,7 +43,7 @@ def branch(dropout: float) -> nn.Sequential:
     """One view: float (batch, 1, 32, 32) → its latent features (batch, 100)."""
     return nn.Sequential(
         nn.Conv2d(1, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(),
-        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Conv2d(32, 64, 3, padding=1), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(),
         nn.Dropout(dropout), nn.Linear(16384, 1024), nn.ReLU(),
         nn.Linear(1024, 512), nn.ReLU(), nn.Dropout(dropout), nn.Linear(512, 100),
     )  # fmt: skip
@@ -61,7 +61,7 @@ def small_branch(dropout: float) -> nn.Sequential:
     layers: list[nn.Module] = []
     for before, after in ((1, 16), (16, 32), (32, 64)):
         convolution = nn.Conv2d(before, after, 3, padding=1, bias=False)
-        layers += [convolution, nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
+        layers += [convolution, nn.BatchNorm2d(after), nn.MaxPool2d(2), nn.ReLU()]
     return nn.Sequential(*layers, nn.Flatten(), nn.Dropout(dropout), nn.Linear(1024, 100))
 
 
