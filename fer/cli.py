@@ -297,6 +297,9 @@ def main() -> None:
     except OSError as error:
         logger.error("error: %s", error)
         sys.exit(1)
+    except MemoryError:
+        logger.error("error: the machine is out of memory; fewer jobs at once (snakemake --cores) need less")
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ ARTIFACTS = (
     layout.COST,
     layout.ROBUSTNESS,
 )
-PATIENCE = 20  # seconds that a finished training waits for a slow tracking server
+PATIENCE = 10  # seconds that a tracking server has for an answer, and that a finished training waits for its thread
 LIVE_AFTER = 60  # seconds after which a training is shown live: importing MLflow costs a short one more than it takes
 
 
@@ -58,10 +58,13 @@ def store_uri() -> str:
 
 
 def connect() -> MlflowClient:
-    """Return a client of the tracking store, which is created first where it is a new SQLite file."""
+    """Return a client of the tracking store, which is created first where it is a new SQLite file.
+
+    Nothing is asked twice: a slow server may have done what it has not answered, and `fer track` catches up anyhow.
+    """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(PATIENCE))
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     from mlflow import MlflowClient
@@ -153,6 +156,8 @@ class LiveRun:
             self._show()
         if self.thread.is_alive():
             self.thread.join(PATIENCE)
+            if self.thread.is_alive():
+                logger.warning("MLflow (%s) is too slow to wait for; `fer track` catches up.", store_uri())
 
     def log(self, row: dict) -> None:
         """Queue one row of the history."""
@@ -170,13 +175,18 @@ class LiveRun:
         try:
             client = connect()
             run_id = client.create_run(experiment_id(client, self.run.name), tags=tags(self.run, "live")).info.run_id
-            for name, value in flat(self.run.resolved()):
-                client.log_param(run_id, name, value)
+            client.log_batch(run_id, params=as_parameters(self.run.resolved()))
             while (row := self.rows.get()) is not None:
                 client.log_batch(run_id, metrics=history_metrics([row], datetime.now()))
             client.set_terminated(run_id, self.status)
         except Exception as error:  # whatever a tracking server does, training goes on
             logger.warning("MLflow (%s) failed: %s. Training goes on; `fer track` catches up.", store_uri(), error)
+
+
+def as_parameters(values: dict) -> list:
+    from mlflow.entities import Param
+
+    return [Param(name, value) for name, value in flat(values)]
 
 
 def history_metrics(history: Iterable[dict], when: datetime) -> list:
@@ -196,8 +206,20 @@ def project(runs: list[Run]) -> str:
 
     A run whose folder has not changed is left alone. Otherwise the new MLflow run is added and then the old ones of
     the same key, live ones included, are deleted (MLflow keeps deleted runs restorable).
+
+    Raises:
+        FerError: a run is unfinished, or MLflow failed.
     """
-    client = connect()
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bring_up_to_date(connect(), runs)
+    except MlflowException as error:
+        raise FerError(f"MLflow ({store_uri()}) failed: {error}. When it is there again: fer track") from error
+
+
+def bring_up_to_date(client: MlflowClient, runs: list[Run]) -> str:
+    """Do what `project` promises, or fail as MLflow fails."""
     added = 0
     for run in runs:
         missing = [name for name in ARTIFACTS if not (run.folder / name).exists()]
@@ -239,7 +261,7 @@ def folder_digest(run: Run) -> str:
 
 def add(client: MlflowClient, experiment: str, run: Run, digest: str) -> None:
     """Add one MLflow run that shows everything of the run's folder."""
-    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.entities import Metric, RunTag
 
     parameters, machine = read_json(run.folder / layout.PARAMETERS), read_json(run.folder / layout.ENVIRONMENT)
     measured = {f"test_{name}": value for name, value in read_json(run.folder / layout.METRICS).items()}
@@ -259,7 +281,7 @@ def add(client: MlflowClient, experiment: str, run: Run, digest: str) -> None:
     history = history_metrics(pd.read_csv(run.folder / layout.HISTORY).to_dict("records"), when)
     client.log_batch(
         run_id,
-        params=[Param(name, value) for name, value in flat(parameters)],
+        params=as_parameters(parameters),
         tags=[RunTag(name, value) for name, value in described.items()],
     )
     for start in range(0, len(numbers + history), 1000):  # MLflow takes a thousand at once

@@ -1,6 +1,7 @@
 """The command line as a person meets it."""
 
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,16 @@ def test_a_stage_without_the_one_before_it_says_so_and_leaves_no_folder(tmp_path
     result = fer("index", "fer2013", "--root", str(tmp_path / "nowhere"))
     assert result.returncode == 2 and "nowhere/data/raw/fer2013.parquet does not exist" in result.stderr
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_stage_that_runs_out_of_memory_says_so_in_one_line(tmp_path):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 30,) * 2)
+
+    arguments = ["acquire", "fer2013", "--source", "synthetic", "--samples", str(10**10), "--root", str(tmp_path)]
+    result = fer(*arguments, preexec_fn=limit)
+    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("error: the machine is out of memory")
 
 
 def test_a_stage_says_in_one_line_what_came_of_it_and_keeps_a_full_log(data, tmp_path):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from contextlib import suppress
 
 import pytest
@@ -172,6 +173,46 @@ def test_workers_of_a_killed_stage_do_not_live_on(stage, before):
     while children_of(process.pid) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not children_of(process.pid)
+
+
+def workers_of(process):
+    """Return the ids of the workers of a stage, which the server that its process started has forked."""
+    listed = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True).stdout.split("\n")[1:-1]
+    parents = dict(map(int, line.split()) for line in listed)
+    return [worker for worker, server in parents.items() if parents.get(server) == process.pid]
+
+
+def test_a_worker_that_the_system_kills_as_when_memory_runs_out_is_told_in_one_line(before, finished):
+    root = before("align")
+    with subprocess.Popen(
+        command("align", root), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while not (workers := workers_of(process)) and process.poll() is None:
+            time.sleep(0.02)
+        os.kill(workers[0], signal.SIGKILL)
+        errors = process.communicate(timeout=300)[1]
+    assert process.returncode == 2 and errors == "error: a worker process died; is the machine out of memory?\n"
+    assert not contents("align", root) and not list(root.rglob("*.partial"))
+    assert run("align", root).returncode == 0 and contents("align", root) == contents("align", finished)
+
+
+def test_a_checkpoint_with_a_flipped_bit_is_named_and_the_training_starts_anew_and_ends_the_same(before, finished):
+    root = before("train")
+    process = subprocess.Popen(command("train", root), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (saved := list((root / "runs").rglob("*.checkpoint"))) and process.poll() is None:
+        time.sleep(0.002)
+    process.kill()
+    assert process.wait(timeout=300) == -signal.SIGKILL
+    (checkpoint,) = saved
+    with zipfile.ZipFile(checkpoint) as archive:
+        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+    data = bytearray(checkpoint.read_bytes())
+    data[largest.header_offset + largest.file_size // 2] ^= 1  # the least bit of a number: it would pass unseen
+    checkpoint.write_bytes(data)
+    result = run("train", root)
+    assert result.returncode == 0 and f"{checkpoint} is damaged" in result.stderr
+    assert contents("train", root) == contents("train", finished)
+    assert not list((root / "runs").rglob("*.checkpoint"))
 
 
 @pytest.mark.parametrize("stage", UNDER_WAY)

@@ -1,12 +1,17 @@
 """MLflow shows what the run folders say: once, whenever asked, and never at the training's expense."""
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+import requests
 from mlflow import MlflowClient
 
 from fer import layout, tracking
@@ -129,7 +134,6 @@ def test_eight_jobs_that_start_at_once_on_a_store_that_does_not_exist_do_not_fai
 
 def test_a_dead_tracking_server_does_not_stop_a_training(data, monkeypatch, caplog):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     run = Run(EXPERIMENT, "0", 0, {"epochs": 1, "batch_size": 64}, 1, data)
     train(run, "cpu")
     assert (run.folder / layout.WEIGHTS).exists()
@@ -149,12 +153,112 @@ def test_a_server_that_answers_with_errors_does_not_stop_a_training(data, monkey
     server = HTTPServer(("127.0.0.1", 0), Failing)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     run = Run(EXPERIMENT, "0", 0, {"epochs": 1, "batch_size": 64}, 1, data)
     train(run, "cpu")
     server.shutdown()
     assert (run.folder / layout.WEIGHTS).exists()
     assert "Training goes on" in caplog.text
+
+
+def silent():
+    """Return a server that takes every connection and never answers, and its address."""
+    server = socket.create_server(("127.0.0.1", 0), backlog=64)
+    return server, f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_server_that_never_answers_does_not_hold_up_a_training(data, monkeypatch, caplog):
+    """It ends while its question is still open; nobody else could have ended the wait."""
+    monkeypatch.setattr(tracking, "PATIENCE", 2)
+    for name in ("TIMEOUT", "MAX_RETRIES"):  # connecting sets them; what was set here is put back after the test
+        monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", "")
+        monkeypatch.delenv(f"MLFLOW_HTTP_REQUEST_{name}")
+    server, address = silent()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    run = Run(EXPERIMENT, "0", 0, {"epochs": 1, "batch_size": 64}, 1, data)
+    with server:
+        train(run, "cpu")
+        assert (run.folder / layout.WEIGHTS).exists()
+        assert "`fer track` catches up" in caplog.text
+        for thread in threading.enumerate():
+            if thread.name == "mlflow":
+                thread.join()
+    assert caplog.text.count("Training goes on") == 1  # after the first question it is asked nothing more
+
+
+def test_track_says_in_one_line_that_a_server_does_not_answer(data, monkeypatch):
+    run = Run(EXPERIMENT, "0", 0, {}, 1, data)
+    run.folder.mkdir(parents=True)
+    for name in tracking.ARTIFACTS:
+        (run.folder / name).touch()
+    server, address = silent()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with server, pytest.raises(FerError, match=rf"MLflow \({address}\) failed: .*fer track") as told:
+        tracking.project([run])
+    assert len(str(told.value).splitlines()) == 1
+
+
+@contextmanager
+def mlflow_server(folder, port):
+    """Run a real MLflow server on a store in a folder, and kill it with all its processes."""
+    command = f"server --host 127.0.0.1 --port {port} --workers 1 --backend-store-uri sqlite:///{folder}/server.db"
+    command += f" --artifacts-destination {folder}/artifacts"
+    program = [sys.executable, "-m", "mlflow", *command.split()]
+    with open(folder / "server.log", "a") as log:
+        server = subprocess.Popen(program, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+    try:
+        while not answers(port):
+            assert server.poll() is None, (folder / "server.log").read_text()
+            time.sleep(0.1)
+        yield server
+    finally:
+        kill(server)
+
+
+def kill(server):
+    with suppress(ProcessLookupError):  # killed before
+        os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
+
+
+def answers(port):
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/health", timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+@pytest.mark.slow  # a server needs half a minute to start where both cores are busy
+def test_a_server_killed_during_a_training_costs_it_nothing_and_track_catches_up(run, monkeypatch, caplog, tmp_path):
+    undisturbed = (run.folder / layout.WEIGHTS).read_bytes()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    uri = f"http://127.0.0.1:{port}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    send, seen = tracking.LiveRun.log, []
+
+    with mlflow_server(tmp_path, port) as server:
+
+        def killing(live, row):
+            send(live, row)
+            while not seen:  # until the first epoch is shown
+                seen.extend(item for item in shown(uri) if "val_accuracy" in item.data.metrics)
+            kill(server)
+
+        monkeypatch.setattr(tracking.LiveRun, "log", killing)
+        (run.folder / layout.WEIGHTS).unlink()
+        train(run, "cpu")
+    assert "Training goes on" in caplog.text
+    assert (run.folder / layout.WEIGHTS).read_bytes() == undisturbed
+    evaluate(run, "cpu")
+    with mlflow_server(tmp_path, port):
+        (live,) = shown(uri)
+        assert live.data.tags[tracking.STATE] == "live" and live.info.status == "RUNNING"
+        assert "1 of them new" in tracking.project([run])
+        (current,) = shown(uri)
+        assert current.data.tags[tracking.STATE] == "current" and current.info.status == "FINISHED"
+        assert {item.path for item in MlflowClient(uri).list_artifacts(current.info.run_id)} == set(tracking.ARTIFACTS)
+        assert "0 of them new" in tracking.project([run])
 
 
 def test_training_needs_neither_mlflow_nor_snakemake_nor_dvc(data, tmp_path):

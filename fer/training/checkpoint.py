@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ def load(path: Path, state: State) -> None:
     if not path.exists():
         return
     try:
+        verify(path)
         saved = torch.load(path, weights_only=True, map_location="cpu")  # never unpickles code
     except Exception as error:  # of a damaged file torch's reader makes exceptions of many kinds
         logger.warning("%s is damaged (%s): training starts anew", path, error)
@@ -50,3 +52,10 @@ def load(path: Path, state: State) -> None:
     state.best_accuracy = saved["best_accuracy"]
     state.best_weights = saved["best_weights"]
     logger.info("resumed after epoch %d", state.history[-1]["epoch"])
+
+
+def verify(path: Path) -> None:
+    """Check the checksums of a checkpoint, which torch writes and does not read."""
+    with zipfile.ZipFile(path) as archive:
+        if damaged := archive.testzip():
+            raise zipfile.BadZipFile(f"{damaged} is not what was written")
