@@ -45,7 +45,7 @@ FOLDER_FORM = re.compile(r"(?:^|/)(?P<label>[^/]+)/(?P<usage>[^/_]+)_(?P<number>
 class Fer2013(Adapter):
     def originals(self, source: Path) -> Iterator[Original]:
         found = sources.names(source)
-        tables = [name for want in TABLES for name in found if PurePosixPath(name).name.lower() == want]
+        tables = [name for want in TABLES for name in found if name.lower().rpartition("/")[2] == want]
         if not tables:
             yield from self.folders(source)
             return

@@ -67,12 +67,13 @@ class Guard:
         plain = given.replace("\\", "/")
         if is_clutter(plain):
             return None
-        name = str(PurePosixPath(plain))
-        if ".." in plain.split("/"):
+        parts = plain.split("/")  # pathlib, which does the same, costs half of the time in which a small image is read
+        name = "/".join(part for part in parts if part not in ("", "."))
+        if ".." in parts:
             fault = "climbs out of the archive"
         elif plain.startswith("/") or (plain[:1].isalpha() and plain[1:2] == ":"):
             fault = "has an absolute path"
-        elif name == "." and not folder:
+        elif not name and not folder:
             fault = "has no name"
         elif name in self.seen:
             fault = "is there twice"
@@ -130,7 +131,7 @@ def kind_fault(mode: int) -> str | None:
 
 def is_clutter(name: str) -> bool:
     """Tell what systems leave behind from data: hidden files (.DS_Store, ._photo.jpg) and a few known names."""
-    return any(part in CLUTTER or (part.startswith(".") and part != "..") for part in PurePosixPath(name).parts)
+    return any(part in CLUTTER or (part[:1] == "." and part not in (".", "..")) for part in name.split("/"))
 
 
 class Reader(io.RawIOBase):
