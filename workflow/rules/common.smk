@@ -1,5 +1,6 @@
 # What the rules share: the study, checked before any job runs, and where files lie.
 
+import functools
 import re
 import shlex
 import sys
@@ -99,17 +100,19 @@ def of_experiment(path):
 
 
 def run_of(wildcards):
-    """The run of the wildcards, with what the study changes of it."""
-    seed = int(getattr(wildcards, "seed", 0))
-    overrides = STUDY.overrides(wildcards.experiment)
-    return runs.Run(wildcards.experiment, wildcards.fold, seed, overrides, STUDY.threads, LAYOUT)
+    """The run of the wildcards."""
+    return study_run(wildcards.experiment, wildcards.fold, int(getattr(wildcards, "seed", 0)))
+
+
+@functools.cache  # several inputs of each of its jobs ask, and each time its parameters would be checked anew
+def study_run(experiment, fold, seed):
+    """A run, with what the study changes of it."""
+    return runs.Run(experiment, fold, seed, STUDY.overrides(experiment), STUDY.threads, LAYOUT)
 
 
 def first_run(wildcards):
     """The run of an experiment that is explained: its first fold and first seed."""
-    fold = runs.study_folds(STUDY, wildcards.experiment)[0]
-    overrides = STUDY.overrides(wildcards.experiment)
-    return runs.Run(wildcards.experiment, fold, STUDY.seeds[0], overrides, STUDY.threads, LAYOUT)
+    return study_run(wildcards.experiment, runs.study_folds(STUDY, wildcards.experiment)[0], STUDY.seeds[0])
 
 
 def run_data(wildcards):

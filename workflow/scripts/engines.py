@@ -30,7 +30,7 @@ from fer.errors import FerError
 from fer.params import Study, load_study
 from fer.params.reading import mapping
 from fer.runs import Run, study_runs
-from fer.storage import file_sha256, write_text
+from fer.storage import atomic, file_sha256, write_text
 
 # Metrics and plots of a run, as DVC shows them: how each file is to be drawn.
 METRICS = {layout.METRICS, layout.COST}
@@ -148,9 +148,11 @@ def compiled(graph, study_file: Path) -> str:
     if study.root != ".":
         up = os.path.relpath(".", study.root)
         stages = {name: {"wdir": up, **entry} for name, entry in stages.items()}
-    plots = [curves(name, [run for run in study_runs(study) if run.name == name], study) for name in study.experiments]
+    runs = study_runs(study)
+    plots = [curves(name, [run for run in runs if run.name == name], study) for name in study.experiments]
     content = {"stages": stages, "params": parameter_files(stages, study), "plots": plots}
-    return NOTE + yaml.safe_dump(content, sort_keys=False, width=1000, allow_unicode=True)
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    return NOTE + yaml.dump(content, Dumper=dumper, sort_keys=False, width=1000, allow_unicode=True)
 
 
 def leaves(stages: dict[str, dict]) -> list[str]:
@@ -200,21 +202,59 @@ def compile_dvc(graph, study_file: Path) -> Path:
     return path
 
 
-def forget_others(path: Path) -> None:
-    """Drop from dvc.lock the stages that its dvc.yaml has no longer, which DVC keeps for ever."""
+def commit(path: Path) -> None:
+    """Commit to dvc.lock the stages of one dvc.yaml that changed, and drop what it has no longer.
+
+    `dvc commit --force` saves every stage, changed or not, parses the old dvc.lock once more to write into it, and
+    keeps for ever what left the study. This takes DVC's own steps (its classes, as of 3.67) for what changed alone, and
+    has it write dvc.lock anew beside the old one, which a kill leaves whole.
+    """
+    from dvc.dvcfile import Lockfile
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo, lock_repo
+    from dvc.stage.serialize import to_lockfile
+
+    logging.getLogger("dvc").setLevel(logging.CRITICAL)  # no progress bars
     lock = path.with_name("dvc.lock")
-    if not lock.exists():
-        return
-    defined, locked = mapping(path)["stages"], mapping(lock)
-    if locked["stages"].keys() - defined.keys():
-        stages = {name: entry for name, entry in locked["stages"].items() if name in defined}
-        write_text(lock, yaml.safe_dump(locked | {"stages": stages}, sort_keys=False, allow_unicode=True))
+    if lock.exists() and not whole(lock):
+        print(f"{lock} was half written when DVC was killed: it is written anew")
+        lock.unlink()
+    locked = mapping(lock)["stages"] if lock.exists() else {}
+    try:
+        with Repo() as repo, lock_repo(repo):
+            stages = repo.stage.load_file(str(path))
+            for stage in stages:
+                if stage.name not in locked or stage.status():
+                    stage.save()
+                    stage.commit(relink=False)  # files stay the copies that Snakemake's jobs made
+            entries = {name: entry for stage in stages for name, entry in to_lockfile(stage).items()}
+            if entries != locked:
+                with atomic(lock) as scratch:
+                    scratch.unlink(missing_ok=True)  # DVC would add to what a killed one left
+                    Lockfile(repo, str(scratch)).dump_stages(stages)
+    except DvcException as error:
+        raise FerError(f"not recorded in DVC: {error}") from error
+
+
+def whole(lock: Path) -> bool:
+    """Tell whether DVC can read a dvc.lock, which `dvc repro` rewrites in place: killed meanwhile, it leaves a part."""
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from voluptuous import Invalid
+
+    try:
+        COMPILED_LOCKFILE_SCHEMA(mapping(lock))
+    except (FerError, Invalid):
+        return False
+    return True
 
 
 def dvc_changes(path: Path) -> dict:
     """Return what `dvc status` finds changed for the stages of one dvc.yaml ({} when clean)."""
     result = subprocess.run(["dvc", "status", "--json", str(path)], capture_output=True, text=True)
     if result.returncode:
+        lock = path.with_name("dvc.lock")
+        if lock.exists() and not whole(lock):
+            raise FerError(f"{lock} was half written when DVC was killed: delete it, and run `make all` or `dvc repro`")
         raise FerError(f"dvc status failed:\n{result.stderr}")
     return json.loads(result.stdout)
 
@@ -235,8 +275,7 @@ def record(study_file: Path) -> None:
     if not (Path(".dvc").is_dir() and Path(".git").exists()):
         print("not recorded in DVC: this folder is not a git checkout with .dvc/ (was it downloaded without git?)")
     else:
-        forget_others(path)
-        run(["dvc", "commit", "--force", str(path)])
+        commit(path)
         print("recorded in dvc.lock")
     show(study_file)
 
