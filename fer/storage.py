@@ -97,8 +97,10 @@ def row_groups(rows: Iterable[dict]) -> Iterator[list[dict]]:
 
 def read_rows(path: Path, columns: list[str] | None = None, batch: int = 256) -> Iterator[dict]:
     """Yield the rows of a Parquet file in order, holding only `batch` of them in memory."""
-    for chunk in checked(open_parquet(path).iter_batches(batch, columns=columns), path):
-        yield from chunk.to_pylist()
+    file = open_parquet(path)
+    for group in range(file.num_row_groups):  # Arrow, asked for all at once, keeps each until the last is read
+        for chunk in checked(file.iter_batches(batch, row_groups=[group], columns=columns), path):
+            yield from chunk.to_pylist()
 
 
 def checked(batches: Iterator[pa.RecordBatch], path: Path) -> Iterator[pa.RecordBatch]:

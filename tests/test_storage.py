@@ -212,3 +212,14 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path, name, read, data):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(FerError, match=rf"{name} is damaged .* `make verify`"):
         read(tmp_path / name)
+
+
+def test_reading_rows_holds_one_group_of_them_in_memory(tmp_path):
+    schema = pa.schema([("image", pa.binary())])
+    generator = np.random.default_rng(0)
+    rows = ({"image": generator.bytes(1000)} for _ in range(20 * storage.ROW_GROUP))
+    storage.write_rows(tmp_path / "x.parquet", schema, rows)
+    before = pa.total_allocated_bytes()
+    held = [pa.total_allocated_bytes() - before for _ in storage.read_rows(tmp_path / "x.parquet")]
+    assert len(held) == 20 * storage.ROW_GROUP
+    assert max(held) < 4 * 1000 * storage.ROW_GROUP
