@@ -43,6 +43,7 @@ lint: .venv/installed
 
 bench: .venv/installed
 	python benchmarks/training.py
+	python benchmarks/acquire.py
 	python benchmarks/align.py
 	python benchmarks/scale.py
 	python benchmarks/engines.py

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -24,13 +25,13 @@ import yaml
 EXPERIMENTS = ("fer2013-attentional_cnn", "fer2013-dnn")
 STUDY = Path("params/study.yaml")
 ENGINES = "python workflow/scripts/engines.py"
-COMMIT = f"python {Path(__file__).absolute()} --inside commit"
+INSIDE = shlex.join([sys.executable, str(Path(__file__).absolute()), "--inside"])
 COMMANDS = {
     "snakemake -n all": "snakemake --cores 2 -n all",
     "compile": f"{ENGINES} compile",
     "settle": "snakemake --touch --forceall --cores 1 --no-hooks all",
-    "record all": COMMIT,
-    "record nothing new": COMMIT,
+    "record all": f"{INSIDE} commit",
+    "record nothing new": f"{INSIDE} commit",
     "dvc status": "dvc status",
     "check": f"{ENGINES} check",
 }
@@ -48,7 +49,7 @@ def make_clone(folder: Path, runs: int | None) -> int:
             "seeds": list(range(runs // len(EXPERIMENTS))),
         }
         (folder / STUDY).write_text(yaml.safe_dump(study), encoding="utf-8")
-    return int(call(f"python {Path(__file__).absolute()} --inside fill", folder))
+    return int(call(f"{INSIDE} fill", folder))
 
 
 def inside(task: str) -> None:
@@ -69,7 +70,7 @@ def inside(task: str) -> None:
 def call(command: str, folder: Path) -> str:
     """Run a command in a clone, with the package imported from there; return what it printed."""
     options = {"cwd": folder, "env": os.environ | {"PYTHONPATH": str(folder)}, "text": True, "capture_output": True}
-    return subprocess.run(command.split(), check=True, **options).stdout
+    return subprocess.run(shlex.split(command), check=True, **options).stdout
 
 
 def timed(command: str, folder: Path) -> str:

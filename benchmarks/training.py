@@ -47,9 +47,9 @@ PLANES = {"prior_attention": 2}
 NAMES = [path.stem for path in sorted(Path("params/systems").glob("*.yaml")) if path.stem != "box_geometry"]
 
 
-def build(name: str, system: System) -> nn.Module:
+def build(name: str, system: System, device: torch.device) -> nn.Module:
     """Return the network as training starts it (fer.networks.untrained, which needs an experiment)."""
-    return channels_last(systems.build(name, system, CLASSES))
+    return channels_last(systems.build(name, system, CLASSES), device)
 
 
 def ours(name: str, system: System, part: Part, fabric: Fabric) -> float:
@@ -59,7 +59,7 @@ def ours(name: str, system: System, part: Part, fabric: Fabric) -> float:
     recipe = system.recipe.override({"epochs": 1})
     parts, nowhere = {"train": part, "val": val}, Path("/nonexistent/checkpoint")
     started = time.perf_counter()
-    loop.train(lambda: build(name, system), CLASSES, system.input, recipe, parts, 0, fabric, nowhere)
+    loop.train(lambda: build(name, system, fabric.device), CLASSES, system.input, recipe, parts, 0, fabric, nowhere)
     synchronise(fabric)
     return len(part) / (time.perf_counter() - started)
 
@@ -134,7 +134,8 @@ def measure(name: str, batch_size: int | None, seconds: float, rounds: int, thre
     def constant(network: nn.Module, count: int) -> float:
         return plain_steps(network, system, constant_batches(system, planes, count, fabric.device), count, fabric)
 
-    rate = max(constant(build(name, system), 3), constant(build(name, system), 3))  # the first one warms up
+    rates = [constant(build(name, system, fabric.device), 3) for _ in range(2)]  # the first one warms up
+    rate = max(rates)
     count = max(2, round(rate * seconds / system.recipe.batch_size))
     images, side = count * system.recipe.batch_size, system.input.size
     generator = np.random.default_rng(0)
@@ -148,7 +149,7 @@ def measure(name: str, batch_size: int | None, seconds: float, rounds: int, thre
     with tempfile.TemporaryDirectory() as folder:
         variants: dict[str, Callable[[], float]] = {
             "ours": lambda: ours(name, system, part, fabric),
-            "constant": lambda: constant(build(name, system), count),
+            "constant": lambda: constant(build(name, system, fabric.device), count),
             "eager": lambda: constant(systems.build(name, system, CLASSES), count),
         }
         if planes == 1:  # of several images a sample there is no usual loop

@@ -288,6 +288,11 @@ def resolve(experiment: str, fold: str, seed: int, changes: list[str] | None, th
     return run
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Tell whether an error says that memory ran out: torch has a kind of its own on a GPU, and only words on a CPU."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't alloc" in str(error)
+
+
 def main() -> None:
     try:
         app(prog_name="fer")
@@ -297,7 +302,9 @@ def main() -> None:
     except OSError as error:
         logger.error("error: %s", error)
         sys.exit(1)
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
         logger.error("error: the machine is out of memory; fewer jobs at once (snakemake --cores) need less")
         sys.exit(1)
 

@@ -43,7 +43,8 @@ def ordered_map(
     """
     items, spent = iter(items), 0.0
     if initializer:
-        initializer()
+        with uninterrupted():  # a library that is interrupted in its import fails with an error of its own
+            initializer()
     while spent < ALONE:
         if (item := next(items, END)) is END:
             return

@@ -45,7 +45,8 @@ ARTIFACTS = (
     layout.COST,
     layout.ROBUSTNESS,
 )
-PATIENCE = 10  # seconds that a tracking server has for an answer, and that a finished training waits for its thread
+PATIENCE = 20  # seconds that a finished training waits for a slow tracking server
+ANSWER = 10  # seconds that the server has for each answer
 LIVE_AFTER = 60  # seconds after which a training is shown live: importing MLflow costs a short one more than it takes
 
 
@@ -57,14 +58,14 @@ def store_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
 
 
-def connect() -> MlflowClient:
+def connect(retries: int = 0) -> MlflowClient:
     """Return a client of the tracking store, which is created first where it is a new SQLite file.
 
-    Nothing is asked twice: a slow server may have done what it has not answered, and `fer track` catches up anyhow.
+    A training asks for nothing twice: a slow server may have done what it has not answered, and `fer track` catches up.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(PATIENCE))
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(ANSWER))
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", str(retries))
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     from mlflow import MlflowClient
@@ -210,11 +211,13 @@ def project(runs: list[Run]) -> str:
     Raises:
         FerError: a run is unfinished, or MLflow failed.
     """
+    client = connect(retries=2)  # before any import of MLflow, which reads its settings then
     from mlflow.exceptions import MlflowException
+    from requests import RequestException
 
     try:
-        return bring_up_to_date(connect(), runs)
-    except MlflowException as error:
+        return bring_up_to_date(client, runs)
+    except (MlflowException, RequestException) as error:
         raise FerError(f"MLflow ({store_uri()}) failed: {error}. When it is there again: fer track") from error
 
 

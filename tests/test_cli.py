@@ -1,5 +1,6 @@
 """The command line as a person meets it."""
 
+import os
 import re
 import resource
 import subprocess
@@ -73,8 +74,16 @@ def test_a_stage_that_runs_out_of_memory_says_so_in_one_line(tmp_path):
         resource.setrlimit(resource.RLIMIT_AS, (1 << 30,) * 2)
 
     arguments = ["acquire", "fer2013", "--source", "synthetic", "--samples", str(10**10), "--root", str(tmp_path)]
-    result = fer(*arguments, preexec_fn=limit)
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # whose threads' stacks would count
+    result = fer(*arguments, preexec_fn=limit, env=environment)
     assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("error: the machine is out of memory")
+
+
+def test_torch_out_of_memory_is_said_in_one_line():
+    code = "import torch; from fer import cli; cli.app = lambda prog_name: torch.empty(1 << 50); cli.main()"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1, result.stderr
     assert result.stderr.startswith("error: the machine is out of memory")
 
 

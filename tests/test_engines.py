@@ -336,7 +336,7 @@ def start(clone, command):
 
 def wait_until(condition, process):
     while not condition() and process.poll() is None:
-        time.sleep(0.0005)  # DVC rewrites a small dvc.lock in a twentieth of a second
+        time.sleep(0.01)
 
 
 def kill(process):
@@ -415,7 +415,7 @@ def test_dvc_repro_killed_at_any_moment_needs_no_unlocking_and_ends_the_same(ran
     for clone in copies(ran, tmp_path, times):
         unmake(clone, ["train-fer2013-dnn-0-0", "evaluate-fer2013-dnn-0-0"])
         process = start(clone, "dvc repro")
-        log = moments.choice([log for log in RUN_OF_DNN if "explain" not in log])  # a stage that the run comes to
+        log = moments.choice([log for log in RUN_OF_DNN if "train" in log or "evaluate" in log])  # more is to follow
         wait_until((clone.folder / log).exists, process)
         time.sleep(moments.uniform(0, 3))
         landed += kill(process)
@@ -452,7 +452,7 @@ def test_a_dvc_lock_that_dvc_was_killed_over_is_recorded_anew_by_the_next_make_a
     whole = lock.read_bytes()
     lock.write_bytes(whole[: len(whole) // 2])
     told = workspace.run(CHECK, ok=False)
-    assert told.returncode == 2 and "dvc.lock was half written when DVC was killed: delete it" in told.stdout
+    assert told.returncode == 2 and "dvc.lock is none that DVC can read" in told.stdout
     workspace.run(MAKE_ALL)
     assert lock.read_bytes() == whole
     assert workspace.run("dvc status").stdout.strip() == "Data and pipelines are up to date."

@@ -105,7 +105,7 @@ def test_ctrl_c_leaves_nothing_broken(before, finished):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=300)
-    assert process.returncode == 130 and "Traceback" not in errors
+    assert process.returncode == 130 and "Traceback" not in errors, errors
     assert not list((root / "data/faces").iterdir())
     assert run("align", root).returncode == 0 and contents("align", root) == contents("align", finished)
 

@@ -111,7 +111,7 @@ def test_dropout_of_the_attentional_cnn_is_off_at_evaluation_and_on_in_training(
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_all_maps_have_their_channels_last_when_those_of_the_first_convolutions_have(name):
-    network, maps = channels_last(build(name)).eval(), []
+    network, maps = channels_last(build(name), torch.device("cpu")), []
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             layer.register_forward_hook(lambda layer, given, answer: maps.append(answer))
@@ -127,11 +127,14 @@ def test_the_dnn_s_local_response_norm_is_tensorflow_s():
     total = torch.stack([squares[:, shift : shift + 64] for shift in range(9)]).sum(0)
     assert torch.allclose(norm(values), values / (1 + 0.001 / 9 * total) ** 0.75, atol=1e-5)
     assert torch.allclose(norm(values), torch.nn.LocalResponseNorm(9, alpha=0.001, beta=0.75)(values), atol=1e-5)
+    with torch.autocast("cpu", torch.float16):
+        assert torch.allclose(norm(10 * values), norm(10 * values).float()) and norm(10 * values).isfinite().all()
 
 
-def test_relu_after_pooling_gives_the_bits_and_the_gradients_of_relu_before_it():
+@pytest.mark.parametrize("pool", [nn.MaxPool2d(2), nn.MaxPool2d(3, 2, ceil_mode=True)])
+def test_relu_after_pooling_gives_the_bits_and_the_gradients_of_relu_before_it(pool):
     answers = []
-    for later in (nn.Sequential(nn.MaxPool2d(2), nn.ReLU()), nn.Sequential(nn.ReLU(), nn.MaxPool2d(2))):
+    for later in (nn.Sequential(pool, nn.ReLU()), nn.Sequential(nn.ReLU(), pool)):
         values = torch.randn(4, 8, 12, 12, generator=torch.Generator().manual_seed(0)).requires_grad_()
         answer = later(values)
         answer.square().sum().backward()

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import cv2
@@ -66,7 +67,7 @@ def align(raw: Path, index: Path, parameters: Dataset, faces: Path, crops_file: 
                 original | {"infrared": sample["modality"] == "infrared", "look": looks.get(sample["pair"])}
                 for original, sample in originals(raw, index)
             )
-            results = ordered_map(partial(face, alignment), items, prepare_worker)
+            results = ordered_map(partial(face, alignment), items, prepare_detector)
             samples = read_rows(index, ["label", "modality"])
             tracked = track(zip(results, samples, strict=True), total, "align")
             for number, ((row, crop), sample) in enumerate(tracked):
@@ -111,7 +112,7 @@ def look_at_partners(raw: Path, index: Path, alignment: Alignment) -> dict[str, 
                 pairs.append(sample["pair"])
                 yield original
 
-    results = ordered_map(partial(look, alignment), visible(), prepare_worker)
+    results = ordered_map(partial(look, alignment), visible(), prepare_detector)
     found = list(track(results, len(wanted), "align: visible partners"))
     repeated = [pair for pair, count in Counter(pairs).items() if count > 1]
     if repeated:
@@ -148,6 +149,11 @@ def summary(counts: dict[str, dict[str, list[int]]], total: int, from_partner: i
 
 def prepare_worker() -> None:
     cv2.setNumThreads(1)
+
+
+def prepare_detector() -> None:
+    prepare_worker()
+    import_module("dlib")
 
 
 def look(alignment: Alignment, original: dict) -> Look:

@@ -42,7 +42,7 @@ def train(run: Run, device: str = "auto") -> str:
     }
     with LiveRun(run) as live:
         state = train_network(
-            lambda: untrained(run),
+            lambda: untrained(run, fabric.device),
             len(run.dataset.classes),
             run.system.input,
             run.recipe,

@@ -38,8 +38,9 @@ class LocalResponseNorm(nn.Module):
         self.register_buffer("band", alpha * near.float()[:, :, None, None], persistent=False)
 
     def forward(self, maps: Tensor) -> Tensor:
-        root = (1 + functional.conv2d(maps.square(), self.band)).rsqrt()
-        return maps * root * root.sqrt()
+        with torch.autocast(maps.device.type, enabled=False):  # squares are beyond half precision
+            root = (1 + functional.conv2d(maps.float().square(), self.band)).rsqrt()
+            return maps * root * root.sqrt()
 
 
 @register

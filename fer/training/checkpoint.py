@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import zipfile
@@ -41,6 +42,8 @@ def load(path: Path, state: State) -> None:
         verify(path)
         saved = torch.load(path, weights_only=True, map_location="cpu")  # never unpickles code
     except Exception as error:  # of a damaged file torch's reader makes exceptions of many kinds
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) not in (None, errno.EINVAL):
+            raise  # the machine's fault: the file may be well
         logger.warning("%s is damaged (%s): training starts anew", path, error)
         return
     state.network.load_state_dict(saved["network"])

@@ -216,15 +216,15 @@ def commit(path: Path) -> None:
 
     logging.getLogger("dvc").setLevel(logging.CRITICAL)  # no progress bars
     lock = path.with_name("dvc.lock")
-    if lock.exists() and not whole(lock):
-        print(f"{lock} was half written when DVC was killed: it is written anew")
-        lock.unlink()
-    locked = mapping(lock)["stages"] if lock.exists() else {}
     try:
         with Repo() as repo, lock_repo(repo):
+            if lock.exists() and not readable(lock):
+                print(f"{lock} is none that DVC can read (was DVC killed while it wrote it?): it is written anew")
+                lock.unlink()
+            locked = mapping(lock).get("stages", {}) if lock.exists() else {}
             stages = repo.stage.load_file(str(path))
             for stage in stages:
-                if stage.name not in locked or stage.status():
+                if stage.name not in locked or stage.status():  # a file that DVC's cache lacks counts as changed
                     stage.save()
                     stage.commit(relink=False)  # files stay the copies that Snakemake's jobs made
             entries = {name: entry for stage in stages for name, entry in to_lockfile(stage).items()}
@@ -232,15 +232,16 @@ def commit(path: Path) -> None:
                 with atomic(lock) as scratch:
                     scratch.unlink(missing_ok=True)  # DVC would add to what a killed one left
                     Lockfile(repo, str(scratch)).dump_stages(stages)
-    except DvcException as error:
+    except (DvcException, OSError) as error:
         raise FerError(f"not recorded in DVC: {error}") from error
 
 
-def whole(lock: Path) -> bool:
+def readable(lock: Path) -> bool:
     """Tell whether DVC can read a dvc.lock, which `dvc repro` rewrites in place: killed meanwhile, it leaves a part."""
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
     from voluptuous import Invalid
 
+    lock.read_bytes()  # what keeps it from being read at all is another fault
     try:
         COMPILED_LOCKFILE_SCHEMA(mapping(lock))
     except (FerError, Invalid):
@@ -253,8 +254,11 @@ def dvc_changes(path: Path) -> dict:
     result = subprocess.run(["dvc", "status", "--json", str(path)], capture_output=True, text=True)
     if result.returncode:
         lock = path.with_name("dvc.lock")
-        if lock.exists() and not whole(lock):
-            raise FerError(f"{lock} was half written when DVC was killed: delete it, and run `make all` or `dvc repro`")
+        if lock.exists() and not readable(lock):
+            raise FerError(
+                f"{lock} is none that DVC can read (was DVC killed while it wrote it?): delete it, and run `make all` "
+                "or `dvc repro`"
+            )
         raise FerError(f"dvc status failed:\n{result.stderr}")
     return json.loads(result.stdout)
 
@@ -336,7 +340,7 @@ def artifacts(lock: Path) -> dict[Path, str]:
     """Return the MD5 of every artifact that a dvc.lock records."""
     if not lock.exists():
         raise FerError(f"{lock} does not exist: nothing was recorded. Run `make all`.")
-    stages = mapping(lock)["stages"]
+    stages = mapping(lock).get("stages", {})
     return {Path(out["path"]): out["md5"] for entry in stages.values() for out in entry.get("outs", [])}
 
 
