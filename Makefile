@@ -24,7 +24,7 @@ all: .venv/installed
 		python workflow/scripts/engines.py record --study $(STUDY) # a run before was stopped while it recorded
 
 test: .venv/installed
-	pytest -n 2 --dist loadfile
+	pytest -n 2 --dist loadfile --no-loadscope-reorder # largest files first would leave the few long tests of the engines to the end
 
 pull: .venv/installed
 	python workflow/scripts/engines.py pull --study $(STUDY)

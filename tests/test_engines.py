@@ -450,7 +450,7 @@ def test_a_dvc_lock_that_dvc_was_killed_over_is_recorded_anew_by_the_next_make_a
     """`dvc repro` rewrites the file in place, which takes seconds for hundreds of stages; `record` does not."""
     lock = workspace.folder / "dvc.lock"
     whole = lock.read_bytes()
-    lock.write_bytes(whole[: len(whole) // 2])
+    lock.write_bytes(whole[: whole.rindex(b"- path") + 4])  # some cuts leave what DVC can read
     told = workspace.run(CHECK, ok=False)
     assert told.returncode == 2 and "dvc.lock is none that DVC can read" in told.stdout
     workspace.run(MAKE_ALL)
