@@ -1,6 +1,7 @@
 """Killed or out of disk in any stage: nothing half-written is taken for whole, and the next run carries on."""
 
 import os
+import re
 import resource
 import shutil
 import signal
@@ -215,6 +216,11 @@ def test_a_checkpoint_with_a_flipped_bit_is_named_and_the_training_starts_anew_a
     assert not list((root / "runs").rglob("*.checkpoint"))
 
 
+def errors_of(result):
+    """Return the lines of standard error but those that say how far a slow machine has come."""
+    return [line for line in result.stderr.splitlines() if not re.fullmatch(r"\w+: [\d,]+ of [\d,]+", line)]
+
+
 @pytest.mark.parametrize("stage", UNDER_WAY)
 def test_a_full_disk_is_told_in_one_line_that_names_the_file(stage, before, finished):
     root, limit = before(stage), min(map(len, contents(stage, finished).values())) // 2
@@ -224,7 +230,7 @@ def test_a_full_disk_is_told_in_one_line_that_names_the_file(stage, before, fini
 
     result = run(stage, root, preexec_fn=lower)
     assert result.returncode == 1 and not contents(stage, root)
-    assert len(result.stderr.splitlines()) == 1 and result.stderr.startswith("error: ")
+    assert len(errors_of(result)) == 1 and errors_of(result)[0].startswith("error: ")
     assert "File too large: " in result.stderr and "fer2013" in result.stderr.partition(str(root))[2]
     assert not list(root.rglob("*.partial"))
 
@@ -247,5 +253,5 @@ def test_a_disk_that_is_full_or_read_only_is_told_in_one_line(options, message, 
     root = before(stage)
     result = on_a_small_disk(options, (root / STAGES[stage][1][0]).parent, command(stage, root))
     assert result.returncode == 1, result.stderr
-    lines = [line for line in result.stderr.splitlines() if "MLflow" not in line]
+    lines = [line for line in errors_of(result) if "MLflow" not in line]
     assert len(lines) == 1 and lines[0].startswith("error: ") and f"{message}: " in lines[0] and str(root) in lines[0]
