@@ -64,7 +64,10 @@ def _by_processes(
     module = getattr(function, "func", function).__module__  # a partial's own would be functools
     context.set_forkserver_preload([module])  # imported once, not by every worker
     with uninterrupted():
-        forkserver.ensure_running()
+        try:
+            forkserver.ensure_running()
+        except OSError:  # the path of the folder for temporary files is longer than a socket's may be, 107 bytes
+            context = get_context("spawn")
     lifeline, held = context.Pipe(duplex=False)
     with held, ProcessPoolExecutor(count, context, _prepare, (lifeline, initializer)) as pool:
         pending = deque()

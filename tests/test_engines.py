@@ -326,16 +326,21 @@ def test_a_run_stopped_by_ctrl_c_goes_on_and_ends_the_same(ran, make_clone):
 
 
 def start(clone, command):
-    """Start a command in a clone, with a folder of its own for temporary files."""
+    """Start a command in a clone, with a folder of its own for temporary files, and its output in a file beside."""
     temporary = clone.folder.parent / "temporary"
     temporary.mkdir(exist_ok=True)
     environment = clone.environment | {"TMPDIR": str(temporary)}
-    output = {"stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
-    return subprocess.Popen(command.split(), cwd=clone.folder, env=environment, start_new_session=True, **output)
+    output = clone.folder.parent / "output"
+    with output.open("w") as file:
+        options = {"stdout": file, "stderr": subprocess.STDOUT, "start_new_session": True}
+        process = subprocess.Popen(command.split(), cwd=clone.folder, env=environment, **options)
+    process.output = output
+    return process
 
 
 def wait_until(condition, process):
-    while not condition() and process.poll() is None:
+    while not condition():
+        assert process.poll() is None, f"ended before: {process.output.read_text()}"
         time.sleep(0.01)
 
 

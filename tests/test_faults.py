@@ -176,11 +176,16 @@ def test_workers_of_a_killed_stage_do_not_live_on(stage, before):
     assert not children_of(process.pid)
 
 
+def parents():
+    """Return {process: its parent} of every process there is."""
+    listed = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True).stdout.split("\n")[1:-1]
+    return dict(map(int, line.split()) for line in listed)
+
+
 def workers_of(process):
     """Return the ids of the workers of a stage, which the server that its process started has forked."""
-    listed = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True).stdout.split("\n")[1:-1]
-    parents = dict(map(int, line.split()) for line in listed)
-    return [worker for worker, server in parents.items() if parents.get(server) == process.pid]
+    of = parents()
+    return [worker for worker, server in of.items() if of.get(server) == process.pid]
 
 
 def test_a_worker_that_the_system_kills_as_when_memory_runs_out_is_told_in_one_line(before, finished):
@@ -195,6 +200,18 @@ def test_a_worker_that_the_system_kills_as_when_memory_runs_out_is_told_in_one_l
     assert process.returncode == 2 and errors == "error: a worker process died; is the machine out of memory?\n"
     assert not contents("align", root) and not list(root.rglob("*.partial"))
     assert run("align", root).returncode == 0 and contents("align", root) == contents("align", finished)
+
+
+def test_a_folder_for_temporary_files_with_too_long_a_path_for_a_socket_does(before, finished, tmp_path):
+    """As a cluster's may be, one for each job; Python's server of worker processes listens there."""
+    root, folder = before("align"), tmp_path / ("x" * 80)
+    folder.mkdir()
+    with subprocess.Popen(command("align", root), env=os.environ | {"TMPDIR": str(folder)}) as process:
+        while (started := list(parents().values()).count(process.pid)) < 3 and process.poll() is None:
+            time.sleep(0.02)
+    assert started >= 3 and process.returncode == 0  # workers, and who tracks what they share
+    assert contents("align", root) == contents("align", finished)
+    assert not list(folder.iterdir())
 
 
 def test_a_checkpoint_with_a_flipped_bit_is_named_and_the_training_starts_anew_and_ends_the_same(before, finished):
