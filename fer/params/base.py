@@ -34,7 +34,7 @@ class Strict(BaseModel):
     def no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse `epochs: true`, which pydantic would read as 1."""
         items = value if isinstance(value, list) else [value]
-        allowed = "bool" in str(cls.model_fields[info.field_name].annotation)
-        if not allowed and any(isinstance(item, bool) for item in items):
+        truth = any(isinstance(item, bool) for item in items)
+        if truth and "bool" not in str(cls.model_fields[info.field_name].annotation):
             raise ValueError("true and false are no values of this key")
         return value

@@ -218,10 +218,11 @@ def commit(path: Path) -> None:
     lock = path.with_name("dvc.lock")
     try:
         with Repo() as repo, lock_repo(repo):
-            if lock.exists() and not readable(lock):
+            locked = recorded(lock)
+            if locked is None:
                 print(f"{lock} is none that DVC can read (was DVC killed while it wrote it?): it is written anew")
                 lock.unlink()
-            locked = mapping(lock).get("stages", {}) if lock.exists() else {}
+                locked = {}
             stages = repo.stage.load_file(str(path))
             for stage in stages:
                 if stage.name not in locked or stage.status():  # a file that DVC's cache lacks counts as changed
@@ -236,17 +237,21 @@ def commit(path: Path) -> None:
         raise FerError(f"not recorded in DVC: {error}") from error
 
 
-def readable(lock: Path) -> bool:
-    """Tell whether DVC can read a dvc.lock, which `dvc repro` rewrites in place: killed meanwhile, it leaves a part."""
+def recorded(lock: Path) -> dict[str, dict] | None:
+    """Return the stages that a dvc.lock records, none if it does not exist, or None where DVC cannot read it.
+
+    `dvc repro` rewrites it in place: killed meanwhile, it leaves a part.
+    """
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
     from voluptuous import Invalid
 
+    if not lock.exists():
+        return {}
     lock.read_bytes()  # what keeps it from being read at all is another fault
     try:
-        COMPILED_LOCKFILE_SCHEMA(mapping(lock))
+        return COMPILED_LOCKFILE_SCHEMA(mapping(lock)).get("stages", {})
     except (FerError, Invalid):
-        return False
-    return True
+        return None
 
 
 def dvc_changes(path: Path) -> dict:
@@ -254,7 +259,7 @@ def dvc_changes(path: Path) -> dict:
     result = subprocess.run(["dvc", "status", "--json", str(path)], capture_output=True, text=True)
     if result.returncode:
         lock = path.with_name("dvc.lock")
-        if lock.exists() and not readable(lock):
+        if recorded(lock) is None:
             raise FerError(
                 f"{lock} is none that DVC can read (was DVC killed while it wrote it?): delete it, and run `make all` "
                 "or `dvc repro`"
@@ -316,19 +321,19 @@ def verify(study_file: Path) -> None:
     One that the cache does not hold whole is left as it is, and named: it may be the newer one, not recorded yet.
     """
     path = dvc_file(load_study(study_file))
-    recorded = artifacts(path.with_name("dvc.lock"))
+    digests = artifacts(path.with_name("dvc.lock"))
     cache = Path(run(["dvc", "cache", "dir"]).strip())
     lost = []
-    for file in [file for file, digest in recorded.items() if md5(file) != digest]:
-        kept = cache / "files" / "md5" / recorded[file][:2] / recorded[file][2:]
+    for file in [file for file, digest in digests.items() if md5(file) != digest]:
+        kept = cache / "files" / "md5" / digests[file][:2] / digests[file][2:]
         print(f"{file} is {'not what dvc.lock records' if file.exists() else 'missing'}")
-        if md5(kept) == recorded[file]:
+        if md5(kept) == digests[file]:
             file.unlink(missing_ok=True)  # DVC, going by its date, would take it for whole
             run(["dvc", "checkout", str(file)])
             print("  brought back from DVC's cache")
-        if md5(file) != recorded[file]:
+        if md5(file) != digests[file]:
             lost.append(file)
-    print(f"{len(recorded) - len(lost):,} of {len(recorded):,} artifacts are what dvc.lock records")
+    print(f"{len(digests) - len(lost):,} of {len(digests):,} artifacts are what dvc.lock records")
     if lost:
         raise FerError(
             f"{len(lost)} are not, and DVC's cache does not hold them. Recorded is what `make all` ended with: run it, "
