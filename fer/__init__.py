@@ -9,7 +9,8 @@ reporting, tracking) → (params, protocols, layout, storage, errors).
 
 import os
 
-# A small file may claim to be an enormous image; OpenCV reads this when it is first imported.
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 26))
+# A small file may claim to be an enormous image: 134 megapixels at most are decoded, more than any camera of 108
+# megapixels takes. OpenCV reads this when it is first imported.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 27))
 
 __version__ = "0.1.0"

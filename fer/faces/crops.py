@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import math
+
 import cv2
 import numpy as np
+from PIL import Image
 
 from fer.errors import FerError
 from fer.faces.landmarks import LEFT_EYE, RIGHT_EYE
@@ -13,7 +17,11 @@ from fer.faces.landmarks import LEFT_EYE, RIGHT_EYE
 RIGHT_EYE_AT, LEFT_EYE_AT = (0.33, 0.36), (0.67, 0.36)
 
 BACKGROUND = 0  # behind transparent pixels: renderers leave them black, and who ignores the alpha channel sees that
+ORIENTATION = 0x0112  # the EXIF tag
 STRETCH = (0.5, 99.5)  # percentiles of a 16-bit grey image that become 0 and 255
+
+
+LARGEST = 1 << 21  # pixels: a larger photograph is reduced as soon as it is decoded
 
 
 # --- decoding -------------------------------------------------------------------------------------------------------
@@ -22,12 +30,14 @@ STRETCH = (0.5, 99.5)  # percentiles of a 16-bit grey image that become 0 and 25
 def native(data: bytes, name: str) -> np.ndarray:
     """Return the image as its file holds it: uint8 or uint16, grey (height, width) or RGB (height, width, 3).
 
-    Palettes and CMYK become RGB; transparency is composited on `BACKGROUND`; a JPEG's EXIF orientation is obeyed, as
-    every viewer does, so that faces stand upright. (Other formats keep their rows as stored.)
+    Palettes and CMYK become RGB; transparency is composited on `BACKGROUND`; the EXIF orientation is obeyed, as every
+    viewer does, so that faces stand upright; of an animation or several pages the first is returned. An image of more
+    than `LARGEST` pixels is reduced to that many: faces that are used here are far larger than a detector needs, and a
+    photograph of 108 megapixels would cost as much as thousands of others.
 
     Raises:
-        FerError: the data are truncated, no image, or of more than 2²⁶ pixels, or their numbers are neither of 8 nor of
-            16 bits. (A JPEG may decode in spite of damage.)
+        FerError: the data are truncated, not an image, or of more than 2²⁷ pixels, or their numbers are neither of 8
+            nor of 16 bits. (A JPEG may decode in spite of damage.)
     """
     jpeg = data.startswith(b"\xff\xd8")  # has no alpha; unchanged, OpenCV would ignore its orientation
     flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR if jpeg else cv2.IMREAD_UNCHANGED
@@ -39,11 +49,39 @@ def native(data: bytes, name: str) -> np.ndarray:
         raise FerError(f"{name} cannot be decoded: the image is truncated or damaged")
     if image.dtype not in (np.uint8, np.uint16):
         raise FerError(f"{name} holds {image.dtype} numbers; expected 8 or 16 bits a pixel: convert it to one of these")
+    image = reduced(upright(image, data))
     if image.ndim == 2:
         return image
     if image.shape[2] == 4:
         image = composited(image)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def upright(image: np.ndarray, data: bytes) -> np.ndarray:
+    """Return an image turned as its EXIF orientation says, where OpenCV has not done so: PNG, WebP and AVIF."""
+    if not (data.startswith((b"\x89PNG", b"RIFF")) or data[4:12] == b"ftypavif"):
+        return image
+    if not any(mark in data for mark in (b"eXIf", b"EXIF", b"Exif", b"irot", b"imir")):
+        return image
+    try:
+        with Image.open(io.BytesIO(data)) as header:
+            orientation = header.getexif().get(ORIENTATION, 1)
+    except (OSError, ValueError, SyntaxError):  # damaged metadata of an image that could be decoded
+        return image
+    if orientation in (5, 6, 7, 8):
+        image = image.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)
+
+
+def reduced(image: np.ndarray) -> np.ndarray:
+    """Return the image with at most about `LARGEST` pixels."""
+    height, width = image.shape[:2]
+    scale = math.sqrt(LARGEST / (height * width))
+    return image if scale >= 1 else resized(image, max(1, round(width * scale)), max(1, round(height * scale)))
 
 
 def composited(image: np.ndarray) -> np.ndarray:

@@ -37,6 +37,7 @@ MIRROR = np.array([
 PREDICTOR_FILE = "shape_predictor_68_face_landmarks.dat"
 CNN_FILE = "mmod_human_face_detector.dat"
 WEAK = -0.2  # least score of a face whose landmarks are then checked: below it, a third of the landmarks are off
+LARGEST = 1 << 22  # pixels of the detector's copy: factors that would make it larger enlarge that far
 UNSTEADY = 0.03  # mean distance of the landmarks from the mirrored image's, in widths of the face's box
 
 
@@ -117,7 +118,8 @@ def find(
         kind: dlib's HOG detector, or its CNN (slow without a GPU).
     """
     weak = []
-    for factor in np.atleast_1d(enlarge):
+    most = max(1.0, (LARGEST / image.size) ** 0.5)  # enlarged further, a photograph costs seconds and gigabytes
+    for factor in dict.fromkeys(min(factor, most) for factor in np.atleast_1d(enlarge).tolist()):
         prepared, border = prepare(image, factor, padding)
         found = detector(kind)(prepared)
         if not found:
