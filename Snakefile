@@ -4,6 +4,7 @@
 # (params/study.yaml, or another: --config study=params/studies/paper.yaml).
 
 
+include: "workflow/rules/checksums.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/acquire.smk"
 include: "workflow/rules/index.smk"
@@ -21,17 +22,28 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        REPORTS,
         DATA,
+        DATA_FACTS,
+        SHEETS,
+        [LAYOUT.figure(f"{run.name}.{run.fold}", "augment") for run in RUNS if run.variants],
+        RUN_FILES,
+        TRANSFERRED,
+        EXPLANATIONS,
+        REPORTS,
+        FIGURES,
+        TABLES,
+        CARDS,
 
 
 onstart:
     if workflow.local_exec:
+        # One machine shares its GPU; --resources gpu=4 where it has four. A cluster's scheduler knows its own.
+        for limits in (workflow.scheduler.global_resources, workflow.scheduler.resources):
+            limits.setdefault("gpu", 1)
         # Each job ever started makes the limit of jobs a second look, once a second, at every input of every job that
-        # waits (Snakemake 9.27): a third of a core after a hundred jobs. A machine of one's own needs no such limit.
-        workflow.scheduler.job_rate_limiter = None
-        if sys.platform == "linux":
-            warm.start()
+        # waits (Snakemake 9.27; see snakemake#3744): a third of a core after a hundred jobs. One machine needs no limit.
+        if getattr(workflow.scheduler, "job_rate_limiter", None):
+            workflow.scheduler.job_rate_limiter = None
 
 
 # A last step, outside the DAG because it looks at the whole of it: record in DVC what was made.

@@ -6,7 +6,6 @@ import logging
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -186,7 +185,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="DATASET:PROTOCOL",
-            help="Instead: test on the test samples of another dataset, by the expressions both have; repeatable.",
+            help="Instead: test on the test samples of another dataset, by the expressions both have; repeatable. "
+            "Replaces what an earlier call with --on wrote.",
         ),
     ] = None,
     contempt: Annotated[
@@ -207,8 +207,8 @@ def evaluate(
 
     if not on:
         announce("evaluate", name, lambda: work(run, device, corrupted))
-    for dataset, protocol in others:
-        announce("evaluate", f"{name} on {dataset}", partial(evaluate_on, run, dataset, protocol, contempt, device))
+    else:
+        announce("evaluate", name, lambda: evaluate_on(run, others, contempt, device))
 
 
 @app.command(epilog="Example: `fer explain fer2013-attentional_cnn --seed 1 --set samples=4`")

@@ -91,6 +91,18 @@ class Layout:
         """The leaks of a split with their pictures side by side (HTML)."""
         return self.reports() / "leakage" / f"{dataset}.{protocol}.html"
 
+    def code(self, stage: str, plugin: str = "") -> Path:
+        """The digest of the modules that decide what a stage makes of a system's runs, or by a dataset's adapter."""
+        return self.inputs()[0] / (f"{stage}.{plugin}" if plugin else stage)
+
+    def parameters(self, stage: str, name: str = "") -> Path:
+        """The parameters that a stage uses of a dataset or an experiment (JSON)."""
+        return self.inputs()[1] / (f"{stage}.{name}.json" if name else f"{stage}.json")
+
+    def inputs(self) -> tuple[Path, Path]:
+        """The folders of the digests of code and of the resolved parameters (fer/inputs.py)."""
+        return self.root / ".fer" / "code", self.root / ".fer" / "params"
+
     def log(self, stage: str, name: str) -> Path:
         return self.root / "logs" / stage / f"{name}.log"
 
@@ -105,8 +117,5 @@ METRICS = "metrics.json"
 CONFUSION = "confusion.csv"
 COST = "cost.json"
 ROBUSTNESS = "robustness.csv"
-
-
-def on(run: Path, dataset: str, protocol: str, name: str) -> Path:
-    """Return what `fer evaluate --on dataset:protocol` adds to the folder of a run: its `PREDICTIONS` or `METRICS`."""
-    return run / "on" / f"{dataset}.{protocol}.{name}"
+TRANSFER = "transfer.json"  # of the datasets of `fer evaluate --on`
+TRANSFER_PREDICTIONS = "transfer.parquet"

@@ -368,9 +368,7 @@ def ends_as(ran, clone):
         assert not list((clone.folder / ".snakemake" / kept).glob("*"))
     assert not json.loads((clone.folder / ".dvc/tmp/rwlock").read_text()).get("write")
     assert [path for path in clone.folder.glob(".dvc/cache/files/md5/*/*") if len(path.name) != 30] == []
-    temporary, deadline = clone.folder.parent / "temporary", time.monotonic() + 60
-    while list(temporary.glob("fer-*")) and time.monotonic() < deadline:  # the warm process ends after its imports
-        time.sleep(0.1)
+    temporary = clone.folder.parent / "temporary"
     # Snakemake, its solver, Python's pools and torch leave an empty folder or a small file there: not ours to clear
     theirs = ("snakemake", "pymp-", "torchinductor_")
     left = [path.name for path in temporary.iterdir() if not path.name.startswith(theirs) and "-pulp." not in path.name]

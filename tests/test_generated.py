@@ -68,7 +68,8 @@ def test_imports_run_one_way():
         "networks": base | {"systems", "runs"},
         "devices": base,
         "tracking": base | {"runs"},
-        "warm": {"cli"},
+        "closure": set(),
+        "inputs": base | {"closure", "runs"},
         "reporting": base | {"runs", "evaluation", "faces", "leakage"},
         "stages": base | parts | {"runs", "networks", "devices", "tracking", "reporting"},
     }

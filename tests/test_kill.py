@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fer import warm
-
 PROJECT = Path(__file__).parents[1]
 EXPERIMENT = "jaffe-attentional_cnn-augmented_before_split"
 STAGES = {
@@ -33,7 +31,7 @@ STUDY = {"name": "default", "experiments": {EXPERIMENT: {"epochs": 3}}, "seeds":
 
 
 class Line:
-    """A folder in which the stages run, by the warm process: killing who asks must do."""
+    """A folder in which the stages run."""
 
     def __init__(self, root, environment):
         self.root, self.environment = root, environment
@@ -63,24 +61,17 @@ class Line:
 @pytest.fixture(scope="module")
 def line(tmp_path_factory):
     """A line in which every stage ran undisturbed, with what each made and how long it took."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(PROJECT))
-        patch.setenv(warm.ADDRESS, "")  # and with it what is put there
-        warm.start()
-        made = Line(tmp_path_factory.mktemp("line"), dict(os.environ))
-        shutil.copytree(PROJECT / "params", made.root / "params")
-        (made.root / "params/study.yaml").write_text(yaml.safe_dump(STUDY))
-        made.run("--help")  # the libraries are imported
-        made.made, made.seconds = {}, {}
-        for stage in STAGES:
-            before, started = made.contents(), time.monotonic()
-            made.run(stage)
-            made.seconds[stage] = time.monotonic() - started
-            made.made[stage] = {name: data for name, data in made.contents().items() if name not in before}
-            assert made.made[stage]
-        yield made
-        with warm._held.pop():  # closes its standard input, by which it ends
-            pass
+    made = Line(tmp_path_factory.mktemp("line"), os.environ | {"PYTHONPATH": str(PROJECT)})
+    shutil.copytree(PROJECT / "params", made.root / "params")
+    (made.root / "params/study.yaml").write_text(yaml.safe_dump(STUDY))
+    made.made, made.seconds = {}, {}
+    for stage in STAGES:
+        before, started = made.contents(), time.monotonic()
+        made.run(stage)
+        made.seconds[stage] = time.monotonic() - started
+        made.made[stage] = {name: data for name, data in made.contents().items() if name not in before}
+        assert made.made[stage]
+    return made
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -62,7 +62,7 @@ def test_labels_of_expressions_that_are_not_shared_become_minus_one():
 def test_a_run_is_not_tested_on_its_own_dataset_as_if_it_were_another(data):
     run = Run("fer2013-attentional_cnn", "0", 0, {}, 1, data)
     with pytest.raises(FerError, match="was trained on fer2013: evaluate it without --on"):
-        evaluate_on(run, "fer2013", "official")
+        evaluate_on(run, [("fer2013", "official")])
 
 
 @pytest.fixture
@@ -94,27 +94,36 @@ def make_dataset(layout, name, protocol, classes):
 
 def test_a_trained_run_is_evaluated_on_another_dataset_s_test_samples(trained, data):
     make_dataset(data, "viri", "stratified_70_15_15", classes=5)
-    line = evaluate_on(trained, "viri", "stratified_70_15_15", device="cpu")
-    predictions = pd.read_parquet(trained.folder / "on/viri.stratified_70_15_15.predictions.parquet")
-    figures = read_json(trained.folder / "on/viri.stratified_70_15_15.metrics.json")
+    line = evaluate_on(trained, [("viri", "stratified_70_15_15")], device="cpu")
+    predictions = pd.read_parquet(trained.folder / "transfer.parquet")
+    figures = read_json(trained.folder / "transfer.json")["viri"]
     assert predictions["sample"].tolist() == [0, 2, 6, 8], "visible test samples that it was not trained on"
     assert predictions["cluster"].tolist() == ["s0", "s0", "s1", "s2"]
-    assert list(predictions.columns[4:]) == ["p_anger", "p_happiness", "p_neutral", "p_sadness", "p_surprise"]
+    shared = ["anger", "happiness", "neutral", "sadness", "surprise"]
+    assert list(predictions.columns[5:]) == [f"p_{name}" for name in shared]
+    likeliest = predictions.filter(like="p_").to_numpy().argmax(1)
+    assert predictions["predicted"].tolist() == [shared[code] for code in likeliest]
     assert (figures["n"], figures["other_expressions"], figures["seen_in_training"]) == (4, 0, 1)
     assert "5 shared expressions" in line
 
 
-def test_several_datasets_are_tested_in_one_process_each_with_a_line_and_files_of_its_own(trained, data):
+def test_several_datasets_are_tested_in_one_process_and_stand_in_one_file(trained, data):
     make_dataset(data, "viri", "stratified_70_15_15", classes=5)
     make_dataset(data, "rafdb", "official", classes=7)
     wanted = ["--on", "viri:stratified_70_15_15", "--on", "rafdb:official"]
     options = ["--root", str(data.root), "--device", "cpu"]
     said = CliRunner().invoke(app, ["evaluate", trained.name, *wanted, *options], catch_exceptions=False)
-    first, second = said.output.splitlines()
-    assert first.startswith(f"evaluate {trained.name} 0.0 on viri: accuracy on viri over 5 shared expressions")
-    assert second.startswith(f"evaluate {trained.name} 0.0 on rafdb: accuracy on rafdb over 7 shared expressions")
-    for dataset, protocol in (("viri", "stratified_70_15_15"), ("rafdb", "official")):
-        assert layout.on(trained.folder, dataset, protocol, layout.METRICS).exists()
+    assert said.output.startswith(f"evaluate {trained.name} 0.0: accuracy on viri over 5 shared expressions")
+    assert "; accuracy on rafdb over 7 shared expressions" in said.output
+    figures = read_json(trained.folder / "transfer.json")
+    assert [f"{name}:{found['protocol']}" for name, found in figures.items()] == wanted[1::2]
+    predictions = pd.read_parquet(trained.folder / "transfer.parquet")
+    assert {name: len(own) for name, own in predictions.groupby("dataset")} == {
+        name: found["n"] for name, found in figures.items()
+    }
+    right = predictions["label"] == predictions["predicted"]
+    for name, found in figures.items():
+        assert right[predictions["dataset"] == name].mean() == found["accuracy"]
     assert not (trained.folder / layout.METRICS).exists(), "its own test part is not opened again"
 
 
@@ -194,11 +203,13 @@ def measured(folder, monkeypatch):
     accuracies = np.random.default_rng(0).uniform(0.2, 0.9, (len(CROSS), 2, len(CROSS)))
     for row, name in enumerate(CROSS):
         for run in transfer_runs(study, name):
-            for dataset, protocol in transfers(study)[name]:
+            tested = {}
+            for dataset, _ in transfers(study)[name]:
                 accuracy = accuracies[row, run.seed, CROSS.index(f"on-{dataset}")]
                 figures = {"n": 40 + row, "classes": ["anger", "fear"], "accuracy": accuracy, "macro_recall": 0.5}
                 counts = {"other_expressions": 3, "seen_in_training": 1}
-                write_json(layout.on(run.folder, dataset, protocol, layout.METRICS), figures | counts)
+                tested[dataset] = figures | counts
+            write_json(run.folder / layout.TRANSFER, tested)
     for number, run in enumerate(study_runs(study)):
         run.folder.mkdir(parents=True, exist_ok=True)
         write_own_predictions(run, right=5 + number % 4)
@@ -256,7 +267,7 @@ def test_both_engines_test_a_run_on_all_other_datasets_in_one_job_that_the_repor
     with engines.dag(tmp_path / "cross.yaml") as graph:
         stages = yaml.safe_load(engines.compiled(graph, tmp_path / "cross.yaml"))["stages"]
     job = stages["transfer-fer2013-attentional_cnn-0-1"]
-    made = f"studies/cross/runs/{names[0]}/0.1/on/ferplus.official.metrics.json"
+    made = f"studies/cross/runs/{names[0]}/0.1/transfer.json"
     assert "evaluate fer2013-attentional_cnn --fold 0 --seed 1 --on ferplus:official --threads 1" in job["cmd"]
     assert made in job["outs"] and made in stages["report"]["deps"]
     assert sum(name.startswith("transfer-") for name in stages) == 4

@@ -147,3 +147,7 @@ class Config(Strict):
     """Snakemake's own configuration (`--config`)."""
 
     study: str = Field("params/study.yaml", description="the study file")
+    gpu: Literal[0, 1] | None = Field(
+        None,
+        description="GPUs that a job claims if it runs a network; default: 1 on a cluster and where there is one",
+    )

@@ -9,7 +9,7 @@ from fer.params import Study
 from fer.reporting.comparison import stamped
 from fer.reporting.results import Result
 from fer.reporting.tables import Table
-from fer.runs import transfer_runs, transfers
+from fer.runs import transfer_runs
 from fer.storage import read_json
 
 FIGURES = ("accuracy", "macro_recall")
@@ -26,11 +26,11 @@ def cells(study: Study, results: list[Result]) -> pd.DataFrame:
     networks of the experiment's first fold are tested on every test sample of the other dataset.
     """
     own, rows = {result.name: result for result in results}, []
-    for name, others in transfers(study).items():
-        trained_on, protocols = own[name].first.experiment.dataset, dict(others)
+    for name in study.cross_dataset:
+        trained_on = own[name].first.experiment.dataset
         for key in study.cross_dataset:
             tested_on = own[key].first.experiment.dataset
-            figures = within(own[name]) if key == name else across(study, name, tested_on, protocols[tested_on])
+            figures = within(own[name]) if key == name else across(study, name, tested_on)
             rows.append({"experiment": name, "trained_on": trained_on, "tested_on": tested_on, **figures})
     return pd.DataFrame(rows)
 
@@ -56,10 +56,10 @@ def within(result: Result) -> dict:
     return {"n": result.n, "classes": classes, **figures, "other_expressions": 0, "seen_in_training": 0}
 
 
-def across(study: Study, name: str, dataset: str, protocol: str) -> dict:
+def across(study: Study, name: str, dataset: str) -> dict:
     """Return the cell of an experiment on another dataset."""
-    files = [layout.on(run.folder, dataset, protocol, layout.METRICS) for run in transfer_runs(study, name)]
-    found = pd.DataFrame([read_json(file) for file in files])
+    runs = transfer_runs(study, name)
+    found = pd.DataFrame([read_json(run.folder / layout.TRANSFER)[dataset] for run in runs])
     counts = {key: int(found[key].iloc[0]) for key in ("n", "other_expressions", "seen_in_training")}
     return counts | {"classes": len(found["classes"].iloc[0])} | found[list(FIGURES)].mean().to_dict()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import nn
 
 from fer import layout, params, protocols
@@ -36,10 +37,10 @@ def evaluate(run: Run, device: str = "auto", corrupted: int = 1000) -> str:
     labels, probabilities = part.labels.cpu().numpy(), probabilities_of(network, part, run)
 
     clusters = clusters_of(run.data["index"], part.samples)
-    target = run.folder / layout.PREDICTIONS
-    predictions = write_predictions(target, part.samples, clusters, labels, probabilities, classes)
+    table = predictions(part.samples, clusters, labels, probabilities, classes)
+    write_frame(run.folder / layout.PREDICTIONS, table)
     names = np.array(classes)
-    pairs = pd.DataFrame({"actual": names[labels], "predicted": names[predictions["predicted"]]})
+    pairs = pd.DataFrame({"actual": names[labels], "predicted": names[table["predicted"]]})
     write_text(run.folder / layout.CONFUSION, pairs.to_csv(index=False, lineterminator="\n"))
     figures = metrics(labels, probabilities.astype(np.float64), classes, clusters)
     write_json(run.folder / layout.METRICS, figures)
@@ -49,23 +50,46 @@ def evaluate(run: Run, device: str = "auto", corrupted: int = 1000) -> str:
     return accuracy_line("test accuracy", figures)
 
 
-def evaluate_on(run: Run, dataset: str, protocol: str, contempt: bool = False, device: str = "auto") -> str:
-    """Test a trained network on the test samples of another dataset, by the expressions that both have.
+def evaluate_on(run: Run, others: list[tuple[str, str]], contempt: bool = False, device: str = "auto") -> str:
+    """Test a trained network on the test samples of other datasets, by the expressions that both have.
 
     Samples of other expressions are left out and counted, and so are images that the network was trained on or its
     epoch chosen by, which FER2013 and FER+, for one, have in common: those of the very same pixels, that is (a
-    recompressed copy is not recognised). Writes `on/<dataset>.<protocol>.*` in the run's folder.
+    recompressed copy is not recognised). Writes `transfer.json`, the figures by dataset, and `transfer.parquet`, the
+    predictions (column dataset; label and predicted are expressions), in the run's folder.
+
+    Args:
+        others: dataset and protocol of each.
+        contempt: count contempt among the expressions.
     """
-    if dataset == run.experiment.dataset:
-        raise FerError(f"{run.name} was trained on {dataset}: evaluate it without --on")
-    run, other = run.as_trained(), params.load_dataset(dataset)
-    shared = shared_expressions(run.dataset.classes, other.classes, contempt)
+    for dataset, _ in others:
+        if dataset == run.experiment.dataset:
+            raise FerError(f"{run.name} was trained on {dataset}: evaluate it without --on")
+    run = run.as_trained()
     chosen = choose_device(device, run.threads)
     network = trained(run, chosen)
+    tested = {pair: tested_on(run, network, *pair, contempt, chosen) for pair in others}
+    figures = {dataset: {"protocol": protocol} | found for (dataset, protocol), (found, _) in tested.items()}
+    write_frame(
+        run.folder / layout.TRANSFER_PREDICTIONS, pd.concat([table for _, table in tested.values()], ignore_index=True)
+    )
+    write_json(run.folder / layout.TRANSFER, figures)
+    return "; ".join(
+        accuracy_line(f"accuracy on {dataset} over {len(found['classes'])} shared expressions", found)
+        for dataset, found in figures.items()
+    )
+
+
+def tested_on(
+    run: Run, network: nn.Module, dataset: str, protocol: str, contempt: bool, device: torch.device
+) -> tuple[dict, pd.DataFrame]:
+    """Return the figures and the predictions of a run's network on the test samples of one other dataset."""
+    other = params.load_dataset(dataset)
+    shared = shared_expressions(run.dataset.classes, other.classes, contempt)
     files = run.data_of(dataset, protocol)
     tested = []
     for fold in protocols.folds(protocol, other):
-        part = load_part(run.source_of(files, fold), "test", chosen)
+        part = load_part(run.source_of(files, fold), "test", device)
         tested.append((part.samples, part.labels.cpu().numpy(), probabilities_of(network, part, run)))
     samples, labels, probabilities = (np.concatenate(column) for column in zip(*tested, strict=True))
     labels = shared_labels(labels, other.classes, shared)
@@ -77,16 +101,15 @@ def evaluate_on(run: Run, dataset: str, protocol: str, contempt: bool = False, d
         )
     probabilities = transfer(probabilities, run.dataset.classes, shared)[kept]
     clusters = clusters_of(files["index"], samples[kept])
-    target = layout.on(run.folder, dataset, protocol, layout.PREDICTIONS)
-    write_predictions(target, samples[kept], clusters, labels[kept], probabilities, shared)
-    figures = metrics(labels[kept], probabilities, shared, clusters) | {
+    table = predictions(samples[kept], clusters, labels[kept], probabilities, shared)
+    table[["label", "predicted"]] = np.array(shared)[table[["label", "predicted"]]]
+    table.insert(0, "dataset", dataset)
+    return metrics(labels[kept], probabilities, shared, clusters) | {
         "classes": shared,
         "other_expressions": int((labels < 0).sum()),
         "seen_in_training": int(seen.sum()),
         "weights": file_sha256(run.folder / layout.WEIGHTS),
-    }
-    write_json(layout.on(run.folder, dataset, protocol, layout.METRICS), figures)
-    return accuracy_line(f"accuracy on {dataset} over {len(shared)} shared expressions", figures)
+    }, table
 
 
 def probabilities_of(network: nn.Module, part: Part, run: Run) -> np.ndarray:
@@ -114,21 +137,15 @@ def seen_pixels(run: Run) -> np.ndarray:
     return pixels_of(run.layout.faces(run.experiment.dataset), seen)
 
 
-def write_predictions(
-    target: Path,
-    samples: np.ndarray,
-    clusters: np.ndarray,
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    classes: list[str],
+def predictions(
+    samples: np.ndarray, clusters: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, classes: list[str]
 ) -> pd.DataFrame:
-    """Write and return one row a sample: cluster of the bootstrap, label, predicted class and every probability."""
-    predictions = pd.DataFrame({"sample": samples, "cluster": clusters, "label": labels})
-    predictions["predicted"] = probabilities.argmax(1)
+    """Return one row a sample: cluster of the bootstrap, label, predicted class and every probability."""
+    table = pd.DataFrame({"sample": samples, "cluster": clusters, "label": labels})
+    table["predicted"] = probabilities.argmax(1)
     for code, name in enumerate(classes):
-        predictions[f"p_{name}"] = probabilities[:, code]
-    write_frame(target, predictions)
-    return predictions
+        table[f"p_{name}"] = probabilities[:, code]
+    return table
 
 
 def accuracy_line(what: str, figures: dict) -> str:

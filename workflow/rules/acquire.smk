@@ -1,17 +1,12 @@
 rule acquire:
     input:
-        params="params/datasets/{dataset}.yaml",
-        code=lambda wildcards: [
-            module("acquire"),
-            *adapter(wildcards.dataset),
-            "fer/datasets/synthetic.py",
-            *(f"fer/sources/{name}.py" for name in ("archives", "guard", "reading", "seven_zip")),
-        ],
+        params=LAYOUT.parameters("acquire", "{dataset}"),
+        code=lambda wildcards: LAYOUT.code("acquire", adapter(wildcards.dataset)),
     output:
         LAYOUT.raw("{dataset}"),
     log:
         LAYOUT.log("acquire", "{dataset}"),
-    threads: DATA_THREADS
+    threads: data_threads
     params:
         options=lambda wildcards: options(**STUDY.dataset_overrides(wildcards.dataset)),
     shell:

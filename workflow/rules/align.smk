@@ -2,18 +2,15 @@ rule align:
     input:
         raw=LAYOUT.raw("{dataset}"),
         index=LAYOUT.index("{dataset}"),
-        params="params/datasets/{dataset}.yaml",
-        code=[
-            module("align"),
-            *(f"fer/faces/{name}.py" for name in ("landmarks", "crops", "fingerprint")),
-        ],
+        params=LAYOUT.parameters("align", "{dataset}"),
+        code=LAYOUT.code("align"),
     output:
         faces=LAYOUT.faces("{dataset}"),
         crops=LAYOUT.crops("{dataset}"),
         counts=LAYOUT.faces_counts("{dataset}"),
     log:
         LAYOUT.log("align", "{dataset}"),
-    threads: DATA_THREADS
+    threads: data_threads
     params:
         options=options(),
     shell:

@@ -3,9 +3,8 @@ rule augment:
         crops=of_experiment(lambda experiment: LAYOUT.crops(experiment.dataset)),
         index=of_experiment(lambda experiment: LAYOUT.index(experiment.dataset)),
         split=of_experiment(lambda experiment: LAYOUT.split(experiment.dataset, experiment.protocol)),
-        params=lambda wildcards: params.experiment_files(wildcards.experiment),
-        system=of_experiment(lambda experiment: params.system_file(experiment.system)),
-        code=[module("augment"), "fer/training/offline.py", "fer/reporting/sheets.py"],
+        params=LAYOUT.parameters("augment", "{experiment}"),
+        code=LAYOUT.code("augment"),
     output:
         variants=LAYOUT.augmented("{experiment}", "{fold}"),
         index=LAYOUT.augmented_index("{experiment}", "{fold}"),
@@ -16,7 +15,7 @@ rule augment:
         ),
     log:
         LAYOUT.log("augment", "{experiment}.{fold}"),
-    threads: DATA_THREADS
+    threads: data_threads
     params:
         options=lambda wildcards: options(run_overrides(wildcards)),
     shell:

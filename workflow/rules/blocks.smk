@@ -4,8 +4,8 @@ rule blocks:
         index=LAYOUT.index("{dataset}"),
         faces=LAYOUT.faces("{dataset}"),
         crops=LAYOUT.crops("{dataset}"),
-        params="params/datasets/{dataset}.yaml",
-        code=[module("blocks"), *(f"fer/faces/{name}.py" for name in ("blocks", "crops", "landmarks", "sheet"))],
+        params=LAYOUT.parameters("blocks", "{dataset}"),
+        code=LAYOUT.code("blocks"),
     output:
         boxes=LAYOUT.blocks("{dataset}"),
         eyes=LAYOUT.eyes("{dataset}"),
@@ -13,7 +13,7 @@ rule blocks:
         sheet=report(LAYOUT.figure("{dataset}", "faces"), category="Data", caption="../report/faces.rst"),
     log:
         LAYOUT.log("blocks", "{dataset}"),
-    threads: DATA_THREADS
+    threads: data_threads
     params:
         options=options(),
     shell:

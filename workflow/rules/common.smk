@@ -1,7 +1,6 @@
 # What the rules share: the study, checked before any job runs, and where files lie.
 
 import functools
-import re
 import shlex
 import sys
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from fer import machine, params, runs, warm
+from fer import inputs, machine, params, runs
 from fer.errors import FerError
 from fer.reporting import names
 from fer.layout import (
@@ -22,8 +21,9 @@ from fer.layout import (
     PARAMETERS,
     PREDICTIONS,
     ROBUSTNESS,
+    TRANSFER,
+    TRANSFER_PREDICTIONS,
     WEIGHTS,
-    on,
 )
 
 machine.put_own_commands_first()
@@ -36,47 +36,49 @@ try:
 except FerError as error:
     raise WorkflowError(f"{error}\nNothing was run.") from None
 
-# What `all` makes
+inputs.write(STUDY)
+
 EXPERIMENTS = {name: params.load_experiment(name) for name in STUDY.experiments}
 LAYOUT = Layout(Path(STUDY.root))
 RUN = LAYOUT.run("{experiment}", "{fold}", "{seed}")
-RUNS = [
-    LAYOUT.run(name, fold, seed)
-    for name in EXPERIMENTS
-    for fold in runs.study_folds(STUDY, name)
-    for seed in STUDY.seeds
-]
+RUNS = runs.study_runs(STUDY)
 PROTOCOLS = runs.study_protocols(STUDY)
 TRANSFERS = runs.transfers(STUDY)
+DRAWN = names.drawn(STUDY)
+
+# What `all` makes
+TRAINED = (WEIGHTS, HISTORY, PARAMETERS, ENVIRONMENT)
+EVALUATED = (PREDICTIONS, METRICS, CONFUSION, COST, ROBUSTNESS)
+RUN_FILES = [run.folder / name for run in RUNS for name in (*TRAINED, *EVALUATED)]
 TRANSFERRED = [
-    on(run.folder, dataset, protocol, METRICS)
-    for name, others in TRANSFERS.items()
-    for run in runs.transfer_runs(STUDY, name)
-    for dataset, protocol in others
+    run.folder / name
+    for experiment in TRANSFERS
+    for run in runs.transfer_runs(STUDY, experiment)
+    for name in (TRANSFER, TRANSFER_PREDICTIONS)
 ]
-DATA_FACTS = [path(dataset) for dataset in PROTOCOLS for path in (LAYOUT.counts, LAYOUT.faces_counts)] + [
-    LAYOUT.audit(dataset, protocol) for dataset, wanted in PROTOCOLS.items() for protocol in wanted
+SPLITS = [(dataset, protocol) for dataset, wanted in PROTOCOLS.items() for protocol in wanted]
+DATA_FACTS = [path(dataset) for dataset in PROTOCOLS for path in (LAYOUT.counts, LAYOUT.faces_counts)]
+DATA_FACTS += [LAYOUT.audit(*split) for split in SPLITS]
+DATA = [
+    path(dataset)
+    for dataset in PROTOCOLS
+    for path in (LAYOUT.raw, LAYOUT.index, LAYOUT.faces, LAYOUT.crops, LAYOUT.blocks, LAYOUT.eyes, LAYOUT.mouth)
 ]
-DATA = [LAYOUT.blocks(dataset) for dataset in PROTOCOLS] + [
-    LAYOUT.split(dataset, protocol) for dataset, wanted in PROTOCOLS.items() for protocol in wanted
+DATA += [path(*split) for split in SPLITS for path in (LAYOUT.split, LAYOUT.audit_page)]
+DATA += list(dict.fromkeys(file for run in RUNS for file in run.variants.values()))
+SHEETS = [LAYOUT.figure(dataset, "faces") for dataset in PROTOCOLS]
+EXPLANATIONS = [
+    file
+    for name in DRAWN
+    for file in (LAYOUT.explanation(name), LAYOUT.explanation_maps(name), LAYOUT.figure(name, "explain"))
 ]
 REPORTS = [LAYOUT.reports() / name for name in ("results.md", "results.tex", "results.csv", "index.html")]
-FIGURES = [
-    LAYOUT.reports() / "figures" / f"{name}.{kind}.png"
-    for name in names.drawn(STUDY)
-    for kind in ("confusion", "curves", "reliability")
-]
+FIGURES = [LAYOUT.figure(name, kind) for name in DRAWN for kind in ("confusion", "curves", "reliability")]
+TABLES = [LAYOUT.table(name, form) for name in names.tables(STUDY) for form in names.FORMS]
+CARDS = [LAYOUT.card(system) for system in names.systems(STUDY)]
 
-# A machine may have fewer cores than Snakemake is given, as by `--cores 8`. A job then claims several of those, so that
-# no more jobs compute at once than the machine has cores for: eight on two cores took a fifth longer than two by two.
 CORES = workflow.resource_settings.cores or 1  # unknown to `snakemake --unlock`
-JOB_THREADS = STUDY.threads * max(1, CORES // machine.cores())
-
-# Of a stage that works through a dataset in several processes: one such job computes while another starts or ends.
-DATA_THREADS = max(1, CORES // 2)
-
-# Claimed by a training where there is a GPU; the profile says how many there are to share (--resources gpu=2).
-GPU = min(1, machine.gpus())
+NODE_THREADS = 8  # of a stage that works through a dataset in several processes, on a cluster
 
 
 wildcard_constraints:
@@ -120,13 +122,6 @@ def run_data(wildcards):
     return list(run_of(wildcards).data.values())
 
 
-def run_params(wildcards):
-    """The parameter files that decide a run."""
-    experiment = EXPERIMENTS[wildcards.experiment]
-    system, dataset = params.system_file(experiment.system), params.dataset_file(experiment.dataset)
-    return [*params.experiment_files(wildcards.experiment), system, dataset]
-
-
 def other_networks(wildcards):
     """What the trainings that must come first leave: their weights, and how they are to be built."""
     others = run_of(wildcards).predecessors.values()
@@ -144,29 +139,34 @@ def run_overrides(wildcards):
 
 
 def adapter(dataset):
-    """The modules that read a dataset."""
-    return with_siblings("datasets", params.load_dataset(dataset).adapter or dataset)
+    """The module that reads a dataset."""
+    return params.load_dataset(dataset).adapter or dataset
 
 
-def with_siblings(package, name):
-    """A module, and those of its package that it builds on."""
-    own = Path(f"fer/{package}/{name}.py")
-    others = re.findall(rf"^from fer\.{package}\.(\w+) import", own.read_text(), re.MULTILINE)
-    return [str(own), *(f"fer/{package}/{other}.py" for other in others)]
+def code_of_run(stage, wildcards):
+    """The digests of the code that decides a run's artifacts: of its system, and of those it starts or learns from."""
+    experiment = EXPERIMENTS[wildcards.experiment]
+    others = [EXPERIMENTS[name] for name in experiment.predecessors.values()]
+    return sorted({LAYOUT.code(stage, each.system) for each in (experiment, *others)})
 
 
-def code_of_run(experiment):
-    """The modules that decide what network an experiment has, and what it is shown."""
-    cut = experiment.constant_image or experiment.views == "boxes"  # faces are cut anew when they are loaded
-    return [
-        *with_siblings("systems", experiment.system),
-        "fer/systems/__init__.py",
-        "fer/networks.py",
-        "fer/training/data.py",
-        *(["fer/faces/blocks.py", "fer/faces/box_geometry.py"] if cut else []),
-    ]
+def here():
+    """Whether jobs run on this machine: what it has says nothing of a cluster's nodes. Known once jobs are made."""
+    return workflow.local_exec and not workflow.remote_exec
 
 
-def module(stage):
-    """The module that decides the content of a stage's artifacts."""
-    return f"fer/stages/{stage}.py"
+def gpu(wildcards):
+    """Claimed by what runs a network: a GPU, where there is one. On a cluster without, `--config gpu=0` says so."""
+    return config["gpu"] if config["gpu"] is not None else int(not here() or machine.gpus() > 0)
+
+
+def job_threads(wildcards):
+    """A machine may have fewer cores than Snakemake is given, as by `--cores 8`. A job then claims several of those, so
+    that no more jobs compute at once than the machine has cores for: eight on two cores took a fifth longer.
+    """
+    return STUDY.threads * (max(1, CORES // machine.cores()) if here() else 1)
+
+
+def data_threads(wildcards):
+    """Of a stage that works through a dataset in several processes: one computes while another starts or ends."""
+    return max(1, CORES // 2) if here() else NODE_THREADS

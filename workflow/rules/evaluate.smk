@@ -3,17 +3,8 @@ rule evaluate:
         weights=RUN / WEIGHTS,
         parameters=RUN / PARAMETERS,
         data=run_data,
-        params=run_params,
-        code=of_experiment(
-            lambda experiment: [
-                module("evaluate"),
-                *code_of_run(experiment),
-                "fer/evaluation/metrics.py",
-                "fer/evaluation/cost.py",
-                "fer/evaluation/robustness.py",
-                "fer/training/prediction.py",
-            ]
-        ),
+        params=LAYOUT.parameters("train", "{experiment}"),
+        code=of_experiment(lambda experiment: LAYOUT.code("evaluate", experiment.system)),
     output:
         predictions=RUN / PREDICTIONS,
         metrics=RUN / METRICS,
@@ -22,7 +13,9 @@ rule evaluate:
         robustness=RUN / ROBUSTNESS,
     log:
         LAYOUT.log("evaluate", "{experiment}.{fold}.{seed}"),
-    threads: JOB_THREADS
+    threads: job_threads
+    resources:
+        gpu=gpu,
     params:
         options=options(threads=STUDY.threads, **STUDY.evaluate_options()),
     shell:

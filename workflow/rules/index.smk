@@ -1,8 +1,8 @@
 rule index:
     input:
         raw=LAYOUT.raw("{dataset}"),
-        params="params/datasets/{dataset}.yaml",
-        code=lambda wildcards: [module("index"), *adapter(wildcards.dataset)],
+        params=LAYOUT.parameters("index", "{dataset}"),
+        code=lambda wildcards: LAYOUT.code("index", adapter(wildcards.dataset)),
     output:
         index=LAYOUT.index("{dataset}"),
         counts=LAYOUT.counts("{dataset}"),

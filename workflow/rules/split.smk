@@ -3,15 +3,8 @@ rule split:
         raw=LAYOUT.raw("{dataset}"),
         index=LAYOUT.index("{dataset}"),
         faces=LAYOUT.faces("{dataset}"),
-        params="params/datasets/{dataset}.yaml",
-        code=[
-            module("split"),
-            "fer/protocols.py",
-            "fer/leakage.py",
-            "fer/faces/crops.py",
-            "fer/reporting/leakage.py",
-            "fer/reporting/templates/leakage.html.j2",
-        ],
+        params=LAYOUT.parameters("split", "{dataset}"),
+        code=LAYOUT.code("split"),
     output:
         split=LAYOUT.split("{dataset}", "{protocol}"),
         audit=LAYOUT.audit("{dataset}", "{protocol}"),

@@ -1,21 +1,10 @@
-TRAINING_CODE = [
-    *(f"fer/training/{name}.py" for name in ("loop", "augmentation", "averaging", "prediction", "schedule", "targets")),
-]
-
-
 rule train:
     input:
         data=run_data,
         networks=other_networks,
         pretrained=pretrained,
-        params=run_params,
-        code=of_experiment(
-            lambda experiment: [
-                module("train"),
-                *code_of_run(experiment),
-                *TRAINING_CODE,
-            ]
-        ),
+        params=LAYOUT.parameters("train", "{experiment}"),
+        code=lambda wildcards: code_of_run("train", wildcards),
     output:
         weights=RUN / WEIGHTS,
         history=RUN / HISTORY,
@@ -23,9 +12,9 @@ rule train:
         environment=RUN / ENVIRONMENT,
     log:
         LAYOUT.log("train", "{experiment}.{fold}.{seed}"),
-    threads: JOB_THREADS
+    threads: job_threads
     resources:
-        gpu=GPU,
+        gpu=gpu,
     params:
         options=lambda wildcards: options(run_overrides(wildcards), threads=STUDY.threads),
     shell:

@@ -1,50 +1,36 @@
-# The experiments under `cross_dataset` are tested on one another's datasets. A rule for each experiment, since what its
-# jobs make depends on it; a job does all datasets of a run in one process.
-for trained_on, others in TRANSFERS.items():
-
-    rule:
-        name:
-            f"transfer-{trained_on}"
-        input:
-            weights=LAYOUT.run(trained_on, "{fold}", "{seed}") / WEIGHTS,
-            parameters=LAYOUT.run(trained_on, "{fold}", "{seed}") / PARAMETERS,
-            seen=[
-                LAYOUT.faces(EXPERIMENTS[trained_on].dataset),
-                LAYOUT.split(EXPERIMENTS[trained_on].dataset, EXPERIMENTS[trained_on].protocol),
-            ],
-            tested=[
-                file
-                for other in others
-                for file in (
-                    *runs.transfer_runs(STUDY, trained_on)[0].data_of(*other).values(),
-                    LAYOUT.faces(other[0]),
-                )
-            ],
-            params=[
-                *params.experiment_files(trained_on),
-                params.system_file(EXPERIMENTS[trained_on].system),
-                params.dataset_file(EXPERIMENTS[trained_on].dataset),
-                *(params.dataset_file(dataset) for dataset, _ in others),
-            ],
-            code=[
-                module("evaluate"),
-                *with_siblings("systems", EXPERIMENTS[trained_on].system),
-                "fer/expressions.py",
-                "fer/networks.py",
-                "fer/training/prediction.py",
-                "fer/evaluation/metrics.py",
-                "fer/evaluation/transfer.py",
-                "fer/training/data.py",
-            ],
-        output:
-            metrics=[on(LAYOUT.run(trained_on, "{fold}", "{seed}"), *other, METRICS) for other in others],
-            predictions=[on(LAYOUT.run(trained_on, "{fold}", "{seed}"), *other, PREDICTIONS) for other in others],
-        log:
-            LAYOUT.log("transfer", f"{trained_on}.{{fold}}.{{seed}}"),
-        threads: JOB_THREADS
-        params:
-            experiment=trained_on,
-            on=shlex.join(word for other in others for word in ("--on", ":".join(other))),
-            options=options(threads=STUDY.threads),
-        shell:
-            "fer --log {log:q} evaluate {params.experiment} --fold {wildcards.fold} --seed {wildcards.seed} {params.on} {params.options}"
+# The networks of the experiments under `cross_dataset`, tested on one another's datasets: one job a run.
+rule transfer:
+    input:
+        weights=RUN / WEIGHTS,
+        parameters=RUN / PARAMETERS,
+        seen=of_experiment(
+            lambda experiment: [
+                LAYOUT.faces(experiment.dataset),
+                LAYOUT.split(experiment.dataset, experiment.protocol),
+            ]
+        ),
+        tested=lambda wildcards: [
+            file
+            for dataset, protocol in TRANSFERS[wildcards.experiment]
+            for file in (*run_of(wildcards).data_of(dataset, protocol).values(), LAYOUT.faces(dataset))
+        ],
+        params=lambda wildcards: [
+            LAYOUT.parameters("train", wildcards.experiment),
+            *(LAYOUT.parameters("transfer", dataset) for dataset, _ in TRANSFERS[wildcards.experiment]),
+        ],
+        code=of_experiment(lambda experiment: LAYOUT.code("evaluate", experiment.system)),
+    output:
+        metrics=RUN / TRANSFER,
+        predictions=RUN / TRANSFER_PREDICTIONS,
+    log:
+        LAYOUT.log("transfer", "{experiment}.{fold}.{seed}"),
+    threads: job_threads
+    resources:
+        gpu=gpu,
+    params:
+        on=lambda wildcards: shlex.join(
+            word for pair in TRANSFERS[wildcards.experiment] for word in ("--on", ":".join(pair))
+        ),
+        options=options(threads=STUDY.threads),
+    shell:
+        "fer --log {log:q} evaluate {wildcards.experiment} --fold {wildcards.fold} --seed {wildcards.seed} {params.on} {params.options}"

@@ -1,5 +1,6 @@
 """The tie between the two engines: Snakemake defines the pipeline, DVC versions what it made.
 
+    python workflow/scripts/engines.py inputs    write the digests of code and the resolved parameters (fer/inputs.py)
     python workflow/scripts/engines.py compile   write dvc.yaml from the Snakefile
     python workflow/scripts/engines.py record    after a Snakemake run: compile, commit to dvc.lock, show in MLflow
     python workflow/scripts/engines.py settle    after a DVC run: let Snakemake know that its outputs are up to date
@@ -25,11 +26,11 @@ from pathlib import Path
 
 import yaml
 
-from fer import layout
+from fer import inputs, layout, params
 from fer.errors import FerError
 from fer.params import Study, load_study
 from fer.params.reading import mapping
-from fer.runs import Run, study_runs
+from fer.runs import Run, study_protocols, study_runs
 from fer.storage import atomic, file_sha256, write_text
 
 # Metrics and plots of a run, as DVC shows them: how each file is to be drawn.
@@ -145,14 +146,29 @@ def compiled(graph, study_file: Path) -> str:
     stages = {stage_name(job): stage(job) for job in jobs}
     script = f"python workflow/scripts/engines.py settle --study {study_file}"
     stages["settle"] = {"cmd": script, "deps": leaves(stages)}
+    stages = {"inputs": inputs_stage(study, study_file), **stages}
     if study.root != ".":
         up = os.path.relpath(".", study.root)
         stages = {name: {"wdir": up, **entry} for name, entry in stages.items()}
     runs = study_runs(study)
     plots = [curves(name, [run for run in runs if run.name == name], study) for name in study.experiments]
-    content = {"stages": stages, "params": parameter_files(stages, study), "plots": plots}
+    content = {"stages": stages, "params": parameter_files(study), "plots": plots}
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     return NOTE + yaml.dump(content, Dumper=dumper, sort_keys=False, width=1000, allow_unicode=True)
+
+
+def inputs_stage(study: Study, study_file: Path) -> dict:
+    """Return the DVC stage that makes the digests of code and the resolved parameters, as parsing the Snakefile does.
+
+    They are not cached: a checkout makes them in a second, and a pull would otherwise find them changed.
+    """
+    deps = {"fer", str(params.FOLDER)} | ({str(study_file)} if params.FOLDER not in study_file.parents else set())
+    outs = [{str(folder): {"cache": False}} for folder in layout.Layout(Path(study.root)).inputs()]
+    return {
+        "cmd": f"python workflow/scripts/engines.py inputs --study {study_file}",
+        "deps": sorted(deps),
+        "outs": outs,
+    }
 
 
 def leaves(stages: dict[str, dict]) -> list[str]:
@@ -162,9 +178,12 @@ def leaves(stages: dict[str, dict]) -> list[str]:
     return sorted(set(made) - read)
 
 
-def parameter_files(stages: dict[str, dict], study: Study) -> list[str]:
-    """Return the parameter files that stages read, for `dvc params diff` (relative to the dvc.yaml)."""
-    files = {file for entry in stages.values() for file in entry.get("deps", []) if file.startswith("params/")}
+def parameter_files(study: Study) -> list[str]:
+    """Return the parameter files of a study, for `dvc params diff` (relative to the dvc.yaml)."""
+    experiments = [params.load_experiment(name) for name in study.experiments]
+    files = {file for name in study.experiments for file in params.experiment_files(name)} | {params.EXPLAIN}
+    files |= {params.system_file(experiment.system) for experiment in experiments}
+    files |= {params.dataset_file(name) for name in study_protocols(study)}
     return [os.path.relpath(file, study.root) for file in sorted(files)]
 
 
@@ -177,8 +196,8 @@ def curves(experiment: str, runs: list[Run], study: Study) -> dict:
 def stage(job) -> dict:
     """Return one DVC stage: figures become metrics and plots, the rest deps and outs.
 
-    Parameter files are deps: the engines agree that a file counts as a whole, and DVC, which would parse each anew for
-    every stage that names it among `params`, is twice as fast. What `dvc params diff` shows is listed once for all.
+    Parameters are deps, the files of fer/inputs.py: DVC would parse each anew for every stage that names it among
+    `params`. What `dvc params diff` shows is listed once for all.
     """
     entry: dict = {"cmd": job.shellcmd.strip().replace("${", "\\${")}
     if inputs := sorted({str(file) for file in job.input}):
@@ -346,7 +365,8 @@ def artifacts(lock: Path) -> dict[Path, str]:
     if not lock.exists():
         raise FerError(f"{lock} does not exist: nothing was recorded. Run `make all`.")
     stages = mapping(lock).get("stages", {})
-    return {Path(out["path"]): out["md5"] for entry in stages.values() for out in entry.get("outs", [])}
+    outs = [out for name, entry in stages.items() if name != "inputs" for out in entry.get("outs", [])]
+    return {Path(out["path"]): out["md5"] for out in outs}
 
 
 def md5(path: Path) -> str | None:
@@ -390,11 +410,14 @@ def summary(items: list[str], most: int = 6) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["compile", "record", "settle", "pull", "check", "verify"])
+    parser.add_argument("command", choices=["inputs", "compile", "record", "settle", "pull", "check", "verify"])
     parser.add_argument("--study", type=Path, default=Path("params/study.yaml"), help="the study file")
     arguments = parser.parse_args()
     try:
+        inputs.write(load_study(arguments.study))
         match arguments.command:
+            case "inputs":
+                pass  # they are written
             case "compile":
                 with dag(arguments.study) as graph:
                     print(compile_dvc(graph, arguments.study))

@@ -1,0 +1,101 @@
+"""The small files through which both engines see changes of code and of parameters: `.fer/` below a study's root.
+
+    code/<stage>[.<system or adapter>]     a digest of every module that decides what the stage makes
+    params/<stage>[.<name>].json           the parameters that the stage uses, with every default in place
+
+A rule that reads these reruns when a default in `fer/params/` or a layer in a helper module changes, and does not when
+a comment, a citation or another system does. They are written when the Snakefile is parsed, and only where they differ;
+in DVC one stage over `fer/` and `params/` makes them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fer import params
+from fer.closure import listing
+from fer.layout import Layout
+from fer.params import Study
+from fer.runs import Run, study_folds, study_protocols
+from fer.storage import write_text
+
+# The stages of a dataset, and the keys of its parameters that some of them alone use; any other key counts for all.
+OF_DATASET = ("acquire", "index", "align", "blocks", "split", "transfer")
+ALONE: dict[str, set[str]] = {
+    "title": {"blocks", "split"},  # it is written on the sheet and on the page
+    "citation": set(),
+    "obtain": set(),
+    "adapter": {"acquire", "index"},
+    "options": {"acquire", "index"},
+    "subjects": {"split", "transfer"},
+    "official_counts": {"acquire", "index", "split"},
+    "source": {"acquire"},
+    "downloads": {"acquire"},
+    "samples": {"acquire"},
+    "alignment": {"align", "blocks"},
+    "blocks": {"blocks"},
+    "audit": {"split"},
+}
+
+
+def write(study: Study) -> None:
+    """Write those files of a study that differ from what is there, and remove those that it no longer has."""
+    layout = Layout(Path(study.root))
+    wanted = {layout.code(*name): text for name, text in code(study)}
+    wanted |= {
+        layout.parameters(*name): json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+        for name, values in parameters(study)
+    }
+    for path, text in wanted.items():
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            write_text(path, text)
+    for folder in layout.inputs():
+        for path in set(folder.glob("*")) - wanted.keys():
+            path.unlink()
+
+
+def code(study: Study) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield stage (and adapter or system) with the modules that decide what it makes."""
+    for stage in ("align", "blocks", "split", "augment", "report"):
+        yield (stage,), listing(stage)
+    for adapter in {params.load_dataset(name).adapter or name for name in study_protocols(study)}:
+        for stage in ("acquire", "index"):
+            yield (stage, adapter), listing(stage, f"datasets.{adapter}")
+    for system in {params.load_experiment(name).system for name in study.experiments}:
+        for stage in ("train", "evaluate", "explain"):
+            yield (stage, system), listing(stage, f"systems.{system}")
+
+
+def parameters(study: Study) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """Yield stage (and dataset or experiment) with the parameters that it uses."""
+    datasets = {name: params.load_dataset(name).model_dump(mode="json") for name in study_protocols(study)}
+    experiments = {name: params.load_experiment(name) for name in study.experiments}
+    for name, values in datasets.items():
+        for stage in OF_DATASET:
+            yield (stage, name), used_by(stage, values | study.dataset_overrides(name))
+    for name, experiment in experiments.items():
+        run = Run(name, study_folds(study, name)[0], 0, study.overrides(name), study.threads, layout=Layout())
+        values = {key: value for key, value in run.resolved().items() if key not in ("fold", "seed")}
+        yield ("train", name), values | {"of_dataset": used_by("train", datasets[experiment.dataset])}
+        if run.recipe.offline:
+            network = ("architecture", "input", "recipe", "overrides", "threads")
+            shown = {key: value for key, value in values.items() if key not in network}
+            yield ("augment", name), shown | {"offline": values["recipe"]["offline"]}
+    yield ("explain",), params.load_explain(study.explain_overrides()).model_dump(mode="json")
+    systems = sorted({experiment.system for experiment in experiments.values()})
+    yield (
+        ("report",),
+        {
+            "study": study.model_dump(mode="json"),
+            "experiments": {name: experiment.model_dump(mode="json") for name, experiment in experiments.items()},
+            "systems": {name: params.load_system(name).model_dump(mode="json") for name in systems},
+            "datasets": datasets,
+        },
+    )
+
+
+def used_by(stage: str, dataset: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in dataset.items() if stage in ALONE.get(key, {stage})}
