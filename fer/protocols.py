@@ -232,6 +232,36 @@ def require_these_subjects(index: pd.DataFrame, names: list[str], dataset: Datas
         )
 
 
+def classes_missing(split: pd.DataFrame, samples: pd.DataFrame, classes: list[str]) -> list[str]:
+    """Return, in words, which classes a fold does not train on and which are tested in no fold.
+
+    Classes that no fold tests or trains on are named once, not for each modality.
+
+    Args:
+        split: what `assign` returns.
+        samples: columns sample, label and modality of the samples in it.
+        classes: the class names in the order of their codes.
+    """
+    rows = split.merge(samples[["sample", "label", "modality"]], on="sample")
+
+    def missing(own: pd.DataFrame, among: Iterable[str]) -> list[str]:
+        found = set(own["label"])
+        return [name for label, name in enumerate(classes) if label not in found and name in among]
+
+    trained, tested = (rows[rows["part"] == part] for part in ("train", "test"))
+    lacking = {"train of every fold": missing(trained, classes), "test of every fold": missing(tested, classes)}
+    somewhere = [name for name in classes if name not in lacking["train of every fold"]]
+    for (modality, fold), own in trained.groupby(["modality", "fold"], sort=False):
+        kind = f"train of fold {fold}" + (f" ({modality})" if rows["modality"].nunique() > 1 else "")
+        lacking[kind] = missing(own, somewhere)
+    return [f"{listing(names)} in {where}" for where, names in lacking.items() if names]
+
+
+def go_on(name: str) -> str:
+    """Return the last sentence of a message about classes without images: how to go on without them."""
+    return f"To go on without these classes, set `allow_empty_classes: true` in params/datasets/{name}.yaml."
+
+
 def require_every_part(split: pd.DataFrame, names: list[str], protocol: str) -> None:
     """Raise a `FerError` unless every fold has samples to train, to validate and to test."""
     found = set(map(tuple, split[["fold", "part"]].drop_duplicates().to_numpy()))

@@ -85,8 +85,9 @@ class Taken:
 
 
 def take(name: str, source: Path | str, root: Path, dataset: params.Dataset | None = None, samples: int = 1) -> Taken:
-    """Acquire and index a source."""
-    layout, dataset = Layout(root), dataset or params.load_dataset(name)
+    """Acquire and index a source, which may hold some of the classes only."""
+    dataset = (dataset or params.load_dataset(name)).model_copy(update={"allow_empty_classes": True})
+    layout = Layout(root)
     acquire(adapter(name, dataset), str(source), samples, layout.raw(name))
     line = index(adapter(name, dataset), layout.raw(name), layout.index(name), layout.counts(name))
     reasons = json.loads(pq.read_metadata(layout.raw(name)).metadata[LEFT_OUT.encode()])

@@ -113,7 +113,7 @@ def test_a_similarity_crop_puts_the_eye_centres_on_their_canonical_places():
     rendering = render("neutral", 2, 3)
     crop = crops.similarity(rendering.visible, rendering.landmarks, 96)
     right, left = rendering.landmarks[36:42].mean(0), rendering.landmarks[42:48].mean(0)
-    wanted = np.array([crops.RIGHT_EYE_AT, crops.LEFT_EYE_AT]) * 96
+    wanted = np.array([crops.RIGHT_EYE_AT, crops.LEFT_EYE_AT]) * 96 - 0.5
     matrix = crops.similarity_matrix(np.stack([right, left]), wanted)
     placed = np.stack([right, left]) @ matrix[:, :2].T + matrix[:, 2]
     assert crop.shape == (96, 96, 3) and np.allclose(placed, wanted)
@@ -128,7 +128,17 @@ def test_what_lay_at_the_eyes_lies_at_their_canonical_places_in_the_crop(size):
         image = np.zeros((200, 200), np.uint8)
         cv2.circle(image, tuple(map(int, eye)), 8, 255, -1)
         rows, columns = np.nonzero(crops.similarity(image, points, size) > 127)
-        assert np.allclose((columns.mean(), rows.mean()), np.array(place) * size, atol=1)
+        assert np.allclose((columns.mean(), rows.mean()), np.array(place) * size - 0.5, atol=0.5)
+
+
+@pytest.mark.parametrize("size", [48, 97, 300])
+def test_a_mirrored_image_gives_the_mirrored_crop(size):
+    rendering = render("sadness", 4, 1)
+    mirrored = np.ascontiguousarray(rendering.visible[:, ::-1])
+    points = rendering.landmarks[landmarks.MIRROR] * (-1, 1) + (mirrored.shape[1] - 1, 0)
+    crop = crops.similarity(rendering.visible, rendering.landmarks, size)
+    other = crops.similarity(mirrored, points, size)
+    assert np.abs(crop.astype(int) - other[:, ::-1]).max() <= 1
 
 
 def test_tilted_faces_come_out_level(tmp_path):
@@ -281,6 +291,76 @@ def test_one_pixel_is_an_image_without_a_face(tmp_path):
     assert not faces["detected"].any() and array.shape == (1, 48, 48)
 
 
+# --- several faces ---------------------------------------------------------------------------------------------------
+
+
+def photograph():
+    """Return a grey photograph of a person, large and left of the middle, and a bystander, small and at the right."""
+    scene = np.full((260, 400), 128, np.uint8)
+    scene[20:212, 10:202] = grey_face("happiness", 3)
+    scene[100:228, 260:388] = cv2.resize(grey_face("happiness", 5), (128, 128), interpolation=cv2.INTER_AREA)
+    return scene
+
+
+def rescored(monkeypatch, score):
+    """Let `score(box, own score, image)` decide what the detector says of a face."""
+    detector = landmarks.detector("hog")
+    found = lambda image: [(score(box, own, image), box) for own, box in detector(image)]  # noqa: E731
+    monkeypatch.setattr(landmarks, "detector", lambda kind: found)
+
+
+def at_the_right(box, image):
+    return box.center().x > 0.6 * image.shape[1]
+
+
+@pytest.mark.parametrize("enlarge", [[1], [2], [1, 2]])
+def test_the_large_face_is_taken_even_where_a_bystander_has_the_better_score(enlarge, monkeypatch):
+    rescored(monkeypatch, lambda box, own, image: 3.0 if at_the_right(box, image) else 0.8)
+    face = landmarks.find(photograph(), enlarge)
+    assert face.faces == 2 and face.score == 0.8
+    assert face.landmarks[:, 0].min() > 10 and face.landmarks[:, 0].max() < 202
+
+
+def test_a_large_face_that_is_not_clear_does_not_take_the_place_of_a_clear_one(monkeypatch):
+    rescored(monkeypatch, lambda box, own, image: 1.0 if at_the_right(box, image) else 0.3)
+    face = landmarks.find(photograph())
+    assert face.faces == 2 and face.landmarks[:, 0].min() > 250
+
+
+def test_of_faces_of_one_size_the_most_central_is_taken(monkeypatch):
+    rescored(monkeypatch, lambda box, own, image: 2.0 if at_the_right(box, image) else 1.0)
+    scene = np.full((240, 600), 128, np.uint8)
+    for left in (0, 204, 408):
+        scene[24:216, left : left + 192] = grey_face("happiness", 3)
+    face = landmarks.find(scene)
+    assert face.faces == 3 and 204 < face.landmarks[:, 0].mean() < 396
+
+
+def test_a_weak_face_is_not_taken_where_another_enlargement_shows_a_clear_one(monkeypatch):
+    scene = photograph()
+    rescored(monkeypatch, lambda box, own, image: 0.3 if at_the_right(box, image) else -0.1)
+    assert landmarks.find(scene, [1]).landmarks[:, 0].min() > 250
+    rescored(monkeypatch, lambda box, own, image: 1.2 if len(image) > len(scene) else own)
+    face = landmarks.find(scene, [1, 2])
+    assert face.score >= landmarks.CLEAR and face.landmarks[:, 0].max() < 202
+
+
+def test_where_no_face_is_clear_the_best_of_all_enlargements_is_taken(monkeypatch):
+    scores = {260: 0.2, 520: 0.4, 390: 0.1}
+    rescored(monkeypatch, lambda box, own, image: scores[len(image)])
+    assert landmarks.find(photograph(), [1, 2, 1.5]).score == 0.4
+
+
+def test_images_with_several_faces_are_counted_per_class(tmp_path):
+    images = [photograph(), grey_face(), photograph(), np.zeros((48, 48), np.uint8)]
+    layout = make_raw(images, tmp_path, label=[2, 2, 5, 5])
+    faces, _ = run(layout, with_alignment())
+    assert faces["faces"].tolist() == [2, 1, 2, 0] and faces["faces"].dtype == np.int32
+    assert counts(layout)["visible"]["several"] == [0, 0, 1, 0, 0, 1, 0]
+    line = align(layout.raw("x"), layout.index("x"), with_alignment(), *(tmp_path / name for name in "abc"))
+    assert "2 images with several faces" in line
+
+
 # --- pairs ----------------------------------------------------------------------------------------------------------
 
 
@@ -346,7 +426,7 @@ def test_without_a_detection_a_sample_is_kept_dropped_or_refused_as_the_paramete
 def test_dropped_samples_are_in_no_part_of_the_split(tmp_path):
     images = [render("happiness", subject, 0).visible for subject in range(6)] + list(noise(6, 192, (3,)))
     layout = make_raw(images, tmp_path, part=["train", "val", "test", "train", "train", "train"] * 2)
-    parameters = with_alignment(missing="drop")
+    parameters = with_alignment(missing="drop").model_copy(update={"allow_empty_classes": True})
     faces, array = run(layout, parameters)
     used = faces["used"].to_numpy()
     assert used[:6].sum() >= 5 and not used[6:].any() and len(array) == 12
@@ -367,9 +447,16 @@ def test_detections_are_counted_per_class_and_modality(tmp_path):
     layout = make_raw([face, face, blank, blank, face], tmp_path, **columns)
     run(layout, with_alignment(missing="drop"))
     found = {"samples": [1, 0, 0, 2, 0, 0, 1], "detected": [1, 0, 0, 1, 0, 0, 1], "blank": [0, 0, 0, 1, 0, 0, 0]}
+    found["several"] = [0] * 7
     assert counts(layout)["visible"] == found | {"used": found["detected"]}
     last = [0] * 6 + [1]
-    assert counts(layout)["infrared"] == {"samples": last, "detected": last, "used": last, "blank": last}
+    assert counts(layout)["infrared"] == {
+        "samples": last,
+        "detected": last,
+        "used": last,
+        "blank": last,
+        "several": [0] * 7,
+    }
     assert json.loads(layout.faces_counts("x").read_text())["classes"] == FER2013.classes
 
 

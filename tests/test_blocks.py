@@ -180,6 +180,14 @@ def test_a_sheet_of_pairs_shows_both_images_of_each(tmp_path):
     assert len(shown) == 10 and shown[::2] == shown[1::2] and set(choice.found["label"]) == set(range(5))
 
 
+def test_a_sheet_says_as_distributed_where_nothing_was_aligned(tmp_path, monkeypatch):
+    labels = []
+    monkeypatch.setattr(sheet, "show", lambda axes, image: labels.append(axes.figure.axes[10]))
+    for crop, wanted in (("distributed", "as distributed"), ("similarity", "aligned")):
+        run(make_raw([render("happiness", 2, 1).visible], tmp_path / crop), with_alignment(crop=crop))
+        assert labels[-1].get_ylabel() == wanted
+
+
 @pytest.mark.parametrize("found", [True, False])
 def test_a_sheet_is_drawn_where_all_or_no_faces_are_found(found, tmp_path):
     images = [render("happiness", 2, 1).visible] if found else [np.zeros((48, 48), np.uint8)]

@@ -38,8 +38,10 @@ LAYOUTS = {
 
 
 def parameters(**alignment):
+    """Return those of FER2013, for sources with some of the classes, too."""
     loaded = params.load_dataset("fer2013")
-    return loaded.model_copy(update={"alignment": loaded.alignment.model_copy(update=alignment)})
+    changes = {"alignment": loaded.alignment.model_copy(update=alignment), "allow_empty_classes": True}
+    return loaded.model_copy(update=changes)
 
 
 def take(source, root, dataset=None):
@@ -329,6 +331,25 @@ def test_index_says_how_far_the_source_is_from_the_official_counts(tmp_path):
     files = (layout.raw("fer2013"), layout.index("fer2013"), layout.counts("fer2013"))
     line = index(adapter("fer2013", dataset), *files)
     assert line == "42 samples (train 14: as official; val 14: as official; test 14: official 17, -3)"
+
+
+def test_a_class_without_an_image_is_refused_with_the_counts_and_the_key_that_goes_on(tmp_path):
+    source = write_csv(tmp_path / "fer2013.csv")
+    header, *lines = source.read_text().splitlines()
+    source.write_text("\n".join([header, *(line for line in lines if line[0] not in "14")]))
+    strict = params.load_dataset("fer2013")
+    with pytest.raises(
+        FerError, match=r"fer2013\.parquet: no image of disgust, sad\. Images found: angry 6, disgust 0, "
+    ):
+        take(source, tmp_path / "out", strict)
+    layout = Layout(tmp_path / "out")
+    assert not layout.index("fer2013").exists() and not layout.counts("fer2013").exists()
+    files = (layout.raw("fer2013"), layout.index("fer2013"), layout.counts("fer2013"))
+    assert "no image of disgust, sad" in index(adapter("fer2013", parameters()), *files)
+
+
+def test_a_copy_with_fewer_images_than_the_official_one_goes_on(tmp_path):
+    take(write_csv(tmp_path / "fer2013.csv", only=["Training"]), tmp_path / "out", params.load_dataset("fer2013"))
 
 
 # --- damage that only shows at the end, and what other programs make of a table -------------------------------------

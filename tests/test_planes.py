@@ -30,6 +30,7 @@ def pairs(tmp_path):
     modality = ["visible"] * PAIRS + ["infrared"] * PAIRS
     index = pd.DataFrame({
         "sample": np.arange(2 * PAIRS, dtype=np.int32),
+        "path": [f"{kind}/{number}.png" for kind, number in zip(modality, order, strict=True)],
         "label": np.array([number % 5 for number in order], np.int8),
         "modality": modality,
         "pair": [f"pair {number}" for number in order],
@@ -66,6 +67,20 @@ def test_the_fused_network_sees_both_images_of_a_pair_visible_first(pairs):
     assert part.images.shape == (12, 6, 32, 32)
     assert np.array_equal(visible - CODE["visible"], infrared - CODE["infrared"]), "the same pair"
     assert set(part.samples) < set(range(PAIRS)), "a pair counts as its visible image"
+
+
+def test_images_without_one_partner_are_all_named_before_a_fused_run_starts(pairs):
+    index = pd.read_parquet(pairs.index("viri"))
+    index.loc[index["sample"] == PAIRS, "pair"] = None  # the infrared image of pair 19, of the test part
+    index.loc[index["sample"] == PAIRS + 1, "pair"] = "pair 17"  # that of pair 18, which trains no more
+    index.to_parquet(pairs.index("viri"))
+    run = run_of(pairs, "fused")
+    source = replace(run.source, files=run.data_of("viri", "stratified_70_15_15"))
+    for part in ("train", "test"):
+        with pytest.raises(FerError, match="exactly one infrared image") as error:
+            load_part(source, part)
+        wrong = "visible/17.png (2 infrared), visible/18.png (no infrared), visible/19.png (no infrared)"
+        assert f"3 of {PAIRS} in fold 0 have none or several: {wrong}." in str(error.value)
 
 
 @pytest.mark.parametrize("modality", ["visible", "infrared"])

@@ -286,3 +286,50 @@ def test_a_split_before_its_inputs_says_what_is_missing(tmp_path, missing):
     files[missing].unlink()
     with pytest.raises(FerError, match=rf"{files[missing].name} does not exist. Run the stage before this one"):
         split(*files, dataset(), "official", 0, *outputs(tmp_path))
+
+
+# --- classes without images ------------------------------------------------------------------------------------------
+
+
+def strict():
+    return dataset().model_copy(update={"allow_empty_classes": False})
+
+
+def test_a_class_that_lost_all_its_faces_is_refused_by_name_with_counts_and_the_key_that_goes_on(tmp_path):
+    index = index_of(12, part=["train"] * 6 + ["val"] * 3 + ["test"] * 3)
+    files = write(tmp_path, index, noise(12), used=index["label"] != 1)
+    with pytest.raises(FerError, match=r"faces\.parquet: all images of happy .* happy 0 of 4.*\n.*allow_empty_classes"):
+        split(*files, strict(), "official", 0, *outputs(tmp_path))
+    assert not outputs(tmp_path)[0].exists()
+    line = split(*files, dataset(), "official", 0, *outputs(tmp_path))
+    assert "no image of happy in train of every fold; happy in test of every fold" in line
+
+
+@pytest.mark.parametrize(
+    ("moved", "message"), [("train", "sad in train of every fold"), ("test", "sad in test of every fold")]
+)
+def test_a_class_that_is_not_in_train_or_not_in_test_is_refused(moved, message, tmp_path):
+    index = index_of(18, part=["train"] * 9 + ["val"] * 3 + ["test"] * 6)
+    index.loc[(index["label"] == 2) & (index["part"] == moved), "part"] = "val"
+    files = write(tmp_path, index, noise(18))
+    with pytest.raises(FerError, match=f"parts without images of a class: {message}\\."):
+        split(*files, strict(), "official", 0, *outputs(tmp_path))
+    assert message in split(*files, dataset(), "official", 0, *outputs(tmp_path))
+
+
+def test_a_fold_that_does_not_train_on_a_class_is_named_and_one_that_does_not_test_it_is_right(of_subjects):
+    classes = dataset().classes
+    rare = of_subjects[(of_subjects["label"] != 2) | of_subjects["subject"].isin(SUBJECTS[:2])].reset_index(drop=True)
+    rare["sample"] = np.arange(len(rare), dtype=np.int32)
+    table = protocols.assign("leave_one_subject_out", rare, dataset(SUBJECTS), 0)
+    assert protocols.classes_missing(table, rare, classes) == ["sad in train of fold S00"], "its others validate"
+    everywhere = protocols.assign("leave_one_subject_out", of_subjects, dataset(SUBJECTS), 0)
+    assert protocols.classes_missing(everywhere, of_subjects, classes) == []
+
+
+def test_a_class_that_one_modality_does_not_train_on_is_named_with_it():
+    index = index_of(24, part=(["train"] * 6 + ["val"] * 3 + ["test"] * 3) * 2)
+    index["modality"] = ["visible"] * 12 + ["infrared"] * 12
+    index = index.drop(index.index[(index["modality"] == "infrared") & (index["label"] == 0)])
+    table = protocols.assign("official", index, dataset(), 0)
+    assert protocols.classes_missing(table, index, dataset().classes) == ["angry in train of fold 0 (infrared)"]

@@ -12,7 +12,8 @@ from PIL import Image
 from fer.errors import FerError
 from fer.faces.landmarks import LEFT_EYE, RIGHT_EYE
 
-# Where a similarity crop puts the eye centres, as fractions of its side: level, a third of it apart. That leaves room
+# Where a similarity crop puts the eye centres, as fractions of its side: level, a third of it apart, the same distance
+# from the left and the right edge, so that a mirrored image gives the mirrored crop. That leaves room
 # for raised brows above, below for the chin or, where the jaw drops, the whole mouth, and for the ears at both sides.
 RIGHT_EYE_AT, LEFT_EYE_AT = (0.33, 0.36), (0.67, 0.36)
 
@@ -142,7 +143,7 @@ def similarity(image: np.ndarray, landmarks: np.ndarray, size: int) -> np.ndarra
     What lies beyond the image is its border replicated.
     """
     eyes = np.stack([landmarks[RIGHT_EYE].mean(0), landmarks[LEFT_EYE].mean(0)]).astype(float)
-    target = np.array([RIGHT_EYE_AT, LEFT_EYE_AT]) * size
+    target = np.array([RIGHT_EYE_AT, LEFT_EYE_AT]) * size - 0.5  # a pixel's centre has whole coordinates
     scale = np.linalg.norm(np.subtract(*target)) / np.linalg.norm(np.subtract(*eyes))
     if scale < 1:  # the warp reads four pixels for each of its own: averaging first keeps the others from aliasing
         height, width = image.shape[:2]

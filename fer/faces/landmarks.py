@@ -4,9 +4,14 @@ The landmark model was trained on iBUG 300-W, whose licence excludes commercial 
 jaw 0–16, right brow 17–21, left brow 22–26, nose 27–35, right eye 36–41, left eye 42–47, mouth 48–67
 ("right" is the subject's right, the image's left).
 
-A face is one that the detector scores 0 or more. With the HOG detector a weaker one (down to `WEAK`) counts where its
-landmarks prove steady: the same box in the mirrored image must give them again (Yang and Patras, Mirror, mirror on the
-wall, tell me, is the error small?, CVPR 2015), and eyes and mouth must lie inside the image.
+A face is one that the detector scores 0 or more, a clear face one that it scores `CLEAR` or more. Of several clear
+faces the largest is taken: a label belongs to the person whom the photograph shows, not to a bystander with a better
+score. Of faces of about the same size (`SAME_SIZE`) it is the most central one. Where an enlargement shows no clear
+face the next one is tried; where none does, the face with the best score of all is taken.
+
+With the HOG detector a face below 0 (down to `WEAK`) counts where its landmarks prove steady: the same box in the
+mirrored image must give them again (Yang and Patras, Mirror, mirror on the wall, tell me, is the error small?, CVPR
+2015), and eyes and mouth must lie inside the image.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -36,6 +41,8 @@ MIRROR = np.array([
 
 PREDICTOR_FILE = "shape_predictor_68_face_landmarks.dat"
 CNN_FILE = "mmod_human_face_detector.dat"
+CLEAR = 0.5  # least score of a face that ends the search: below it dlib sees one face across two heads
+SAME_SIZE = 1.25  # ratio of widths: the detector's boxes come in steps of 6/5, so one person's may be a step off
 WEAK = -0.2  # least score of a face whose landmarks are then checked: below it, a third of the landmarks are off
 LARGEST = 1 << 22  # pixels of the detector's copy: factors that would make it larger enlarge that far
 UNSTEADY = 0.03  # mean distance of the landmarks from the mirrored image's, in widths of the face's box
@@ -43,10 +50,31 @@ UNSTEADY = 0.03  # mean distance of the landmarks from the mirrored image's, in 
 
 @dataclass(frozen=True)
 class Face:
-    """A detected face: float32 (68, 2) landmarks, x and y in pixels (possibly outside), and the detector's score."""
+    """A detected face.
+
+    `landmarks`: float32 (68, 2), x and y in pixels, possibly outside the image; `score`: the detector's; `faces`: how
+    many faces of score 0 or more it found at the enlargement that this one was taken from, 1 for a weaker one.
+    """
 
     landmarks: np.ndarray
     score: float
+    faces: int = 1
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What the detector saw in a `prepared` copy with a `border` (pixels): score and box of one face, number of all."""
+
+    score: float
+    box: Any  # dlib.rectangle
+    faces: int
+    prepared: np.ndarray
+    border: int
+
+    def face(self, image: np.ndarray) -> Face:
+        """Return the face with its landmarks in pixels of `image`, of which `prepared` is the copy."""
+        points = predict(self.prepared, self.box)
+        return Face(original_pixels(points, image, self.prepared, self.border), self.score, max(1, self.faces))
 
 
 def model_path(name: str = PREDICTOR_FILE) -> Path:
@@ -108,32 +136,52 @@ def predict(prepared: np.ndarray, box) -> np.ndarray:
 def find(
     image: np.ndarray, enlarge: float | Sequence[float] = 1.0, padding: float = 0.0, kind: Detector = "hog"
 ) -> Face | None:
-    """Return the most confident face, or None.
+    """Return the face that the image's label belongs to (see the module's docstring for the rule), or None.
 
     Args:
         image: uint8 (height, width), grey.
         enlarge: factors by which the detector's copy is enlarged (below 1: shrunk), tried in order until one shows a
-            face; dlib wants faces of 80 pixels or more.
+            clear face; dlib wants faces of 80 pixels or more.
         padding: border around that copy, as a fraction of its longer side.
         kind: dlib's HOG detector, or its CNN (slow without a GPU).
     """
-    weak = []
+    unclear = []
     most = max(1.0, (LARGEST / image.size) ** 0.5)  # enlarged further, a photograph costs seconds and gigabytes
     for factor in dict.fromkeys(min(factor, most) for factor in np.atleast_1d(enlarge).tolist()):
         prepared, border = prepare(image, factor, padding)
         found = detector(kind)(prepared)
         if not found:
             continue
-        score, box = max(found, key=lambda pair: pair[0])
-        if score >= 0:
-            return Face(original_pixels(predict(prepared, box), image, prepared, border), score)
-        weak.append((score, box, prepared, border))
-    for score, box, prepared, border in sorted(weak, key=lambda item: -item[0]):
-        points = predict(prepared, box)
-        face = Face(original_pixels(points, image, prepared, border), score)
-        if steady(points, prepared, box) and inside(face.landmarks, image):
+        score, box = choose(found, prepared.shape)
+        detection = Detection(score, box, sum(each >= 0 for each, _ in found), prepared, border)
+        if score >= CLEAR:
+            return detection.face(image)
+        unclear.append(detection)
+    for detection in sorted(unclear, key=lambda one: -one.score):
+        face = detection.face(image)
+        if face.score >= 0 or (steady(detection) and inside(face.landmarks, image)):
             return face
     return None
+
+
+def choose(found: list[tuple], shape: tuple[int, int]) -> tuple:
+    """Return score and box of the largest clear face, of those about as large the most central; or of the best score.
+
+    Args:
+        found: (score, box) pairs, at least one.
+        shape: height and width of the image that the boxes lie in.
+    """
+    clear = [pair for pair in found if pair[0] >= CLEAR]
+    if not clear:
+        return max(found, key=lambda pair: pair[0])
+    widest = max(box.width() for _, box in clear)
+    middle = (shape[1] - 1) / 2, (shape[0] - 1) / 2
+
+    def distance(pair: tuple) -> tuple[float, float]:
+        score, box = pair
+        return np.hypot((box.left() + box.right()) / 2 - middle[0], (box.top() + box.bottom()) / 2 - middle[1]), -score
+
+    return min((pair for pair in clear if pair[1].width() * SAME_SIZE >= widest), key=distance)
 
 
 def detect(image: np.ndarray, enlarge: float | Sequence[float] = 1.0, padding: float = 0.0) -> np.ndarray | None:
@@ -157,14 +205,16 @@ def rescaled(points: np.ndarray, size: tuple[int, int], other: tuple[int, int]) 
     return ((points + 0.5) * ratio - 0.5).astype(np.float32)
 
 
-def steady(points: np.ndarray, prepared: np.ndarray, box) -> bool:
+def steady(detection: Detection) -> bool:
     """Tell whether the mirrored image gives the same landmarks of the box."""
     import dlib
 
+    prepared, box = detection.prepared, detection.box
     last = prepared.shape[1] - 1
     mirrored_box = dlib.rectangle(last - box.right(), box.top(), last - box.left(), box.bottom())
     again = predict(np.ascontiguousarray(prepared[:, ::-1]), mirrored_box)[MIRROR]
     again[:, 0] = last - again[:, 0]
+    points = predict(prepared, box)
     return np.linalg.norm(points - again, axis=1)[INNER].mean() < UNSTEADY * box.width()
 
 

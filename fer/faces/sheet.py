@@ -18,7 +18,8 @@ from fer.storage import atomic, read_frame
 
 COLUMNS = 10
 COLOURS = {"eyes": "#2f6fb0", "mouth": "#d1782b"}
-ROWS = ("original", "aligned", "eyes", "mouth")
+ROWS = ("original", "aligned", "eyes", "mouth")  # "aligned" becomes AS_DISTRIBUTED where nothing was aligned
+AS_DISTRIBUTED = "as distributed"
 SMALL = 64  # images up to this side are shown pixel by pixel
 
 
@@ -80,16 +81,18 @@ def draw(
     tiles: dict[int, Tile],
     arrays: dict[str, np.ndarray],
     target: Path,
+    aligned: bool = True,
 ) -> None:
     """Write the sheet as PNG: a column a face, and a last row of originals without one, boxes at canonical places.
 
     Args:
         tiles: those of the samples in `choice`.
         arrays: the images of all samples for each of the rows "aligned", "eyes" and "mouth".
+        aligned: false where the crops are the images as distributed: their row then says so.
     """
-    count = len(ROWS) + (choice.missing > 0)
-    size = (1.25 * COLUMNS + 0.6, 1.32 * count + 0.7)
-    figure, axes = plt.subplots(count, COLUMNS, figsize=size, dpi=110, layout="constrained")
+    labels = row_labels(choice, aligned)
+    size = (1.25 * COLUMNS + 0.6, 1.32 * len(labels) + 0.7)
+    figure, axes = plt.subplots(len(labels), COLUMNS, figsize=size, dpi=110, layout="constrained")
     for cell in axes.flat:
         cell.set(xticks=[], yticks=[])
         cell.spines[:].set_visible(False)
@@ -101,12 +104,18 @@ def draw(
     for column, row in enumerate(choice.missed.itertuples()):
         outline(axes[-1, column], tiles[row.sample])
         axes[-1, column].set_title(caption(row, classes), fontsize=8)
-    for cell, name in zip(axes[:, 0], (*ROWS, f"no face found\n({choice.missing:,} in all)"), strict=False):
+    for cell, name in zip(axes[:, 0], labels, strict=True):
         cell.set_ylabel(name, fontsize=9)
     figure.suptitle(title, fontsize=11)
     with atomic(target) as scratch:
         figure.savefig(scratch, format="png", metadata={"Software": None})
     plt.close(figure)
+
+
+def row_labels(choice: Choice, aligned: bool) -> list[str]:
+    """Return the labels of the sheet's rows."""
+    labels = [AS_DISTRIBUTED if name == "aligned" and not aligned else name for name in ROWS]
+    return labels + ([f"no face found\n({choice.missing:,} in all)"] if choice.missing else [])
 
 
 def caption(row, classes: list[str]) -> str:

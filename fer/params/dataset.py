@@ -20,7 +20,7 @@ class Alignment(Strict):
     detector: Literal["hog", "cnn"] = Field("hog", description="dlib's detector: HOG (fast) or CNN (for a GPU)")
     enlarge: list[Annotated[float, Field(gt=0)]] = Field(
         min_length=1,
-        description="factors by which the detector's copy is enlarged (below 1: shrunk), tried until a face is found",
+        description="enlargements (below 1: shrinkings) of the detector's copy, tried until a clear face is found",
     )
     padding: Fraction = Field(
         description="border of mean brightness around the detector's copy, as a fraction of its side"
@@ -65,6 +65,10 @@ class Dataset(Strict):
     adapter: str | None = Field(None, description="module in fer/datasets/ that reads it; default: the dataset's name")
     options: dict[str, Any] = Field(default_factory=dict, description="arguments of the adapter's constructor")
     classes: list[str] = Field(min_length=2, description="class names in the order of their codes")
+    allow_empty_classes: bool = Field(
+        False,
+        description="true: go on where a class has no image, lost all its faces, or is absent from train or from test",
+    )
     subjects: list[str] | None = Field(None, description="every subject, where folds are made of them one by one")
     official_counts: dict[str, list[int]] = Field(
         default_factory=dict, description="official images per part (train, val, test, or all), in class order"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -31,12 +31,13 @@ SCHEMA = pa.schema(
         ("landmarks", pa.list_(pa.float32())),  # 68 × (x, y) in pixels of the original, null without a detection
         ("landmarks_from", pa.string()),  # own, partner (the visible image of the pair), or null
         ("score", pa.float32()),  # the detector's confidence in its own detection
+        ("faces", pa.int32()),  # how many faces the detector found where the landmarks come from
         ("pixels", pa.string()),  # SHA-256 of the decoded pixels, shape and dtype
         ("phash", pa.uint64()),  # perceptual hash of the whole image
     ]
 )
 BATCH = 32  # originals read at once: those of some datasets are large
-OUTCOMES = ("detected", "used", "blank")  # counted beside the samples
+OUTCOMES = ("detected", "several", "used", "blank")  # counted beside the samples; several: more than one face
 ASPECT = 0.01  # relative difference of aspect up to which a pair is taken to be in register
 
 
@@ -52,7 +53,8 @@ def align(raw: Path, index: Path, parameters: Dataset, faces: Path, crops_file: 
     """Detect, crop and write every original of `raw` in its order; return a line for the terminal.
 
     `faces` gets a row a sample, `crops_file` the uint8 array (samples, size, size[, 3]), `counts_file` (JSON) what was
-    found per class: {"classes": names, "modalities": {modality: {"samples" | "detected" | "used" | "blank": counts}}}.
+    found per class: {"classes": names, "modalities": {modality: {"samples" | "detected" | "several" | "used" | "blank":
+    counts}}}.
     An infrared original whose visible partner has the same aspect takes its landmarks: the two are in register.
     """
     alignment = parameters.alignment
@@ -72,7 +74,7 @@ def align(raw: Path, index: Path, parameters: Dataset, faces: Path, crops_file: 
             tracked = track(zip(results, samples, strict=True), total, "align")
             for number, ((row, crop), sample) in enumerate(tracked):
                 writer.append(crop)
-                true = ["samples", *(outcome for outcome in OUTCOMES if row[outcome])]
+                true = ["samples", *outcomes(row)]
                 found.update((sample["modality"], outcome, sample["label"]) for outcome in true)
                 sources[row["landmarks_from"]] += 1
                 yield {"sample": number, **row}
@@ -120,6 +122,12 @@ def look_at_partners(raw: Path, index: Path, alignment: Alignment) -> dict[str, 
     return dict(zip(pairs, found, strict=True))
 
 
+def outcomes(row: dict) -> list[str]:
+    """Return which OUTCOMES hold of a faces row."""
+    holds = row | {"several": row["faces"] > 1}
+    return [outcome for outcome in OUTCOMES if holds[outcome]]
+
+
 def tabulate(found: Counter, classes: list[str]) -> dict[str, dict[str, list[int]]]:
     """Return {modality: {outcome: numbers in class order}}."""
     modalities = sorted({modality for modality, _, _ in found})
@@ -139,6 +147,8 @@ def summary(counts: dict[str, dict[str, list[int]]], total: int, from_partner: i
     parts = [f"{together('detected'):,} of {total:,} faces detected ({together('detected') / total:.1%})"]
     if from_partner:
         parts.append(f"{from_partner:,} of them in the visible partner")
+    if together("several"):
+        parts.append(f"{together('several'):,} images with several faces (of the clear ones the largest is taken)")
     if together("used") < total:
         parts.append(f"{total - together('used'):,} dropped")
     return ", ".join([*parts, f"{together('blank')} blank images"])
@@ -171,7 +181,8 @@ def face(alignment: Alignment, original: dict) -> tuple[dict, np.ndarray]:
     native = crops.native(original["image"], original["path"])
     image = crops.converted(native, alignment.channels)
     grey = crops.grey(image)
-    points, score, source = locate(alignment, grey, original["look"], original["infrared"])
+    found, source = locate(alignment, grey, original["look"], original["infrared"])
+    points = None if found is None else found.landmarks
     if points is None and alignment.missing == "error":
         raise FerError(f"no face detected in {original['path']}; alignment.missing may be full_frame or drop instead")
     if points is not None and alignment.crop == "similarity":
@@ -186,7 +197,8 @@ def face(alignment: Alignment, original: dict) -> tuple[dict, np.ndarray]:
         "width": image.shape[1],
         "landmarks": None if points is None else points.ravel().tolist(),
         "landmarks_from": source,
-        "score": score,
+        "score": found.score if source == "own" else None,
+        "faces": 0 if found is None else found.faces,
         "pixels": fingerprint.pixels(native),
         "phash": fingerprint.perceptual_hash(grey),
     }
@@ -195,16 +207,17 @@ def face(alignment: Alignment, original: dict) -> tuple[dict, np.ndarray]:
 
 def locate(
     alignment: Alignment, grey: np.ndarray, look: Look | None, infrared: bool
-) -> tuple[np.ndarray | None, float | None, str | None]:
-    """Return the landmarks, the score of an own detection, and whose landmarks they are.
+) -> tuple[landmarks.Face | None, str | None]:
+    """Return the face in pixels of the original, and whose it is: "own" or that of the visible "partner".
 
     `look` is the detection in the visible image of the original's pair, where the pair has an infrared image.
     """
     partner = infrared and alignment.infrared == "partner"
     if partner and look and look.face and in_register(look.size, grey.shape):
-        return landmarks.rescaled(look.face.landmarks, look.size, grey.shape), None, "partner"
+        points = landmarks.rescaled(look.face.landmarks, look.size, grey.shape)
+        return replace(look.face, landmarks=points), "partner"
     found = look.face if look and not infrared else detect(alignment, grey)
-    return (found.landmarks, found.score, "own") if found else (None, None, None)
+    return found, "own" if found else None
 
 
 def in_register(size: tuple[int, int], other: tuple[int, int]) -> bool:

@@ -81,7 +81,8 @@ def blocks(
     tiles = {number: tile(original, parameters) for number, original in shown.items()}
     name = parameters.title + (" (SYNTHETIC)" if synthetic else "")
     title = f"{name}: faces found in {total - canonical:,} of {total:,} images ({1 - canonical / total:.1%})"
-    draw(title, parameters.classes, choice, tiles, arrays, sheet_file)
+    aligned = parameters.alignment.crop == "similarity"
+    draw(title, parameters.classes, choice, tiles, arrays, sheet_file, aligned)
     return f"{2 * total:,} blocks" + (f", those of {canonical:,} images at canonical places" if canonical else "")
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from fer import protocols
 from fer.datasets import Adapter
+from fer.errors import FerError
 from fer.progress import track
 from fer.protocols import PARTS, WHOLE
 from fer.stages.acquire import DRAWN, LEFT_OUT, says
@@ -31,19 +33,28 @@ SCHEMA = pa.schema(
 
 
 def index(adapter: Adapter, raw: Path, target: Path, counts: Path) -> str:
-    """Write what each original of `raw` shows to `target`, and the `counts` (JSON); return a line for the terminal."""
+    """Write what each original of `raw` shows to `target`, and the `counts` (JSON); return a line for the terminal.
+
+    Raises:
+        FerError: a class has no image, and the dataset's `allow_empty_classes` is false; nothing is written.
+    """
     total = open_parquet(raw).metadata.num_rows
-    found: Counter = Counter()
+    found, images = Counter(), Counter()
     distinct: dict[str, set] = {"subject": set(), "sequence": set(), "pair": set()}
 
+    empty: list[str] = []
+
     def rows() -> Iterator[dict]:
+        nonlocal empty
         for number, original in enumerate(track(read_rows(raw, ["path", "annotation"], 4096), total, "index")):
             sample = adapter.describe(original["path"], json.loads(original["annotation"]))
+            images[sample.label] += 1
             if sample.modality == "visible" or sample.pair is None:  # a pair is one sample
                 found[sample.part or WHOLE, sample.label] += 1
             for key, values in distinct.items():
                 values.add(getattr(sample, key))
             yield {"sample": number, "path": original["path"], **vars(sample)}
+        empty = require_every_class(raw, images, adapter)
 
     write_rows(target, SCHEMA, rows())
     classes, official = adapter.classes, adapter.parameters.official_counts
@@ -56,7 +67,22 @@ def index(adapter: Adapter, raw: Path, target: Path, counts: Path) -> str:
     left_out = says(raw, LEFT_OUT) or {}
     write_json(counts, {"classes": classes, "found": table, "official": official, "left_out": left_out} | facts)
     groups = [f"{count:,} {kind}" for kind, count in kinds.items() if count]
+    groups += [f"no image of {', '.join(empty)}"] if empty else []
     return f"{total:,} samples ({'; '.join([comparison(table, official), *groups])})"
+
+
+def require_every_class(raw: Path, images: Counter, adapter: Adapter) -> list[str]:
+    """Return the names of the classes without an image; raise a `FerError` unless the parameters allow them."""
+    classes, parameters = adapter.classes, adapter.parameters
+    empty = [name for label, name in enumerate(classes) if not images[label]]
+    if empty and not parameters.allow_empty_classes:
+        raise FerError(
+            f"{raw}: no image of {', '.join(empty)}. Images found: "
+            + ", ".join(f"{name} {images[label]:,}" for label, name in enumerate(classes))
+            + f".\n  What to do: check that the source of {parameters.title} is complete and its classes are named as "
+            f"expected ({parameters.obtain}). {protocols.go_on(raw.stem)}"
+        )
+    return empty
 
 
 def comparison(found: dict[str, list[int]], official: dict[str, list[int]]) -> str:

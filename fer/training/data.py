@@ -18,6 +18,7 @@ from fer.runs import Source
 from fer.storage import read_array, read_frame
 
 ORIGINAL = -1  # in place of a variant's row
+NAMED = 20  # samples that a message names
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,12 @@ def load_part(source: Source, part: str, device="cpu") -> Part:
     "train" alone has the offline variants of a recipe that asks for them, after the originals.
 
     Raises:
-        FerError: the part is empty, lacks a modality, or a variant was made of a sample that is not in train.
+        FerError: the part is empty, lacks a modality, or a variant was made of a sample that is not in train; or
+            samples of the fold, in any part, do not have one partner in a modality of `source`.
     """
     index = read_frame(source.files["index"], ["sample", "label", "modality", "pair"])
     items = dealt(source, index) if source.augment_before_split else assigned(source, index)
+    require_partners(source, index, items["sample"].unique())
     items = items[items["part"] == part]
     if not len(items):
         raise FerError(
@@ -102,6 +105,26 @@ def variants(source: Source, index: pd.DataFrame, modality: str) -> pd.DataFrame
     made = read_frame(source.files["augmented_index"])
     made["variant"] = np.arange(len(made))
     return made[index["modality"].to_numpy()[made["sample"]] == modality]
+
+
+def require_partners(source: Source, index: pd.DataFrame, samples: np.ndarray) -> None:
+    """Raise a `FerError` that names all samples which do not have exactly one partner in a modality of the source."""
+    own = index.set_index("sample").loc[samples]
+    for modality in source.modalities[1:]:
+        pairs = index.loc[index["modality"] == modality, "pair"].value_counts()
+        found = own["pair"].map(pairs).fillna(0)
+        if (found == 1).all():
+            continue
+        wrong = found[found != 1].astype(int)
+        paths = read_frame(source.files["index"], ["path"])["path"].iloc[wrong.index[:NAMED]]
+        named = [f"{path} ({count or 'no'} {modality})" for path, count in zip(paths, wrong, strict=False)]
+        more = f" and {len(wrong) - NAMED:,} more" if len(wrong) > NAMED else ""
+        raise FerError(
+            f"{source.files['index']}: a fused run needs exactly one {modality} image in the pair of each "
+            f"{source.modalities[0]} image; {len(wrong):,} of {len(own):,} in fold {source.fold} have none or several: "
+            f"{', '.join(named)}{more}.\n  What to do: bring the partners, leave these images out of the source, or "
+            f"train on one modality."
+        )
 
 
 def partners(index: pd.DataFrame, samples: np.ndarray, modality: str) -> np.ndarray:
