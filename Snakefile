@@ -36,6 +36,10 @@ rule all:
 
 
 onstart:
+    checkout.owner()  # noted once, before the jobs that show their training in MLflow ask
+    if reason := checkout.obstacle(LAYOUT.root):
+        print(f"This run will not be recorded in DVC: {reason}", file=sys.stderr)
+    machine.commit()  # git's refusal to name it is a warning before the first job, too
     if workflow.local_exec:
         # One machine shares its GPU; --resources gpu=4 where it has four. A cluster's scheduler knows its own.
         for limits in (workflow.scheduler.global_resources, workflow.scheduler.resources):

@@ -1,6 +1,7 @@
 # What the rules share: the study, checked before any job runs, and where files lie.
 
 import functools
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from fer import inputs, machine, params, runs
+from fer import checkout, inputs, machine, params, runs
 from fer.errors import FerError
 from fer.reporting import names
 from fer.layout import (
@@ -27,6 +28,7 @@ from fer.layout import (
 )
 
 machine.put_own_commands_first()
+os.environ["PYTHONPATH"] = os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])  # this checkout's own code
 
 validate(config, "../schemas/config.schema.json")
 

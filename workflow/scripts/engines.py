@@ -27,6 +27,7 @@ from pathlib import Path
 import yaml
 
 from fer import inputs, layout, params
+from fer.checkout import obstacle
 from fer.errors import FerError
 from fer.params import Study, load_study
 from fer.params.reading import mapping
@@ -37,6 +38,7 @@ from fer.storage import atomic, file_sha256, write_text
 METRICS = {layout.METRICS, layout.COST}
 PLOTS = {layout.CONFUSION: {"x": "predicted", "y": "actual", "template": "confusion"}}
 CURVES = ("train_accuracy", "val_accuracy")  # of history.csv, all runs of an experiment in one plot
+DEFAULT_STUDY = Path("params/study.yaml")
 STAGES = (
     "acquire",
     "index",
@@ -294,44 +296,71 @@ def record(study_file: Path) -> None:
     """Commit to dvc.lock what a finished Snakemake run made, then show it in MLflow.
 
     Only a workspace that Snakemake calls up to date is committed: `dvc commit` on a stale one would call it well.
+    What keeps DVC from recording keeps back neither MLflow nor the place of the results.
     """
     with dag(study_file) as graph:
         if waiting := outstanding(graph):
             print(f"not recorded in DVC: `all` is not complete ({summary(waiting)})")
             return
-        path = compile_dvc(graph, study_file)
-    if not (Path(".dvc").is_dir() and Path(".git").exists()):
-        print("not recorded in DVC: this folder is not a git checkout with .dvc/ (was it downloaded without git?)")
+        reason = obstacle(root_of(study_file))
+        path = None if reason else compile_dvc(graph, study_file)
+    failure = None
+    if path is None:
+        print(f"not recorded in DVC: {reason}")
     else:
-        commit(path)
-        print("recorded in dvc.lock")
+        try:
+            commit(path)
+            print("recorded in dvc.lock")
+        except FerError as error:
+            failure = error
     show(study_file)
+    if failure:
+        raise failure
 
 
 def show(study_file: Path) -> None:
     """Bring MLflow up to date and say where everything is. Tracking is a projection: its failure is a warning."""
     if subprocess.run(["fer", "track", "--study", str(study_file)]).returncode:
-        print("MLflow was not updated; when it is there again: fer track")
+        print("MLflow was not updated; it is brought up to date by: " + track_command(study_file))
     reports = layout.Layout(Path(load_study(study_file).root)).reports()
     print(f"\nResults: {reports / 'results.md'}, and as a page {reports / 'index.html'}")
     print("Runs:    mlflow ui   (then open http://127.0.0.1:5000)")
 
 
+def track_command(study_file: Path) -> str:
+    return "fer track" + ("" if study_file == DEFAULT_STUDY else f" --study {study_file}")
+
+
 def check(study_file: Path) -> None:
-    """Say whether both engines have nothing to do; exit with 1 if not."""
-    study = load_study(study_file)
+    """Say whether both engines have nothing to do; exit with 1 if not. Where DVC cannot record, Snakemake decides."""
+    path, reason = dvc_file(load_study(study_file)), obstacle(root_of(study_file))
     with dag(study_file) as graph:
         waiting, current = outstanding(graph), compiled(graph, study_file)
-    changes = dvc_changes(dvc_file(study))
-    stale = current != dvc_file(study).read_text(encoding="utf-8")
+    changes, stale = {}, False
+    if reason is None:
+        stale = not path.exists() or current != path.read_text(encoding="utf-8")
+        changes = dvc_changes(path) if path.exists() else {f"{path} is missing": []}
     print(f"snakemake: {summary(waiting) if waiting else 'nothing to do'}")
-    print(f"dvc:       {summary(sorted(changes)) if changes else 'nothing to do'}")
+    if reason:
+        print(f"dvc:       not recorded: {reason}")
+    else:
+        print(f"dvc:       {summary(sorted(changes)) if changes else 'nothing to do'}")
     if changes and not waiting:
-        print("the artifacts are up to date but not recorded: python workflow/scripts/engines.py record")
-    if stale:
-        print(f"{dvc_file(study)} differs from the Snakefile: python workflow/scripts/engines.py compile")
+        print(f"the artifacts are up to date but not recorded: {own_command('record', study_file)}")
+    elif stale:
+        print(f"{path} differs from the Snakefile: {own_command('compile', study_file)}")
     if waiting or changes or stale:
         sys.exit(1)
+
+
+def root_of(study_file: Path) -> Path:
+    return Path(load_study(study_file).root)
+
+
+def own_command(word: str, study_file: Path) -> str:
+    """Return what a user types for a command of this script on a study."""
+    study = "" if study_file == DEFAULT_STUDY else f" --study {study_file}"
+    return f"python workflow/scripts/engines.py {word}{study}"
 
 
 def verify(study_file: Path) -> None:
@@ -379,6 +408,8 @@ def md5(path: Path) -> str | None:
 def pull(study_file: Path) -> None:
     """Fetch the artifacts that dvc.lock names, and make both engines see that all is up to date."""
     path = dvc_file(load_study(study_file))
+    if reason := obstacle(root_of(study_file)):
+        raise FerError(f"nothing can be pulled: {reason}")
     if not Path(path).with_name("dvc.lock").exists():
         raise FerError(
             f"{path.with_name('dvc.lock')} does not exist: this commit records no artifacts. Run `make all`."
@@ -411,7 +442,7 @@ def summary(items: list[str], most: int = 6) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=["inputs", "compile", "record", "settle", "pull", "check", "verify"])
-    parser.add_argument("--study", type=Path, default=Path("params/study.yaml"), help="the study file")
+    parser.add_argument("--study", type=Path, default=DEFAULT_STUDY, help="the study file")
     arguments = parser.parse_args()
     try:
         inputs.write(load_study(arguments.study))
@@ -435,6 +466,9 @@ def main() -> None:
     except FerError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":
