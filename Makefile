@@ -15,6 +15,15 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
+# A user without a name or a home, as in `docker run --user 12345`: both engines ask for them.
+export USER ?= uid-$(shell id -u)
+ifneq ($(shell test -w "$(HOME)" && echo writable),writable)
+export HOME := $(CURDIR)/.fer/home
+endif
+
+# Commands in .venv call the Python of the place where they were installed: a moved or copied checkout installs its own.
+$(shell cd "$(CURDIR)" && [ -s .venv/installed ] && [ "$$(cat .venv/installed)" != "$(CURDIR)" ] && rm -f .venv/installed)
+
 .PHONY: all test pull check verify lint bench lock
 .DEFAULT_GOAL := all
 
@@ -58,8 +67,8 @@ lock: .venv/installed
 	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || \
 		{ echo "Python 3.11 is needed (make PYTHON=/path/to/python3.11)"; exit 1; }
 	@echo "Installing into .venv (once; about 6 GB and two to five minutes)"
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install --quiet --require-hashes -r requirements.lock
 	.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	printf '\n# fer: the engines send nothing home\nexport MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true\n' >> .venv/bin/activate
-	@touch $@
+	@echo "$(CURDIR)" > $@
