@@ -32,9 +32,11 @@ ExperimentName = Annotated[str, typer.Argument(help="An experiment: the name of 
 Root = Annotated[Path, typer.Option(help="Folder of the study's artifacts.")]
 StudyFile = Annotated[Path, typer.Option(help="The study file.")]
 Fold = Annotated[str, typer.Option(help="Fold of the experiment's protocol.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of weights, order and augmentation.")]
+Seed = Annotated[int, typer.Option(min=0, max=params.LARGEST_SEED, help="Seed of weights, order and augmentation.")]
 Device = Annotated[str, typer.Option(help="auto (CUDA, MPS, CPU in this order), cpu, cuda or mps.")]
-Threads = Annotated[int, typer.Option(min=1, help="CPU threads; part of what makes a run repeatable to the bit.")]
+Threads = Annotated[
+    int, typer.Option(min=1, max=1024, help="CPU threads; part of what makes a run repeatable to the bit.")
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
@@ -82,7 +84,9 @@ def acquire(
         str | None,
         typer.Option(help="synthetic; an archive, file or folder; a URL; kaggle:…; or download."),
     ] = None,
-    samples: Annotated[int | None, typer.Option(min=1, help="How many faces the synthetic source draws.")] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, max=1_000_000_000, help="How many faces the synthetic source draws.")
+    ] = None,
     root: Root = Path(),
 ) -> None:
     """Bring every original image of a dataset into data/raw/."""
@@ -131,7 +135,7 @@ def blocks(dataset: DatasetName, root: Root = Path()) -> None:
 def split(
     dataset: DatasetName,
     protocol: Annotated[str, typer.Argument(help=f"One of {', '.join(get_args(params.Protocol))}.")],
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the protocols that draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=params.LARGEST_SEED, help="Seed of the protocols that draw.")] = 0,
     root: Root = Path(),
 ) -> None:
     """Decide who trains, who validates and who tests, and audit the decision for leaks."""

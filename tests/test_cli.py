@@ -73,7 +73,7 @@ def test_a_stage_that_runs_out_of_memory_says_so_in_one_line(tmp_path):
     def limit():
         resource.setrlimit(resource.RLIMIT_AS, (1 << 30,) * 2)
 
-    arguments = ["acquire", "fer2013", "--source", "synthetic", "--samples", str(10**10), "--root", str(tmp_path)]
+    arguments = ["acquire", "fer2013", "--source", "synthetic", "--samples", str(10**9), "--root", str(tmp_path)]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # whose threads' stacks would count
     result = fer(*arguments, preexec_fn=limit, env=environment)
     assert result.returncode == 1 and len(result.stderr.splitlines()) == 1

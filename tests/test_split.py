@@ -60,9 +60,9 @@ def test_an_unknown_protocol_is_named_with_those_there_are():
         protocols.folds("fair", dataset())
 
 
-@pytest.mark.parametrize("subjects", [None, ["a", "b"], ["a", "b", "a"], ["a", "b", "c.d"], ["a", "b", "c/d"]])
+@pytest.mark.parametrize("subjects", [None, ["a", "b"], ["a", "b", "a"]])
 @pytest.mark.parametrize("protocol", ["leave_one_subject_out", "by_character"])
-def test_folds_of_subjects_need_a_list_of_them_that_can_name_files(protocol, subjects):
+def test_folds_of_subjects_need_a_list_of_them(protocol, subjects):
     with pytest.raises(FerError, match="Add `subjects:` to its parameter file, at least three different names"):
         protocols.folds(protocol, dataset(subjects))
 

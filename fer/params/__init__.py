@@ -4,7 +4,22 @@ Loading never imports torch, so the Snakefile checks a whole study in millisecon
 names the file, the key, what was given and what is allowed.
 """
 
-from fer.params.base import Fraction, Modality, Positive, Protocol, Strict, Views
+from fer.params.base import (
+    GRAMMAR,
+    LARGEST_SEED,
+    NAME,
+    Fraction,
+    Modality,
+    Name,
+    Positive,
+    Protocol,
+    Seed,
+    Side,
+    Strict,
+    Threads,
+    Views,
+    valid_name,
+)
 from fer.params.dataset import Alignment, Audit, Blocks, Dataset, Download
 from fer.params.explain import Explain
 from fer.params.loading import (

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+# Names of datasets, systems, experiments, folds and studies. They become parts of file names, wildcards of Snakemake,
+# stages of DVC and words of a shell, so one grammar suits all of these; a dot separates names in a file's name.
+NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
+GRAMMAR = "letters A to z, digits, _ and - (at most 64 of them, the first a letter or a digit)"
+LARGEST_SEED = 2**32 - 1  # what NumPy takes
+
+
+def valid_name(name: str) -> str:
+    """Return a name that fits the grammar of names; anything else is a ValueError."""
+    if not re.fullmatch(NAME, name):
+        raise ValueError(f"{name!r} is not a valid name; expected {GRAMMAR}")
+    return name
+
+
+Name = Annotated[str, AfterValidator(valid_name), Field(json_schema_extra={"pattern": f"^{NAME}$"})]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(gt=0)]
+# The upper bounds lie far above what anyone needs and below what NumPy, OpenCV or the memory refuse with a traceback.
+Positive = Annotated[int, Field(gt=0, le=1_000_000_000)]
+Side = Annotated[int, Field(gt=0, le=4096)]  # of an image, in pixels
+Threads = Annotated[int, Field(gt=0, le=1024)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Protocol = Literal[
     "official",
     "stratified_56_11_33",

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from fer.params.base import Fraction, Positive, Strict
+from fer.params.base import Fraction, Name, Positive, Side, Strict
 
 
 class Alignment(Strict):
@@ -15,10 +15,10 @@ class Alignment(Strict):
     crop: Literal["distributed", "similarity"] = Field(
         description="distributed: the image as its owners cropped it; similarity: eyes level, at canonical places"
     )
-    size: Positive = Field(description="side of the square crop in pixels")
+    size: Side = Field(description="side of the square crop in pixels")
     channels: Literal[1, 3] = Field(description="1 = grey, 3 = RGB")
     detector: Literal["hog", "cnn"] = Field("hog", description="dlib's detector: HOG (fast) or CNN (for a GPU)")
-    enlarge: list[Annotated[float, Field(gt=0)]] = Field(
+    enlarge: list[Annotated[float, Field(gt=0, le=16)]] = Field(
         min_length=1,
         description="enlargements (below 1: shrinkings) of the detector's copy, tried until a clear face is found",
     )
@@ -35,8 +35,8 @@ class Alignment(Strict):
 class Blocks(Strict):
     """The eyes and the mouth block of a face (system prior_attention)."""
 
-    size: Positive = Field(32, description="side of the square blocks in pixels")
-    margin: Annotated[float, Field(ge=0)] = Field(
+    size: Side = Field(32, description="side of the square blocks in pixels")
+    margin: Annotated[float, Field(ge=0, le=10)] = Field(
         0.3, description="border around the landmarks of a block, as a fraction of the distance between the eyes"
     )
 
@@ -62,19 +62,24 @@ class Dataset(Strict):
     title: str
     citation: str
     obtain: str = Field(description="where a user gets the files, for error messages")
-    adapter: str | None = Field(None, description="module in fer/datasets/ that reads it; default: the dataset's name")
+    adapter: Name | None = Field(None, description="module in fer/datasets/ that reads it; default: the dataset's name")
     options: dict[str, Any] = Field(default_factory=dict, description="arguments of the adapter's constructor")
     classes: list[str] = Field(min_length=2, description="class names in the order of their codes")
     allow_empty_classes: bool = Field(
         False,
         description="true: go on where a class has no image, lost all its faces, or is absent from train or from test",
     )
-    subjects: list[str] | None = Field(None, description="every subject, where folds are made of them one by one")
+    subjects: list[Name] | None = Field(None, description="every subject, where folds are made of them one by one")
     official_counts: dict[str, list[int]] = Field(
         default_factory=dict, description="official images per part (train, val, test, or all), in class order"
     )
     source: str = Field(
         description="synthetic; the path of an archive, file or folder; a URL; kaggle:…; or download (see downloads)"
+    )
+    unreadable: Literal["error", "leave_out"] = Field(
+        "error",
+        description="what becomes of image files that cannot be decoded: an error that names them all, or they are "
+        "left out and counted",
     )
     downloads: list[Download] = Field(default_factory=list, description="what `source: download` fetches")
     samples: Positive = Field(description="about how many images the synthetic source draws")

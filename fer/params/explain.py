@@ -21,8 +21,10 @@ class Explain(Strict):
     budget: Annotated[float, Field(gt=0)] = Field(
         description="TFLOPs of an experiment's forward passes: beyond it fewer samples are taken, at least one"
     )
-    steps: Positive = Field(description="steps of the deletion and insertion curves")
+    steps: Annotated[int, Field(gt=0, le=100_000)] = Field(description="steps of the deletion and insertion curves")
     blur: Annotated[float, Field(gt=0, le=0.2)] = Field(
         description="σ of the blurred image that insertion starts from, as a fraction of the side"
     )
-    columns: Positive = Field(description="single samples of each expression that the figure shows")
+    columns: Annotated[int, Field(gt=0, le=100)] = Field(
+        description="single samples of each expression that the figure shows"
+    )

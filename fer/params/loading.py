@@ -118,7 +118,7 @@ def load_study(path: Path) -> Study:
     for name, overrides in study.datasets.items():
         known(dataset_file(name), "dataset", f"{path}: datasets: ")
         load_dataset(name)
-        if name not in used and not (overrides and overrides.protocols):
+        if used and name not in used and not (overrides and overrides.protocols):
             raise FerError(
                 f"{path}: datasets: no experiment of this study uses {name!r}, and no protocols are asked of it. "
                 f"Used: {listing(used)}"

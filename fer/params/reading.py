@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError, create_model
 
 from fer.errors import FerError
-from fer.params.base import Fraction, Positive, Strict
+from fer.params.base import Fraction, Positive, Seed, Side, Strict, valid_name
 
 Model = TypeVar("Model", bound=Strict)
 OF_A_UNION = re.compile(r"(constrained-)?(float|list\[.+\])")  # where pydantic names the type it tried, not a key
@@ -21,6 +21,10 @@ OF_A_UNION = re.compile(r"(constrained-)?(float|list\[.+\])")  # where pydantic 
 
 def known(path: Path, kind: str, where: str = "") -> Path:
     """Return the parameter file `path` if it exists; otherwise name those of its kind that do."""
+    try:
+        valid_name(path.stem)
+    except ValueError as error:
+        raise FerError(f"{where}{kind} {error}") from None
     if path.exists():
         return path
     names = sorted(file.stem for file in path.parent.glob("*.yaml"))
@@ -136,7 +140,7 @@ def options_in(source: str) -> type[Strict] | None:
 def keyword_arguments(definition: ast.ClassDef) -> dict[str, tuple]:
     """Return name: (type, default) of the keyword-only arguments of a class's constructor, if it has its own."""
     init = next((i for i in definition.body if isinstance(i, ast.FunctionDef) and i.name == "__init__"), None)
-    names = {"Literal": Literal, "Fraction": Fraction, "Positive": Positive}
+    names = {"Literal": Literal, "Fraction": Fraction, "Positive": Positive, "Seed": Seed, "Side": Side}
     return {
         argument.arg: (
             eval(ast.unparse(argument.annotation), names),  # noqa: S307 — our own source, never a user's text

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from fer.params.base import Fraction, Modality, Positive, Protocol, Strict, Views
+from fer.params.base import NAME, Fraction, Modality, Name, Positive, Protocol, Seed, Side, Strict, Threads, Views
 
 
 class Published(Strict):
@@ -18,7 +18,7 @@ class Published(Strict):
 class Experiment(Strict):
     """A system on a dataset. As a variant (`variant_of`) it says only what differs from another experiment."""
 
-    variant_of: str | None = Field(
+    variant_of: Name | None = Field(
         None, description="the experiment that this one is set beside, and whose keys it takes"
     )
     kind: Literal["sound", "as_published", "defect", "ablation"] = Field(
@@ -27,8 +27,8 @@ class Experiment(Strict):
         "and their choice of the epoch; defect: with one fault of the original; ablation: without a part",
     )
     change: str = Field("", description="of a variant: in a few words, what differs")
-    dataset: str
-    system: str
+    dataset: Name
+    system: Name
     modality: Modality = Field("visible", description="fused: both images of a pair")
     views: Views = Field("face", description="both: the eyes and the mouth block; boxes: their eight numbers alone")
     constant_image: bool = Field(
@@ -42,10 +42,10 @@ class Experiment(Strict):
     architecture: dict[str, Any] = Field(default_factory=dict, description="what differs from the system's")
     input: dict[str, Any] = Field(default_factory=dict, description="what differs from the system's input")
     recipe: dict[str, Any] = Field(default_factory=dict, description="what differs from the system's recipe")
-    infrared_from: str | None = Field(
+    infrared_from: Name | None = Field(
         None, description="of a fused system: the experiment whose trained network its infrared branch starts from"
     )
-    teacher: str | None = Field(
+    teacher: Name | None = Field(
         None, description="label-distribution training: the experiment whose network says the target distributions"
     )
     deviations: list[str] = Field(default_factory=list)
@@ -91,28 +91,30 @@ class ExperimentOverrides(Strict):
     epochs: Positive | None = None
     steps: Positive | None = None
     batch_size: Positive | None = None
-    learning_rate: Annotated[float, Field(gt=0)] | None = Field(None, description="for a training cut short")
-    size: Positive | None = Field(None, description="side of the input in pixels")
-    draws: Positive | None = Field(None, description="of each offline transform")
+    learning_rate: Annotated[float, Field(gt=0, le=1000)] | None = Field(None, description="for a training cut short")
+    size: Side | None = Field(None, description="side of the input in pixels")
+    draws: Annotated[int, Field(gt=0, le=1000)] | None = Field(None, description="of each offline transform")
     weights: str | None = Field(None, description="of a torchvision backbone: random, imagenet, or a file")
     folds: Positive | None = Field(None, description="only so many of the protocol's folds, the first ones")
 
 
 class Study(Strict):
-    """The experiments, folds and seeds that `all` makes."""
+    """The experiments, folds and seeds that `all` makes; without experiments, the data and a report on them."""
 
-    name: str = Field(pattern=r"^[a-z0-9_]+$")
-    root: str = Field(".", pattern=r"^(\.|[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*)$", description="folder of its artifacts")
-    datasets: dict[str, DatasetOverrides | None] = Field(default_factory=dict)
-    experiments: dict[str, ExperimentOverrides | None] = Field(min_length=1)
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    name: Name
+    root: str = Field(".", pattern=rf"^(\.|{NAME}(/{NAME})*)$", description="folder of its artifacts")
+    datasets: dict[Name, DatasetOverrides | None] = Field(default_factory=dict)
+    experiments: dict[Name, ExperimentOverrides | None] = Field(
+        description="by name, with what the study changes of them; {}: the datasets alone"
+    )
+    seeds: list[Seed] = Field([0], min_length=1)
     explain: ExplainOverrides = ExplainOverrides()
     corrupted: Positive | None = Field(
         None, description="at most so many test images of a run are corrupted, to see how robust it is; else 1,000"
     )
-    split_seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the protocols that draw")
-    threads: Positive = Field(1, description="CPU threads of one training job; part of what makes a run repeatable")
-    cross_dataset: list[str] = Field(
+    split_seed: Seed = Field(0, description="seed of the protocols that draw")
+    threads: Threads = Field(1, description="CPU threads of one training job; part of what makes a run repeatable")
+    cross_dataset: list[Name] = Field(
         default_factory=list,
         description="experiments on different datasets whose networks are tested on one another's datasets, too",
     )
@@ -121,6 +123,8 @@ class Study(Strict):
     def distinct_seeds(self) -> Study:
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds {self.seeds} repeat")
+        if not self.experiments and not self.datasets:
+            raise ValueError("the study names neither experiments nor datasets")
         return self
 
     def dataset_overrides(self, name: str) -> dict[str, Any]:

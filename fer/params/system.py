@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from fer.params.base import Fraction, Positive, Strict
+from fer.params.base import Fraction, Positive, Side, Strict
 
 
 class Input(Strict):
     """What the network sees: crops resized to `size`, scaled to [0, 1], then (x - mean) / std."""
 
-    size: Positive
+    size: Side
     channels: Literal[1, 3]
     mean: float | list[float] = Field(description="one number, or one for each channel")
     std: Annotated[float, Field(gt=0)] | list[Annotated[float, Field(gt=0)]]
@@ -45,12 +45,16 @@ class OfflineAugmentation(Strict):
     The magnitudes of Naseem et al. 2025 (PeerJ CS 11:e2676) and its code: 26 times the training images.
     """
 
-    draws: Positive = 5
+    draws: Annotated[int, Field(gt=0, le=1000)] = 5
     rotation: Annotated[float, Field(ge=0, le=180)] = Field(20, description="degrees, uniform in ±rotation; black fill")
-    zoom_out: Annotated[float, Field(ge=1)] = Field(1.5, description="side of the canvas, uniform in 1 to zoom_out")
+    zoom_out: Annotated[float, Field(ge=1, le=16)] = Field(
+        1.5, description="side of the canvas, uniform in 1 to zoom_out"
+    )
     fill: Annotated[int, Field(ge=0, le=255)] = Field(123, description="grey of the canvas that zoom_out adds")
     perspective: Fraction = Field(0.5, description="torchvision's distortion scale")
-    shear: Annotated[float, Field(ge=0)] = Field(0.2, description="degrees, with another rotation, uniform in ±shear")
+    shear: Annotated[float, Field(ge=0, lt=90)] = Field(
+        0.2, description="degrees, with another rotation, uniform in ±shear"
+    )
 
 
 class Recipe(Strict):
@@ -60,7 +64,7 @@ class Recipe(Strict):
     steps: Positive | None = None
     batch_size: Positive
     optimizer: Literal["adam", "adamw", "sgd"] = Field(description="sgd has momentum 0.9")
-    learning_rate: Annotated[float, Field(gt=0)]
+    learning_rate: Annotated[float, Field(gt=0, le=1000)]
     betas: tuple[Fraction, Fraction] = Field((0.9, 0.999), description="of adam and adamw")
     epsilon: Annotated[float, Field(gt=0)] = Field(1e-8, description="of adam and adamw")
     weight_decay: Annotated[float, Field(ge=0)] = 0.0

@@ -84,10 +84,10 @@ NODE_THREADS = 8  # of a stage that works through a dataset in several processes
 
 
 wildcard_constraints:
-    dataset="[a-z0-9_]+",
+    dataset=params.NAME,
     protocol="[a-z0-9_]+",
-    experiment="|".join(EXPERIMENTS),
-    fold="[^./]+",
+    experiment="|".join(EXPERIMENTS) or params.NAME,
+    fold=params.NAME,
     seed="[0-9]+",
 
 
