@@ -33,6 +33,7 @@ ALONE: dict[str, set[str]] = {
     "subjects": {"split", "transfer"},
     "official_counts": {"acquire", "index", "split"},
     "source": {"acquire"},
+    "unreadable": {"acquire"},
     "downloads": {"acquire"},
     "samples": {"acquire"},
     "alignment": {"align", "blocks"},
