@@ -1,4 +1,4 @@
-"""Figures of merit against scikit-learn, hand-made cases and known coverage."""
+"""Figures of merit against scikit-learn and hand-made cases."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,8 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, precision_score
 
 from fer import layout, params
 from fer.evaluation.cost import cost
-from fer.evaluation.metrics import bootstrap_interval, expected_calibration_error, metrics, reliability
+from fer.evaluation.intervals import accuracy_interval
+from fer.evaluation.metrics import expected_calibration_error, metrics, reliability
 from fer.runs import Run
 from fer.stages.evaluate import evaluate
 from fer.stages.train import train
@@ -75,27 +76,6 @@ def test_the_calibration_error_is_the_mean_gap_of_the_reliability_diagram():
     assert error == pytest.approx(np.average(gaps.fillna(0), weights=table["n"])) and error > 0.05
 
 
-def test_images_of_one_subject_are_drawn_together_so_that_copies_add_no_certainty():
-    correct = np.random.default_rng(0).random(50) < 0.7
-    alone, copied = bootstrap_interval(correct), bootstrap_interval(np.repeat(correct, 20))
-    together = bootstrap_interval(np.repeat(correct, 20), np.repeat(np.arange(50), 20))
-    assert together == pytest.approx(alone) and copied[1] - copied[0] < 0.5 * (together[1] - together[0])
-
-
-def test_the_images_of_a_single_subject_are_drawn_one_by_one():
-    low, high = bootstrap_interval(np.arange(21) < 12, np.repeat("KA", 21))
-    assert low < 12 / 21 < high
-
-
-def test_the_bootstrap_interval_covers_the_truth_about_95_times_in_100():
-    generator = np.random.default_rng(1)
-    covered = 0
-    for _ in range(100):
-        low, high = bootstrap_interval(generator.random(400) < 0.7)
-        covered += low <= 0.7 <= high
-    assert 88 <= covered <= 100
-
-
 def test_cost_counts_parameters_and_flops_exactly():
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3, bias=False), torch.nn.Flatten(), torch.nn.Linear(64, 7))
     images = torch.zeros(1, 1, 6, 6, dtype=torch.uint8)
@@ -131,6 +111,8 @@ def test_every_figure_follows_from_the_predictions(evaluated):
     pairs = pd.read_csv(evaluated.folder / layout.CONFUSION)
     assert (pairs["actual"] == pairs["predicted"]).mean() == figures["accuracy"]
     assert sum(map(sum, figures["confusion_matrix"])) == figures["n"] == len(table)
+    found = accuracy_interval(table["label"] == table["predicted"], table["cluster"])
+    assert figures["interval"] == {"accuracy": [found.low, found.high], "method": found.method, "clusters": len(table)}
 
 
 def test_evaluating_twice_gives_the_same_predictions_to_the_bit(evaluated):

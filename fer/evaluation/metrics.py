@@ -1,24 +1,20 @@
-"""Figures of merit of one set of predictions, and their 95 % intervals."""
+"""Figures of merit of one set of predictions; their intervals are in `fer.evaluation.intervals`."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-BOOTSTRAPS = 2000
 ECE_BINS = 15
 
 
-def metrics(
-    labels: np.ndarray, probabilities: np.ndarray, classes: list[str], clusters: np.ndarray | None = None
-) -> dict:
-    """Return accuracy, balanced accuracy, precision, recall, F1, calibration and intervals, ready for JSON.
+def metrics(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> dict:
+    """Return accuracy, balanced accuracy, precision, recall, F1 and calibration, ready for JSON.
 
     Args:
         labels: int (n,), true class codes.
         probabilities: float (n, classes), rows summing to 1.
         classes: class names in the order of their codes.
-        clusters: (n,) what is drawn together by the bootstrap (see `bootstrap_interval`).
 
     All figures lie in [0, 1]. Balanced accuracy and the macro averages go over the classes that occur in `labels`.
     """
@@ -43,9 +39,6 @@ def metrics(
             }
             for code, name in enumerate(classes)
         },
-        "interval": {
-            "accuracy": bootstrap_interval(predicted == labels, clusters),
-        },
     }
     for name, values in (("precision", precision), ("recall", recall), ("f1", f1)):
         result[f"macro_{name}"] = float(values[present].mean())
@@ -64,26 +57,6 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.nda
 def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Return part / whole, and 0 where there is no whole."""
     return np.divide(part, whole, out=np.zeros(len(whole)), where=whole > 0)
-
-
-def bootstrap_interval(correct: np.ndarray, clusters: np.ndarray | None = None, seed: int = 0) -> list[float]:
-    """Return the 95 % percentile bootstrap interval of the mean of `correct` over samples.
-
-    Args:
-        correct: (n,) bool, or float where several runs are averaged sample by sample.
-        clusters: (n,) names; samples of one cluster are drawn together, since the images of one person or sequence are
-            no independent evidence (Field and Welsh, Bootstrapping clustered data, JRSS B 69, 2007). None: each alone,
-            and so it is where all are one cluster: the interval then holds for this one person.
-    """
-    generator = np.random.default_rng(seed)
-    values = np.asarray(correct, dtype=float)
-    codes = np.arange(len(values)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
-    if not codes.any():
-        codes = np.arange(len(values))
-    sums, sizes = np.bincount(codes, values), np.bincount(codes)
-    draws = (generator.integers(0, len(sums), len(sums)) for _ in range(BOOTSTRAPS))
-    means = [sums[draw].sum() / sizes[draw].sum() for draw in draws]
-    return [float(bound) for bound in np.percentile(means, [2.5, 97.5])]
 
 
 def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = ECE_BINS) -> float:

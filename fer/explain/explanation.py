@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fer.evaluation.cost import flops
-from fer.evaluation.metrics import bootstrap_interval
+from fer.evaluation.intervals import mean_interval
 from fer.explain.attention import own_maps, remarks, transformed
 from fer.explain.gradcam import gradcam, last_map_layers
 from fer.explain.occlusion import count_windows, occlusion
@@ -149,7 +149,7 @@ def summary(scores: dict[str, dict[str, np.ndarray]], clusters: np.ndarray) -> l
     """Return the mean scores of each method with 95 % intervals, and those of its difference from the random map.
 
     Args:
-        clusters: (n,) names of what the bootstrap draws together.
+        clusters: (n,) names of what a sample shares with others (see `fer.evaluation.intervals`).
 
     Returns:
         [{"name", "deletion": {"mean", "interval", "above_random", "above_random_interval"}, "insertion": the same}];
@@ -171,4 +171,5 @@ def summary(scores: dict[str, dict[str, np.ndarray]], clusters: np.ndarray) -> l
 
 
 def average(values: np.ndarray, clusters: np.ndarray) -> dict:
-    return {"mean": float(values.mean()), "interval": bootstrap_interval(values, clusters)}
+    found = mean_interval(values, clusters)
+    return {"mean": float(values.mean()), "interval": [found.low, found.high]}

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from fer import layout
-from fer.evaluation.metrics import bootstrap_interval, metrics
+from fer.evaluation.intervals import Interval, accuracy_interval
+from fer.evaluation.metrics import metrics
 from fer.params import Study
 from fer.reporting.tables import SYNTHETIC
 from fer.runs import Run, experiment_folds, study_runs
@@ -135,12 +136,29 @@ class Result:
         return f"{100 * self.mean(metric):.2f}" + ("" if std is None else f" ± {100 * std:.2f}")
 
     @cached_property
-    def interval(self) -> list[float]:
-        """The 95 % bootstrap interval, over subjects or test samples, of the accuracy averaged over seeds."""
+    def samples(self) -> pd.DataFrame:
+        """One row a test image of a fold: `correct`, the share of the seeds that are right, and its `cluster`.
+
+        The rows are indexed by fold, sample and image: of one sample there are several where variants are tested, too.
+        """
         rows = self.predictions.assign(correct=self.predictions["label"] == self.predictions["predicted"])
-        rows["image"] = rows.groupby(["fold", "seed", "sample"]).cumcount()  # several where variants are tested, too
-        samples = rows.groupby(["fold", "sample", "image"]).agg({"correct": "mean", "cluster": "first"})
-        return bootstrap_interval(samples["correct"].to_numpy(), samples["cluster"].to_numpy(str))
+        rows["image"] = rows.groupby(["fold", "seed", "sample"]).cumcount()
+        return rows.groupby(["fold", "sample", "image"]).agg({"correct": "mean", "cluster": "first"})
+
+    @cached_property
+    def accuracy_interval(self) -> Interval:
+        """The 95 % interval of the accuracy averaged over seeds, with its method and the number of clusters."""
+        return accuracy_interval(self.samples["correct"].to_numpy(), self.samples["cluster"].to_numpy(str))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The bounds of `accuracy_interval`."""
+        return self.accuracy_interval.low, self.accuracy_interval.high
+
+    @property
+    def clusters(self) -> int:
+        """The number of subjects, sequences or single images that the test samples are of."""
+        return self.accuracy_interval.clusters
 
     @property
     def majority(self) -> float:

@@ -13,6 +13,7 @@ from fer import layout, params, protocols
 from fer.devices import choose_device
 from fer.errors import FerError
 from fer.evaluation.cost import cost
+from fer.evaluation.intervals import accuracy_interval
 from fer.evaluation.metrics import metrics
 from fer.evaluation.robustness import robustness
 from fer.evaluation.transfer import shared_labels, transfer
@@ -42,7 +43,7 @@ def evaluate(run: Run, device: str = "auto", corrupted: int = 1000) -> str:
     names = np.array(classes)
     pairs = pd.DataFrame({"actual": names[labels], "predicted": names[table["predicted"]]})
     write_text(run.folder / layout.CONFUSION, pairs.to_csv(index=False, lineterminator="\n"))
-    figures = metrics(labels, probabilities.astype(np.float64), classes, clusters)
+    figures = metrics(labels, probabilities.astype(np.float64), classes) | interval_of(table)
     write_json(run.folder / layout.METRICS, figures)
     fallen = robustness(lambda part: probabilities_of(network, part, run), part, run.system.input.channels, corrupted)
     write_text(run.folder / layout.ROBUSTNESS, fallen.to_csv(index=False, lineterminator="\n"))
@@ -104,7 +105,7 @@ def tested_on(
     table = predictions(samples[kept], clusters, labels[kept], probabilities, shared)
     table[["label", "predicted"]] = np.array(shared)[table[["label", "predicted"]]]
     table.insert(0, "dataset", dataset)
-    return metrics(labels[kept], probabilities, shared, clusters) | {
+    return metrics(labels[kept], probabilities, shared) | interval_of(table) | {
         "classes": shared,
         "other_expressions": int((labels < 0).sum()),
         "seen_in_training": int(seen.sum()),
@@ -120,9 +121,13 @@ def probabilities_of(network: nn.Module, part: Part, run: Run) -> np.ndarray:
 
 
 def clusters_of(index: Path, samples: np.ndarray) -> np.ndarray:
-    """Return of each sample the name of what it shares with others: its subject, else its sequence, else itself."""
-    table = read_frame(index, ["sample", "subject", "sequence"]).iloc[samples]
-    return table["subject"].fillna(table["sequence"]).fillna(table["sample"].astype(str)).to_numpy(str)
+    """Return of each sample what it shares with others: its subject, else its sequence, else its own number.
+
+    The kind is part of the name, as in "subject:2", which has nothing to do with "sample:2".
+    """
+    table = read_frame(index, ["sample", "subject", "sequence"]).iloc[samples].astype("string")
+    names = ("subject:" + table["subject"]).fillna("sequence:" + table["sequence"]).fillna("sample:" + table["sample"])
+    return names.to_numpy(str)
 
 
 def pixels_of(faces: Path, samples: np.ndarray) -> np.ndarray:
@@ -140,12 +145,20 @@ def seen_pixels(run: Run) -> np.ndarray:
 def predictions(
     samples: np.ndarray, clusters: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, classes: list[str]
 ) -> pd.DataFrame:
-    """Return one row a sample: cluster of the bootstrap, label, predicted class and every probability."""
+    """Return one row a sample: cluster, label, predicted class and every probability."""
     table = pd.DataFrame({"sample": samples, "cluster": clusters, "label": labels})
     table["predicted"] = probabilities.argmax(1)
     for code, name in enumerate(classes):
         table[f"p_{name}"] = probabilities[:, code]
     return table
+
+
+def interval_of(table: pd.DataFrame) -> dict:
+    """Return what metrics.json says of the interval of the accuracy."""
+    found = accuracy_interval(table["label"] == table["predicted"], table["cluster"])
+    return {
+        "interval": {"accuracy": [found.low, found.high], "method": found.method, "clusters": found.clusters},
+    }
 
 
 def accuracy_line(what: str, figures: dict) -> str:
