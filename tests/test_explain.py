@@ -486,13 +486,35 @@ def test_what_was_learned_is_found_by_occlusion_in_the_square_of_each_class(expl
     assert hits == 7
 
 
-def test_the_first_samples_of_each_class_are_explained_and_counted(explained):
-    part = load_part(explained.source, "test")
+def sequences(people):
+    """A part of as many people: each shows two expressions of four, in a sequence of six neighbouring frames each."""
+    labels = np.concatenate([np.repeat([person % 4, (person + 1) % 4], 6) for person in range(people)])
+    part = Part(torch.zeros(len(labels), 1, 2, 2), torch.from_numpy(labels), np.arange(len(labels)))
+    return part, labels, np.repeat(np.arange(people), 12)
+
+
+@pytest.mark.parametrize(("people", "per_class"), [(12, 5), (3, 2), (40, 8)])
+def test_explained_samples_are_one_a_person_at_even_spacing_within_each_expression(people, per_class):
+    part, labels, clusters = sequences(people)
     order = np.random.default_rng(0).permutation(len(part))
     shuffled = Part(part.images[order], part.labels[order], part.samples[order])
-    chosen = stage.first_of_each_class(shuffled, 3)
-    assert chosen.samples.tolist() == list(range(350, 371)), "the test samples begin at 350, their labels in turn"
-    assert torch.equal(chosen.labels, part.labels[:21]) and torch.equal(chosen.images, part.images[:21])
+    chosen = order[stage.spread(shuffled, clusters[order].astype(str), per_class)]
+    assert (np.diff(chosen) > 0).all(), "in the order of the samples"
+    for code in range(4):
+        own, known = clusters[chosen[labels[chosen] == code]], np.unique(clusters[labels == code])
+        assert len(np.unique(own)) == len(own) == min(per_class, len(known))
+        steps = np.diff(np.searchsorted(known, own))
+        assert not len(steps) or steps.max() - steps.min() <= 1
+    assert set(chosen % 6) == {3}, "the middle frames"
+
+
+def test_of_a_single_person_the_images_are_explained_at_even_spacing():
+    part, labels, _ = sequences(4)
+    chosen = stage.spread(part, np.repeat("subject:KA", len(part)), 3)
+    assert np.bincount(labels[chosen]).tolist() == [3] * 4 and chosen[labels[chosen] == 1].tolist() == [8, 12, 16]
+
+
+def test_the_explained_samples_of_each_class_are_counted(explained):
     found = read_json(explained.layout.explanation(explained.name))
     assert [count["expression"] for count in found["samples"]] == explained.dataset.classes
     assert [count["samples"] for count in found["samples"]] == [3] * 7

@@ -17,7 +17,7 @@ class Explain(Strict):
     )
     stride: Annotated[float, Field(gt=0, le=1)] = Field(description="step of a window, as a fraction of its side")
     removed: float = Field(description="value of a hidden or deleted pixel as the network sees it, after normalisation")
-    samples: Positive = Field(description="test samples of each expression, the first in their order")
+    samples: Positive = Field(description="test samples of each expression, one a subject or sequence, at even spacing")
     budget: Annotated[float, Field(gt=0)] = Field(
         description="TFLOPs of an experiment's forward passes: beyond it fewer samples are taken, at least one"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from safetensors.numpy import save_file
 from torch import Tensor
@@ -58,7 +59,9 @@ def explain(run: Run, device: str = "auto", overrides: dict[str, Any] | None = N
     classes, input = run.dataset.classes, run.system.input
     first = normalise(part.images[:1].to(chosen), input)[0]
     count = affordable(network, first, len(classes), parameters)
-    part = first_of_each_class(part, count)
+    clusters = clusters_of(run.data["index"], part.samples)
+    rows = spread(part, clusters, count)
+    part, clusters = Part(part.images[rows], part.labels[rows], part.samples[rows]), clusters[rows]
     images, labels = normalise(part.images.to(chosen), input), part.labels.numpy()
     explanation = explain_network(network, images, part.labels.to(chosen), part.samples, parameters)
     means = {name: mean_of_classes(maps, labels, len(classes)) for name, maps in explanation.maps.items()}
@@ -66,7 +69,7 @@ def explain(run: Run, device: str = "auto", overrides: dict[str, Any] | None = N
         "planes": list(branches_of(network)),
         "samples": counts(labels, explanation.correct, classes),
         "scored": int(explanation.correct.sum()),
-        "scores": summary(explanation.scores, clusters_of(run.data["index"], part.samples)),
+        "scores": summary(explanation.scores, clusters),
         "methods": [{"name": name, "description": METHODS.get(name, OWN)} for name in explanation.scores],
         "remarks": [
             *bounded(count, parameters),
@@ -94,13 +97,34 @@ def write(run: Run, found: dict, means: dict[str, np.ndarray]) -> None:
         save_file(arrays, scratch)
 
 
-def first_of_each_class(part: Part, count: int) -> Part:
-    """Return the first `count` samples of each class, in the order of the samples."""
-    order = np.argsort(part.samples, kind="stable")
-    labels = part.labels.numpy()[order]
-    first = np.concatenate([np.flatnonzero(labels == code)[:count] for code in np.unique(labels)])
-    chosen = order[np.sort(first)]
-    return Part(part.images[chosen], part.labels[chosen], part.samples[chosen])
+def spread(part: Part, clusters: np.ndarray, count: int) -> np.ndarray:
+    """Return which samples of a part are explained: int rows, at most `count` of each class, by their sample numbers.
+
+    Of each class they are one a cluster, since neighbouring images of one person or sequence look alike: the middle one
+    of clusters at even spacing over the part. Where a class has fewer clusters it has as few samples. Where the whole
+    part is one cluster its images stand for themselves, as they do in the intervals.
+
+    Args:
+        clusters: (n,) names of what a sample shares with others.
+    """
+    alone = len(np.unique(clusters)) == 1
+    order, labels = np.argsort(part.samples, kind="stable"), part.labels.numpy()
+    chosen = []
+    for code in np.unique(labels):
+        own = order[labels[order] == code]
+        names = pd.factorize(own if alone else clusters[own])[0]  # in the order in which they occur
+        chosen += [middle(own[names == name]) for name in evenly(names.max() + 1, count)]
+    return np.array(chosen)[np.argsort(part.samples[chosen], kind="stable")]
+
+
+def evenly(number: int, most: int) -> np.ndarray:
+    """Return at most `most` of 0, 1, …, `number` - 1 at even spacing: the middles of as many equal stretches."""
+    taken = min(number, most)
+    return ((np.arange(taken) + 0.5) * number / taken).astype(int)
+
+
+def middle(rows: np.ndarray) -> int:
+    return int(rows[len(rows) // 2])
 
 
 def counts(labels: np.ndarray, correct: np.ndarray, classes: list[str]) -> list[dict]:
