@@ -249,10 +249,10 @@ def report(study: StudyFile = Path("params/study.yaml")) -> None:
 def track(study: StudyFile = Path("params/study.yaml")) -> None:
     """Make MLflow show the study's runs, exactly one for each, from their folders."""
     from fer.runs import study_runs
-    from fer.tracking import project
+    from fer.tracking.projection import project
 
     loaded = params.load_study(study)
-    announce("track", loaded.name, lambda: project(study_runs(loaded)))
+    announce("track", loaded.name, lambda: project(study_runs(loaded), Path(loaded.root)))
 
 
 def drawn(raw: Path) -> bool:

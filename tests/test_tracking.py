@@ -14,12 +14,13 @@ import pytest
 import requests
 from mlflow import MlflowClient
 
-from fer import layout, tracking
+from fer import layout
 from fer.errors import FerError
 from fer.runs import Run
 from fer.stages.evaluate import evaluate
 from fer.stages.train import train
 from fer.storage import read_json
+from fer.tracking import entries, live, projection
 
 EXPERIMENT = "fer2013-attentional_cnn"
 
@@ -27,7 +28,7 @@ EXPERIMENT = "fer2013-attentional_cnn"
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
     """Show trainings live from their first epoch."""
-    monkeypatch.setattr(tracking, "LIVE_AFTER", 0)
+    monkeypatch.setattr(live, "LIVE_AFTER", 0)
 
 
 @pytest.fixture
@@ -45,71 +46,73 @@ def run(data):
     return run
 
 
-def shown(uri):
+def shown(uri, parents=False):
+    """Return the runs that a store shows on the dataset: of folds and seeds, or of experiments."""
     client = MlflowClient(uri)
-    found = client.get_experiment_by_name(EXPERIMENT)
-    return client.search_runs([found.experiment_id]) if found else []
+    found = client.get_experiment_by_name("fer2013")
+    runs = client.search_runs([found.experiment_id]) if found else []
+    return [run for run in runs if ("/" not in run.data.tags[entries.KEY]) == parents]
 
 
 def test_a_training_is_shown_live_epoch_by_epoch(own_store, run):
-    (live,) = shown(own_store)
-    assert live.data.tags[tracking.STATE] == "live" and live.data.params["recipe.epochs"] == "2"
-    history = MlflowClient(own_store).get_metric_history(live.info.run_id, "val_accuracy")
+    (sent,) = shown(own_store)
+    assert sent.data.tags[entries.STATE] == "live" and sent.data.params["recipe.epochs"] == "2"
+    history = MlflowClient(own_store).get_metric_history(sent.info.run_id, "val_accuracy")
     assert [point.step for point in history] == [0, 1]
 
 
 def test_a_training_that_failed_is_shown_as_failed(own_store, data):
     with pytest.raises(FerError, match="the loss became"):
         train(Run(EXPERIMENT, "0", 0, {"epochs": 1, "learning_rate": 1e30, "gradient_clip": None}, 1, data), "cpu")
-    (live,) = shown(own_store)
-    assert live.info.status == "FAILED"
+    (sent,) = shown(own_store)
+    assert sent.info.status == "FAILED"
 
 
 def test_runs_that_left_the_study_are_retired(own_store, run, data):
     other = Run(EXPERIMENT, "0", 1, {"epochs": 1, "batch_size": 64}, 1, data)
     train(other, "cpu")
     evaluate(other, "cpu")
-    assert "retired" not in tracking.project([run, other])
+    assert "retired" not in projection.project([run, other])
     assert len(shown(own_store)) == 2
-    assert "1 retired" in tracking.project([run])
+    assert "1 retired" in projection.project([run])
     (left,) = shown(own_store)
-    assert left.data.tags[tracking.KEY].endswith("/0.0")
+    assert left.data.tags[entries.KEY].endswith("/0.0")
 
 
 def test_projecting_replaces_the_live_run_by_one_current_run_with_everything(own_store, run):
-    tracking.project([run])
+    projection.project([run])
     (current,) = shown(own_store)
     figures = read_json(run.folder / layout.METRICS)
-    assert current.data.tags[tracking.STATE] == "current" and current.info.status == "FINISHED"
+    assert current.data.tags[entries.STATE] == "current" and current.info.status == "FINISHED"
     assert current.data.metrics["test_accuracy"] == figures["accuracy"]
     assert current.data.params["recipe.learning_rate"] == "0.005"
     assert len(current.data.tags["data.crops.sha256"]) == 64
     artifacts = {item.path for item in MlflowClient(own_store).list_artifacts(current.info.run_id)}
-    assert artifacts == set(tracking.ARTIFACTS)
+    assert artifacts == set(entries.ARTIFACTS)
 
 
 def test_projecting_again_changes_nothing(own_store, run):
-    tracking.project([run])
+    projection.project([run])
     (before,) = shown(own_store)
-    assert "0 of them new" in tracking.project([run])
+    assert "0 of them new" in projection.project([run])
     assert [item.info.run_id for item in shown(own_store)] == [before.info.run_id]
 
 
 def test_a_rerun_leaves_exactly_one_current_run(own_store, run):
-    tracking.project([run])
+    projection.project([run])
     changed = Run(EXPERIMENT, "0", 0, {"epochs": 3, "batch_size": 64}, 1, run.layout)
     train(changed, "cpu")
     evaluate(changed, "cpu")
-    tracking.project([changed])
+    projection.project([changed])
     (current,) = shown(own_store)
     assert current.data.params["recipe.epochs"] == "3"
 
 
 def test_the_store_is_rebuilt_from_the_run_folders_alone(own_store, run, monkeypatch, tmp_path):
-    tracking.project([run])
+    projection.project([run])
     (first,) = shown(own_store)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/rebuilt.db")
-    tracking.project([run])
+    projection.project([run])
     (again,) = shown(f"sqlite:///{tmp_path}/rebuilt.db")
     assert again.data.metrics == first.data.metrics and again.data.params == first.data.params
 
@@ -117,13 +120,13 @@ def test_the_store_is_rebuilt_from_the_run_folders_alone(own_store, run, monkeyp
 def test_an_unfinished_run_is_named_and_not_shown(own_store, run):
     (run.folder / layout.METRICS).unlink()
     with pytest.raises(FerError, match=r"lacks metrics\.json"):
-        tracking.project([run])
+        projection.project([run])
 
 
 def test_eight_jobs_that_start_at_once_on_a_store_that_does_not_exist_do_not_fail(own_store, tmp_path):
     code = (
-        "from fer import tracking; client = tracking.connect();"
-        "client.create_run(tracking.experiment_id(client, 'shared'))"
+        "from fer.tracking import store; client = store.connect();"
+        "client.create_run(store.experiment_id(client, 'shared'))"
     )
     jobs = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(8)]
     errors = [job.communicate()[1] for job in jobs]
@@ -168,7 +171,7 @@ def silent():
 
 def test_a_server_that_never_answers_does_not_hold_up_a_training(data, monkeypatch, caplog):
     """It ends while its question is still open; nobody else could have ended the wait."""
-    monkeypatch.setattr(tracking, "PATIENCE", 2)
+    monkeypatch.setattr(live, "PATIENCE", 2)
     for name in ("TIMEOUT", "MAX_RETRIES"):  # connecting sets them; what was set here is put back after the test
         monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", "")
         monkeypatch.delenv(f"MLFLOW_HTTP_REQUEST_{name}")
@@ -188,13 +191,13 @@ def test_a_server_that_never_answers_does_not_hold_up_a_training(data, monkeypat
 def test_track_says_in_one_line_that_a_server_does_not_answer(data, monkeypatch):
     run = Run(EXPERIMENT, "0", 0, {}, 1, data)
     run.folder.mkdir(parents=True)
-    for name in tracking.ARTIFACTS:
+    for name in entries.FILES:
         (run.folder / name).touch()
     server, address = silent()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with server, pytest.raises(FerError, match=rf"MLflow \({address}\) failed: .*fer track") as told:
-        tracking.project([run])
+        projection.project([run])
     assert len(str(told.value).splitlines()) == 1
 
 
@@ -235,30 +238,30 @@ def test_a_server_killed_during_a_training_costs_it_nothing_and_track_catches_up
         port = free.getsockname()[1]
     uri = f"http://127.0.0.1:{port}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    send, seen = tracking.LiveRun.log, []
+    send, seen = live.LiveRun.log, []
 
     with mlflow_server(tmp_path, port) as server:
 
-        def killing(live, row):
-            send(live, row)
+        def killing(training, row):
+            send(training, row)
             while not seen:  # until the first epoch is shown
                 seen.extend(item for item in shown(uri) if "val_accuracy" in item.data.metrics)
             kill(server)
 
-        monkeypatch.setattr(tracking.LiveRun, "log", killing)
+        monkeypatch.setattr(live.LiveRun, "log", killing)
         (run.folder / layout.WEIGHTS).unlink()
         train(run, "cpu")
     assert "Training goes on" in caplog.text
     assert (run.folder / layout.WEIGHTS).read_bytes() == undisturbed
     evaluate(run, "cpu")
     with mlflow_server(tmp_path, port):
-        (live,) = shown(uri)
-        assert live.data.tags[tracking.STATE] == "live" and live.info.status == "RUNNING"
-        assert "1 of them new" in tracking.project([run])
+        (sent,) = shown(uri)
+        assert sent.data.tags[entries.STATE] == "live" and sent.info.status == "RUNNING"
+        assert "1 of them new" in projection.project([run])
         (current,) = shown(uri)
-        assert current.data.tags[tracking.STATE] == "current" and current.info.status == "FINISHED"
-        assert {item.path for item in MlflowClient(uri).list_artifacts(current.info.run_id)} == set(tracking.ARTIFACTS)
-        assert "0 of them new" in tracking.project([run])
+        assert current.data.tags[entries.STATE] == "current" and current.info.status == "FINISHED"
+        assert {item.path for item in MlflowClient(uri).list_artifacts(current.info.run_id)} == set(entries.ARTIFACTS)
+        assert "0 of them new" in projection.project([run])
 
 
 def test_training_needs_neither_mlflow_nor_snakemake_nor_dvc(data, tmp_path):

@@ -21,7 +21,7 @@ from fer.machine import environment
 from fer.networks import trained, untrained
 from fer.runs import Run
 from fer.storage import file_sha256, write_bytes, write_json, write_text
-from fer.tracking import LiveRun
+from fer.tracking.live import LiveRun
 from fer.training.data import load_part
 from fer.training.loop import HISTORY_COLUMNS
 from fer.training.loop import train as train_network

@@ -1,0 +1,202 @@
+"""What is entered in MLflow for a run, and for an experiment over all its folds and seeds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+
+from fer import layout
+from fer.checkout import owner
+from fer.runs import Run
+from fer.storage import file_sha256, read_csv, read_json
+
+KEY, DIGEST, STATE, OWNER, ROOT = "fer.key", "fer.digest", "fer.state", "fer.owner", "fer.root"
+PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"
+# Of a run's folder, what MLflow holds, too. Weights are named by path and hash: DVC keeps them.
+ARTIFACTS = (
+    layout.HISTORY,
+    layout.PARAMETERS,
+    layout.ENVIRONMENT,
+    layout.PREDICTIONS,
+    layout.METRICS,
+    layout.CONFUSION,
+    layout.COST,
+    layout.ROBUSTNESS,
+)
+FILES = (layout.WEIGHTS, *ARTIFACTS)  # of a run that is finished
+
+
+def key(run: Run) -> str:
+    """Return what names a run among those of its checkout and study."""
+    return f"{run.name}/{run.fold}.{run.seed}"
+
+
+def counted(runs: list[Run]) -> str:
+    return f"{len(runs)} run" + ("" if len(runs) == 1 else "s")
+
+
+def title(run: Run) -> str:
+    """Return how an experiment is called beside others on its dataset: by its system, and what is special about it."""
+    experiment = run.experiment
+    special = [experiment.modality] if experiment.modality != "visible" else []
+    special += [experiment.views] if experiment.views != "face" else []
+    return " · ".join([experiment.system, *special, *([experiment.change] if experiment.change else [])])
+
+
+def tags(run: Run, state: str) -> dict[str, str]:
+    """Return the tags of a run in a state: current, or live."""
+    name = f"{title(run)} · fold {run.fold} · seed {run.seed}" + (" (live)" if state == "live" else "")
+    return {KEY: key(run), "mlflow.runName": name, "fold": run.fold, "seed": str(run.seed)} | shared_tags(run, state)
+
+
+def shared_tags(run: Run, state: str) -> dict[str, str]:
+    """Return the tags that a run has in common with its experiment."""
+    root = run.layout.root
+    return {
+        OWNER: owner().name,
+        ROOT: str(root),
+        STATE: state,
+        "checkout": Path.cwd().name,
+        "study": "default" if root == Path() else root.name,
+        "experiment": run.name,
+        **{name: getattr(run.experiment, name) for name in ("dataset", "system", "modality", "protocol", "kind")},
+        "variant_of": run.experiment.variant_of or "",
+    }
+
+
+def flat(values: dict, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield ("recipe.optimizer", "adam") for {"recipe": {"optimizer": "adam"}}."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", str(value)
+
+
+def as_parameters(values: dict) -> list:
+    from mlflow.entities import Param
+
+    return [Param(name, value) for name, value in flat(values)]
+
+
+def history_metrics(history: Iterable[dict], when: datetime) -> list:
+    from mlflow.entities import Metric
+
+    stamp = int(when.timestamp() * 1000)
+    return [
+        Metric(name, float(value), stamp, int(row["epoch"]))
+        for row in history
+        for name, value in row.items()
+        if name != "epoch"
+    ]
+
+
+def single_metrics(values: dict, when: datetime) -> list:
+    """Return the numbers among values as metrics without a course."""
+    from mlflow.entities import Metric
+
+    stamp = int(when.timestamp() * 1000)
+    numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
+    return [Metric(name, float(value), stamp, 0) for name, value in numbers.items() if value == value]
+
+
+def folder_digest(run: Run) -> str:
+    return digest([file_sha256(run.folder / name) for name in FILES])
+
+
+def digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+# --- a run ----------------------------------------------------------------------------------------------------------
+
+
+def source_tags(run: Run) -> dict[str, str]:
+    """Return what made a run: command, commit, data, machine; and where its weights lie."""
+    parameters, machine = read_json(run.folder / layout.PARAMETERS), read_json(run.folder / layout.ENVIRONMENT)
+    weights = run.folder / layout.WEIGHTS
+    return {
+        "mlflow.source.name": f"fer train {run.name} --fold {run.fold} --seed {run.seed}",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.git.commit": machine["commit"] or "unknown",
+        "weights.path": str(weights),
+        "weights.sha256": file_sha256(weights),
+        **{f"data.{name}.sha256": str(value) for name, value in parameters["data"].items()},
+        **{f"environment.{name}": value for name, value in flat(machine)},
+    }
+
+
+def measured(run: Run) -> dict:
+    """Return the numbers of a run: on test, what it cost, how long it took."""
+    figures = {f"test_{name}": value for name, value in read_json(run.folder / layout.METRICS).items()}
+    seconds = read_json(run.folder / layout.ENVIRONMENT)["seconds"]
+    return figures | read_json(run.folder / layout.COST) | {"train_seconds": seconds}
+
+
+def dataset_input(run: Run):
+    """Return the run's dataset as MLflow's own entity: name, digest of all files that were read, source, split."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    hashes = read_json(run.folder / layout.PARAMETERS)["data"]
+    counts = run.layout.counts(run.experiment.dataset)
+    drawn = counts.exists() and read_json(counts)["synthetic"]
+    raw = str(run.layout.raw(run.experiment.dataset))
+    source = {"uri": raw, "title": run.dataset.title, "drawn": drawn}
+    profile = {"split": run.experiment.protocol, "fold": run.fold, "classes": len(run.dataset.classes)}
+    entity = Dataset(
+        name=run.experiment.dataset,
+        digest=digest(f"{name}{value}" for name, value in sorted(hashes.items()))[:16],
+        source_type="local",
+        source=json.dumps(source),
+        profile=json.dumps(profile),
+    )
+    return DatasetInput(entity, [InputTag("mlflow.data.context", f"{run.experiment.protocol}, fold {run.fold}")])
+
+
+# --- an experiment --------------------------------------------------------------------------------------------------
+
+
+def summary(runs: list[Run]) -> dict:
+    """Return the row of the results table that an experiment has: what the report says, nothing computed anew."""
+    table = runs[0].layout.reports() / "results.csv"
+    rows = read_csv(table) if table.exists() else pd.DataFrame({"experiment": []})
+    rows = rows[rows["experiment"] == runs[0].name]
+    return {} if rows.empty else {name: value for name, value in rows.iloc[0].items() if not pd.isna(value)}
+
+
+def experiment_metrics(runs: list[Run]) -> dict[str, float]:
+    """Return mean, deviation and interval of an experiment, and its budget beside the published recipe's."""
+    row = {name: value.item() if hasattr(value, "item") else value for name, value in summary(runs).items()}
+    trained = [len(read_csv(run.folder / layout.HISTORY)) for run in runs]
+    values = {name: value for name, value in row.items() if isinstance(value, int | float)}
+    values |= {"epochs_trained": sum(trained) / len(trained), "runs": len(runs)}
+    if "accuracy_mean" in values:
+        values["test_accuracy"] = values["accuracy_mean"]  # in one column with the runs' own
+    return values
+
+
+def note(runs: list[Run]) -> str:
+    """Return the description of an experiment (Markdown): what was published, how ours departs, where to read on."""
+    run = runs[0]
+    experiment = run.experiment
+    published = experiment.published
+    figure = "no figure" if published.accuracy is None else f"{100 * published.accuracy:.2f} %"
+    lines = [f"**{run.system.title}** on {run.dataset.title}, {experiment.protocol}, {counted(runs)}.", ""]
+    lines += [f"Set beside `{experiment.variant_of}`: {experiment.change}.", ""] if experiment.variant_of else []
+    lines += [f"Published: {figure} ({published.source}). {published.note}".rstrip(), ""]
+    if run.overrides:
+        lines += ["The study changes: " + ", ".join(f"{name} = {value}" for name, value in run.overrides.items()), ""]
+    deviations = [*run.system.deviations, *experiment.deviations]
+    lines += ["Where ours departs:", "", *(f"- {item}" for item in deviations), ""] if deviations else []
+    page = run.layout.reports() / "index.html"
+    return "\n".join([*lines, f"In the report: `{page}#{run.name}`"])
+
+
+def figures(run: Run) -> list[Path]:
+    """Return the report's figures of the run's experiment (all its folds and seeds), those that there are."""
+    return sorted(run.layout.reports().glob(f"figures/{run.name}.*.png"))
