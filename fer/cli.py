@@ -12,8 +12,9 @@ from typing import Annotated, get_args
 import typer
 import yaml
 
-from fer import params, protocols
+from fer import params
 from fer.errors import FerError
+from fer.folds import folds
 from fer.layout import Layout
 
 app = typer.Typer(
@@ -142,7 +143,7 @@ def split(
     from fer.stages.split import split as work
 
     layout, parameters = Layout(root), params.load_dataset(dataset)
-    protocols.folds(protocol, parameters)  # a wrong name is an error now
+    folds(protocol, parameters)  # a wrong name is an error now
     inputs = (layout.raw(dataset), layout.index(dataset), layout.faces(dataset))
     outputs = (layout.split(dataset, protocol), layout.audit(dataset, protocol), layout.audit_page(dataset, protocol))
     arguments = (*inputs, parameters, protocol, seed, *outputs)
@@ -268,7 +269,7 @@ def dataset_and_protocol(pair: str) -> tuple[str, str]:
     parameters = params.load_dataset(dataset)
     if not colon:
         raise FerError(f"--on {pair}: expected DATASET:PROTOCOL, such as ckplus:kfold_subject")
-    protocols.folds(protocol, parameters)
+    folds(protocol, parameters)
     return dataset, protocol
 
 

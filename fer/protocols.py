@@ -1,6 +1,5 @@
 """Protocols: how the samples of a dataset become folds of train, val and test.
 
-A protocol's folds are known from its name and the dataset's parameters, so the DAG can be drawn before any data exists.
 What belongs together stays together: a *group* is the samples that a pair or a sequence joins, or else one sample, and
 no protocol that draws tears a group apart, but for those named random, which repeat published splits that tear
 sequences.
@@ -17,35 +16,13 @@ import numpy as np
 import pandas as pd
 
 from fer.errors import FerError
+from fer.folds import FOLDS, folds
 from fer.params import Dataset, Protocol
 
 PARTS = ("train", "val", "test")
 WHOLE = "all"  # the part of a dataset whose owners define none
-FOLDS = 10  # of kfold_subject
 DRAWN = re.compile(r"(stratified|random)_\d+_(\d+)_(\d+)")  # of a name, the percentages of val and of test
 CARVED = 0.1  # share of an official train that becomes val where the owners made none
-
-
-def folds(protocol: str, dataset: Dataset) -> list[str]:
-    """Return the names of the protocol's folds on `dataset`.
-
-    Raises:
-        FerError: unknown protocol, or one that needs the dataset's `subjects` and its parameter file has none.
-    """
-    if protocol not in get_args(Protocol):
-        raise FerError(f"unknown protocol {protocol!r}. Known: {listing(get_args(Protocol))}")
-    if protocol == "kfold_subject":
-        return [str(number) for number in range(FOLDS)]
-    if protocol not in ("leave_one_subject_out", "by_character"):
-        return ["0"]
-    names = dataset.subjects or []
-    if len(names) < 3 or len(set(names)) < len(names):
-        raise FerError(
-            f"protocol {protocol!r} makes a fold of every subject of {dataset.title} and must know them beforehand. "
-            f"Add `subjects:` to its parameter file, at least three different names; "
-            f"given: {names or 'none'}"
-        )
-    return list(names)
 
 
 def assign(protocol: str, index: pd.DataFrame, dataset: Dataset, seed: int) -> pd.DataFrame:

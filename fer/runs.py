@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fer import layout as files
-from fer import params, protocols
+from fer import params
 from fer.errors import FerError
+from fer.folds import folds
 from fer.layout import Layout
 from fer.params import Dataset, Experiment, Input, Recipe, System
 from fer.storage import read_json
@@ -43,7 +44,7 @@ class Run:
     layout: Layout
 
     def __post_init__(self):
-        allowed = protocols.folds(self.experiment.protocol, self.dataset)
+        allowed = folds(self.experiment.protocol, self.dataset)
         if self.fold not in allowed:
             raise FerError(f"{self.name} has no fold {self.fold!r}. Folds of its protocol: {', '.join(allowed)}")
 
@@ -159,7 +160,7 @@ def transfer_runs(study: params.Study, name: str) -> list[Run]:
 
 
 def experiment_folds(experiment: Experiment) -> list[str]:
-    return protocols.folds(experiment.protocol, params.load_dataset(experiment.dataset))
+    return folds(experiment.protocol, params.load_dataset(experiment.dataset))
 
 
 def study_protocols(study: params.Study) -> dict[str, list[str]]:

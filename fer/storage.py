@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from fer.errors import FerError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # imported where they are used: the engines write and read JSON alone
     import pandas as pd
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
 
 # What is buffered before it reaches the disk, rows or bytes of images: bounds the memory of every streaming stage
 ROW_GROUP, ROW_GROUP_BYTES = 1024, 64 << 20
@@ -73,8 +73,11 @@ def write_rows(
 
     `metadata` is asked after the last row for what the file is to say of itself.
     """
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetWriter
+
     count = 0
-    with atomic(target) as scratch, pq.ParquetWriter(scratch, schema, **PARQUET) as writer:
+    with atomic(target) as scratch, ParquetWriter(scratch, schema, **PARQUET) as writer:
         for group in row_groups(rows):
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
             count += len(group)
@@ -131,10 +134,12 @@ def read_csv(path: Path) -> pd.DataFrame:
         return pd.read_csv(require(path))
 
 
-def open_parquet(path: Path) -> pq.ParquetFile:
+def open_parquet(path: Path) -> ParquetFile:
     """Open a Parquet file whose pages are checked against their checksums as they are read."""
+    from pyarrow.parquet import ParquetFile
+
     with whole(path):
-        return pq.ParquetFile(require(path), page_checksum_verification=True)
+        return ParquetFile(require(path), page_checksum_verification=True)
 
 
 def read_array(path: Path) -> np.ndarray:
@@ -148,13 +153,20 @@ def whole(path: Path) -> Iterator[None]:
     """Turn what readers raise of a damaged file into an error that names it, and the way to have it back."""
     try:
         yield
-    except (pa.ArrowException, OSError, ValueError, EOFError, tokenize.TokenError) as error:
+    except damage() as error:
         if isinstance(error, MemoryError) or getattr(error, "errno", None) not in (None, errno.EIO):
             raise
         raise FerError(
             f"{path} is damaged ({error}). `make verify` brings it back from DVC's cache; or delete it and run the "
             "stage that makes it."
         ) from error
+
+
+def damage() -> tuple[type[Exception], ...]:
+    """Return what readers raise of a damaged file."""
+    from pyarrow import ArrowException
+
+    return ArrowException, OSError, ValueError, EOFError, tokenize.TokenError
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from split_files import dataset, index_of, noise, outputs, write
 
 from fer import protocols
 from fer.errors import FerError
+from fer.folds import folds
 from fer.stages.split import split
 
 PARTS = ["train"] * 6 + ["val"] * 2 + ["test"] * 3
@@ -49,22 +50,22 @@ def subjects_of(table, index):
 
 def test_folds_are_known_before_any_data():
     parameters = dataset(SUBJECTS)
-    assert [protocols.folds(name, parameters) for name in ("official", *SHARES)] == [["0"]] * 3
-    assert protocols.folds("kfold_subject", parameters) == list("0123456789")
-    assert protocols.folds("leave_one_subject_out", parameters) == SUBJECTS
-    assert protocols.folds("by_character", dataset(["aia", "bonnie", "mery"])) == ["aia", "bonnie", "mery"]
+    assert [folds(name, parameters) for name in ("official", *SHARES)] == [["0"]] * 3
+    assert folds("kfold_subject", parameters) == list("0123456789")
+    assert folds("leave_one_subject_out", parameters) == SUBJECTS
+    assert folds("by_character", dataset(["aia", "bonnie", "mery"])) == ["aia", "bonnie", "mery"]
 
 
 def test_an_unknown_protocol_is_named_with_those_there_are():
     with pytest.raises(FerError, match="unknown protocol 'fair'. Known: official, stratified"):
-        protocols.folds("fair", dataset())
+        folds("fair", dataset())
 
 
 @pytest.mark.parametrize("subjects", [None, ["a", "b"], ["a", "b", "a"]])
 @pytest.mark.parametrize("protocol", ["leave_one_subject_out", "by_character"])
 def test_folds_of_subjects_need_a_list_of_them(protocol, subjects):
     with pytest.raises(FerError, match="Add `subjects:` to its parameter file, at least three different names"):
-        protocols.folds(protocol, dataset(subjects))
+        folds(protocol, dataset(subjects))
 
 
 # --- official --------------------------------------------------------------------------------------------------------

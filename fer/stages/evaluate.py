@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from fer import layout, params, protocols
+from fer import layout, params
 from fer.devices import choose_device
 from fer.errors import FerError
 from fer.evaluation.cost import cost
@@ -18,6 +18,7 @@ from fer.evaluation.metrics import metrics
 from fer.evaluation.robustness import robustness
 from fer.evaluation.transfer import shared_labels, transfer
 from fer.expressions import shared_expressions
+from fer.folds import folds
 from fer.networks import trained
 from fer.runs import Run
 from fer.storage import file_sha256, read_frame, write_frame, write_json, write_text
@@ -89,7 +90,7 @@ def tested_on(
     shared = shared_expressions(run.dataset.classes, other.classes, contempt)
     files = run.data_of(dataset, protocol)
     tested = []
-    for fold in protocols.folds(protocol, other):
+    for fold in folds(protocol, other):
         part = load_part(run.source_of(files, fold), "test", device)
         tested.append((part.samples, part.labels.cpu().numpy(), probabilities_of(network, part, run)))
     samples, labels, probabilities = (np.concatenate(column) for column in zip(*tested, strict=True))
