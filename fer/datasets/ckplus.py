@@ -254,9 +254,10 @@ def draw(shot: tuple[Clip, int]) -> bytes:
     left, top = int(generator.uniform(0.25, 0.75) * (width - side)), height - side - int(generator.integers(40, 110))
     wall = np.linspace(*generator.uniform(90, 190, 2), width).astype(np.uint8)
     canvas = cv2.merge([np.tile(wall, (height, 1))] * 3)
-    visible, share = (cv2.resize(item, (side, side)) for item in (face.visible, face.silhouette))
+    exact = synthetic.EXACT
+    visible, share = (cv2.resize(item, (side, side), interpolation=exact) for item in (face.visible, face.silhouette))
     window = canvas[top : top + side, left : left + side]
-    cv2.copyTo(cv2.blendLinear(visible, window, share / np.float32(255), 1 - share / np.float32(255)), None, window)
+    window[:] = synthetic.blended(visible, window, share)
     neck = np.array([left + face.landmarks[8, 0] * side / FACE, top + 0.91 * side])
     half = np.array([(-1.5, 2.0), (-1.35, 0.62), (-1.0, 0.38), (-0.5, 0.22), (-0.22, 0.1)])  # shoulder to neck
     outline = neck + 0.375 * side * np.concatenate([half, [(0, 0.17)], half[::-1] * (-1, 1)])

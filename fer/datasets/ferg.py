@@ -89,6 +89,4 @@ def draw(frame: tuple[str, str, int]) -> bytes:
     smooth = cv2.medianBlur(face.visible, 5)  # a drawing has no noise
     if number % 4 == 0:
         return cv2.imencode(".png", np.dstack([smooth, face.silhouette]))[1].tobytes()
-    share = face.silhouette / np.float32(255)
-    ground = np.full_like(smooth, GROUND)
-    return cv2.imencode(".png", cv2.blendLinear(smooth, ground, share, 1 - share))[1].tobytes()
+    return cv2.imencode(".png", synthetic.blended(smooth, np.full_like(smooth, GROUND), face.silhouette))[1].tobytes()

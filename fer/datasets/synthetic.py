@@ -4,6 +4,11 @@ An expression is a set of facial action units (Ekman and Friesen, Facial Action 
 after EMFACS). Each unit moves some of the 68 landmarks of a neutral face; identity scales parts of the face; pose turns
 it; then it is drawn from its landmarks, which are therefore true. The infrared rendering shares the visible geometry.
 
+The pixels are the same bytes on every x86-64. Vectorised floating-point code is not: NumPy and OpenCV choose it by the
+processor, and it differs in the last bit. So pixels are computed in integers throughout, by OpenCV's exact modes alone
+(`EXACT`, `blurred`); numbers in float64 (geometry, light) are rounded to integers that are coarser by a factor of 10¹⁰
+before they reach a pixel.
+
 Coordinates of the face: the unit is the distance of the outer eye corners, x to the image's right, y down, origin
 between the eyes. "Right" is the subject's right, the image's left, as in iBUG's order (see `fer.faces.landmarks`).
 """
@@ -13,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from statistics import NormalDist
 
 import cv2
 import numpy as np
@@ -73,6 +79,9 @@ RIGHT_BROW, LEFT_BROW = range(17, 22), range(22, 27)
 EYES = (range(36, 42), range(42, 48))
 OUTER_LIPS, INNER_LIPS = range(48, 60), range(60, 68)
 SUBPIXEL = 4  # bits of OpenCV's fixed-point coordinates
+EXACT = cv2.INTER_LINEAR_EXACT
+ONE = 1 << 12  # of light, in integers
+NORMAL = [NormalDist().inv_cdf((step + 0.5) / 256) for step in range(256)]  # the standard normal distribution
 
 
 def displacements() -> dict[int, np.ndarray]:
@@ -291,16 +300,41 @@ def draw_visible(scene: Scene) -> np.ndarray:
     generator = np.random.default_rng(scene.noise)
     identity, size = scene.identity, scene.size
     corners = generator.uniform(40, 210, (2, 2, 1)) + generator.normal(0, 18, (2, 2, 3))
-    corners = np.clip(corners, 0, 255).astype(np.float32)
-    canvas = cv2.resize(corners, (size, size), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
+    corners = np.clip(corners, 0, 255).astype(np.uint8)
+    canvas = cv2.resize(corners, (size, size), interpolation=EXACT)
     draw_face(canvas, scene, visible_palette(identity))
-    light = light_map(scene, generator)
-    light = cv2.resize(light, (size, size), interpolation=cv2.INTER_LINEAR) * fold_shadows(scene)
-    image = canvas.astype(np.float32) * light[..., None]
-    image = cv2.GaussianBlur(image, (0, 0), max(0.3, size / 260))
-    image = 255 * np.clip(image / 255, 0, 1) ** generator.uniform(0.8, 1.25)
-    image += generator.normal(0, generator.uniform(1, 6), image.shape[:2])[..., None]
-    return np.clip(image, 0, 255).astype(np.uint8)
+    image = lit(canvas, light_map(scene, generator), fold_shadows(scene))
+    image = blurred(image, max(0.3, size / 260))
+    image = cv2.LUT(image, gamma_table(generator.uniform(0.8, 1.25)))
+    return with_noise(image, generator, generator.uniform(1, 6))
+
+
+def lit(canvas: np.ndarray, light: np.ndarray, shadows: np.ndarray) -> np.ndarray:
+    """Return the canvas, uint8 (height, width, 3), times `light` (integers, ONE is 1) times 1 - `shadows` / 400."""
+    light = light.astype(np.int32) * (400 - shadows.astype(np.int32)) // 400
+    return np.minimum((canvas * light[..., None] + ONE // 2) // ONE, 255).astype(np.uint8)
+
+
+def blurred(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Return the uint8 image blurred by a Gaussian of `sigma` pixels, in OpenCV's fixed-point arithmetic."""
+    return cv2.GaussianBlur(image, (0, 0), sigma, hint=cv2.ALGO_HINT_ACCURATE)
+
+
+def gamma_table(exponent: float) -> np.ndarray:
+    return np.array([round(255 * (value / 255) ** exponent) for value in range(256)], np.uint8)
+
+
+def with_noise(image: np.ndarray, generator: np.random.Generator, deviation: float) -> np.ndarray:
+    """Return the uint8 image with normal noise, the same in all its channels."""
+    steps = np.array([round(deviation * value) for value in NORMAL], np.int16)
+    noise = steps[np.frombuffer(generator.bytes(image.shape[0] * image.shape[1]), np.uint8)].reshape(image.shape[:2])
+    return np.clip(image + (noise if image.ndim == 2 else noise[..., None]), 0, 255).astype(np.uint8)
+
+
+def blended(over: np.ndarray, under: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Return `over` where `share` is 255, `under` where it is 0, and both between; uint8, share (height, width)."""
+    share = share.astype(np.uint16)[..., None]
+    return ((share * over + (255 - share) * under + 127) // 255).astype(np.uint8)
 
 
 def draw_infrared(scene: Scene) -> np.ndarray:
@@ -312,14 +346,14 @@ def draw_infrared(scene: Scene) -> np.ndarray:
     }  # fmt: skip
     canvas = np.full((scene.size, scene.size, 3), generator.integers(25, 60), np.uint8)
     draw_face(canvas, scene, {name: np.full(3, value) for name, value in warmth.items()})
-    image = canvas[..., 0].astype(np.float32)
-    points = scene.points
+    points, warmer = scene.points, np.zeros((48, 48))
     for place, strength, width in (
         (points[39], 32, 0.10), (points[42], 32, 0.10), (points[33], -38, 0.17), ((0, -0.45), 12, 0.35),
     ):  # fmt: skip
-        image += cv2.resize(strength * blob(scene, place, width), (scene.size, scene.size))
-    image = cv2.GaussianBlur(image, (0, 0), max(0.5, scene.size / 110)) + generator.normal(0, 2.5, image.shape)
-    return np.clip(image, 0, 255).astype(np.uint8)
+        warmer += strength * blob(scene, place, width)
+    image = canvas[..., 0] + enlarged(warmer, 64, scene.size) // 64
+    image = blurred(np.clip(image, 0, 255).astype(np.uint8), max(0.5, scene.size / 110))
+    return with_noise(image, generator, 2.5)
 
 
 def draw_face(canvas: np.ndarray, scene: Scene, palette: dict[str, np.ndarray]) -> None:
@@ -360,12 +394,12 @@ def draw_face(canvas: np.ndarray, scene: Scene, palette: dict[str, np.ndarray]) 
 
 
 def fold_shadows(scene: Scene) -> np.ndarray:
-    """Return a float32 map, 1 or darker: the soft folds of the face and those that its action units make."""
+    """Return how dark it is, uint8 (size, size), in the soft folds of the face and those that its action units make."""
     shadows = np.zeros((scene.size, scene.size), np.uint8)
     for path, depth in (*steady_folds(scene.points), *smile_folds(scene), *frown_folds(scene.points, scene.units)):
         curve = smooth(smooth(scene.project(path), closed=False), closed=False)
         stroke(shadows, curve, (255 * min(depth, 1),), 0.03 * scene.scale)
-    return 1 - cv2.GaussianBlur(shadows, (0, 0), max(0.4, 0.016 * scene.scale)).astype(np.float32) / 400
+    return blurred(shadows, max(0.4, 0.016 * scene.scale))
 
 
 def steady_folds(points: np.ndarray) -> list[tuple[list, float]]:
@@ -429,8 +463,7 @@ def draw_eye(canvas: np.ndarray, scene: Scene, palette: dict[str, np.ndarray], e
     disc(ball, centre, 0.078 * scene.scale, palette["iris"])
     disc(ball, centre, 0.038 * scene.scale, palette["pupil"])
     disc(ball, centre - 0.025 * scene.scale, 0.014 * scene.scale, palette["sclera"])
-    share = inside[..., None].astype(np.float32) / 255
-    window[:] = (share * ball + (1 - share) * window).astype(np.uint8)
+    window[:] = blended(ball, window, inside)
     stroke(canvas, smooth(scene.project(eye[:4]), closed=False), palette["lid"], 0.030 * scene.scale)
     stroke(canvas, scene.project(eye[[3, 4, 5, 0]]), palette["crease"], 0.014 * scene.scale)
     stroke(canvas, scene.project(eye[:4] - (0, 0.055)), palette["crease"], 0.014 * scene.scale)
@@ -468,9 +501,9 @@ def draw_glasses(scene: Scene, palette: dict[str, np.ndarray], fill, line) -> No
 
 
 def light_map(scene: Scene, generator: np.random.Generator) -> np.ndarray:
-    """Return a coarse float32 map of light: a direction, the roundness of the head, and shades of its features."""
+    """Return a map of light, integers (size, size): a direction, the roundness of the head, shades of its features."""
     points = scene.points
-    light = np.ones((48, 48), np.float32)
+    light = np.ones((48, 48))
     across, down = np.meshgrid(np.linspace(-1, 1, 48), np.linspace(-1, 1, 48))
     angle, strength = generator.uniform(0, 2 * np.pi), generator.uniform(0, 0.28)
     light += strength * (np.cos(angle) * across + np.sin(angle) * down)
@@ -485,7 +518,12 @@ def light_map(scene: Scene, generator: np.random.Generator) -> np.ndarray:
     ]  # fmt: skip
     for place, strength, width in shades:
         light += strength * blob(scene, place, width)
-    return np.clip(light, 0.15, 1.6)
+    return enlarged(np.clip(light, 0.15, 1.6), ONE, scene.size)
+
+
+def enlarged(coarse: np.ndarray, one: int, size: int) -> np.ndarray:
+    """Return a coarse float64 map as integers (size, size), of which `one` is 1, interpolated exactly."""
+    return cv2.resize(np.round(coarse * one).astype(np.int16), (size, size), interpolation=EXACT)
 
 
 def blob(scene: Scene, place, width: float) -> np.ndarray:
@@ -493,7 +531,7 @@ def blob(scene: Scene, place, width: float) -> np.ndarray:
     x, y = scene.project([place])[0] * 48 / scene.size - 0.5
     sigma = width * scene.scale * 48 / scene.size
     row, column = np.ogrid[:48, :48]
-    return np.exp(-((column - x) ** 2 + (row - y) ** 2) / (2 * sigma**2)).astype(np.float32)
+    return np.exp(-((column - x) ** 2) / (2 * sigma**2)) * np.exp(-((row - y) ** 2) / (2 * sigma**2))
 
 
 # --- outlines -------------------------------------------------------------------------------------------------------
