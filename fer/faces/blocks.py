@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import cv2
 import numpy as np
 
-from fer.faces.crops import decode, resized
+from fer.faces.crops import decode, resized, warped
 from fer.faces.landmarks import LEFT_EYE, RIGHT_EYE
 from fer.params import Dataset
 
@@ -102,9 +101,7 @@ def cut(image: np.ndarray, box: Box, angle: float, size: int) -> np.ndarray:
     turn = rotation(angle) * (box.width / width, box.height / height)
     corner = box.centre + turn @ ((1 - width) / 2, (1 - height) / 2)
     matrix = np.column_stack([turn, corner])  # from pixels of the block to those of the image
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    level = cv2.warpAffine(image, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return resized(level, size, size)
+    return resized(warped(image, matrix, width, height), size, size)
 
 
 def corners(box: Box, angle: float) -> np.ndarray:

@@ -149,8 +149,27 @@ def similarity(image: np.ndarray, landmarks: np.ndarray, size: int) -> np.ndarra
         height, width = image.shape[:2]
         image = resized(image, max(1, round(width * scale)), max(1, round(height * scale)))
         eyes = (eyes + 0.5) * (image.shape[1] / width, image.shape[0] / height) - 0.5
-    matrix = similarity_matrix(eyes, target)
-    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return warped(image, similarity_matrix(target, eyes), size, size)
+
+
+def warped(image: np.ndarray, matrix: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Return a uint8 image of height × width whose pixel (x, y) shows the place `matrix` (2, 3) · (x, y, 1) of `image`.
+
+    Interpolated linearly at steps of 1/32 pixel; beyond the image its border is replicated. In integers, so that it is
+    the same on every processor, which OpenCV's warpAffine is not.
+    """
+    rows, columns = np.mgrid[:height, :width]
+    places = (across * columns + down * rows + start for across, down, start in matrix)
+    steps = [
+        np.rint(32 * np.clip(place, 0, side - 1)).astype(np.int64)
+        for place, side in zip(places, image.shape[1::-1], strict=True)
+    ]
+    (x, y), (fraction_x, fraction_y) = ([each >> 5 for each in steps], [each & 31 for each in steps])
+    left, top = x.min(), y.min()  # OpenCV's maps hold 16 bits: of a panorama it is given the part that is shown
+    window = image[top : y.max() + 2, left : x.max() + 2]
+    whole = np.stack([x - left, y - top], axis=-1).astype(np.int16)
+    fraction = (32 * fraction_y + fraction_x).astype(np.uint16)
+    return cv2.remap(window, whole, fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def similarity_matrix(source: np.ndarray, target: np.ndarray) -> np.ndarray:

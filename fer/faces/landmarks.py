@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from fer.errors import FerError
 
@@ -119,10 +120,12 @@ def prepare(image: np.ndarray, enlarge: float, padding: float) -> tuple[np.ndarr
     The border has the image's mean brightness: replicated edges look like more hair and background, and hide the
     outline of a tightly cropped face from the detector.
     """
-    interpolation = cv2.INTER_AREA if enlarge < 1 else cv2.INTER_CUBIC
     height, width = image.shape
     size = max(1, round(width * enlarge)), max(1, round(height * enlarge))
-    large = image if size == (width, height) else cv2.resize(image, size, interpolation=interpolation)
+    if enlarge < 1:
+        large = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    else:  # Pillow computes it in integers: the same on every processor, which OpenCV's INTER_CUBIC is not
+        large = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
     border = round(padding * max(size))
     mean = float(round(image.mean()))
     return cv2.copyMakeBorder(large, border, border, border, border, cv2.BORDER_CONSTANT, value=mean), border
