@@ -169,13 +169,24 @@ def train(
     set_: Overrides = None,
     threads: Threads = 1,
     device: Device = "auto",
+    bf16_on_cpu: Annotated[
+        bool,
+        typer.Option(
+            "--bf16-on-cpu",
+            help="Where the recipe says bf16-mixed, train so also on a CPU that computes in bfloat16: faster, but the "
+            "bits then depend on the machine.",
+        ),
+    ] = False,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(min=0, help="Save the training after an epoch at most so often; 0: after each.")
+    ] = 60,
     root: Root = Path(),
 ) -> None:
-    """Train one run; an interrupted one goes on where it stopped."""
-    run = resolve(experiment, fold, seed, set_, threads, root)
+    """Train one run; an interrupted one resumes from its last saved epoch."""
+    run = resolve(experiment, fold, seed, set_, threads, root, bf16_on_cpu)
     from fer.stages.train import train as work
 
-    announce("train", f"{experiment} {fold}.{seed}", lambda: work(run, device))
+    announce("train", f"{experiment} {fold}.{seed}", lambda: work(run, device, checkpoint_seconds))
 
 
 @app.command(
@@ -205,7 +216,7 @@ def evaluate(
     root: Root = Path(),
 ) -> None:
     """Open the test part once: predictions, metrics, confusion and cost of one run."""
-    run = resolve(experiment, fold, seed, None, threads, root)
+    run = trained(experiment, fold, seed, threads, root)
     name, others = f"{experiment} {fold}.{seed}", [dataset_and_protocol(pair) for pair in on or []]
     from fer.stages.evaluate import evaluate as work
     from fer.stages.evaluate import evaluate_on
@@ -230,7 +241,7 @@ def explain(
     root: Root = Path(),
 ) -> None:
     """Map what a trained network's answers rest on: occlusion, Grad-CAM, its own attention; and score the maps."""
-    run, overrides = resolve(experiment, fold, seed, None, threads, root), settings(set_)
+    run, overrides = trained(experiment, fold, seed, threads, root), settings(set_)
     params.load_explain(overrides)  # a wrong one is an error now
     from fer.stages.explain import explain as work
 
@@ -284,12 +295,32 @@ def settings(given: list[str] | None) -> dict:
     return values
 
 
-def resolve(experiment: str, fold: str, seed: int, changes: list[str] | None, threads: int, root: Path):
+def resolve(
+    experiment: str,
+    fold: str,
+    seed: int,
+    changes: list[str] | None,
+    threads: int,
+    root: Path,
+    bf16_on_cpu: bool = False,
+):
     """Return the run that the options describe, checked before torch is imported."""
     from fer.runs import Run
 
-    run = Run(experiment, fold, seed, settings(changes), threads, Layout(root))
+    run = Run(experiment, fold, seed, settings(changes), threads, Layout(root), bf16_on_cpu)
     _ = run.system  # a wrong override is an error now
+    return run
+
+
+def trained(experiment: str, fold: str, seed: int, threads: int, root: Path):
+    """Return the trained run that the options name, as its own folder describes it."""
+    from fer.runs import TrainedRun
+
+    layout = Layout(root)
+    run = TrainedRun(layout.run(experiment, fold, seed), layout, threads)
+    if not run.folder.exists():
+        resolve(experiment, fold, seed, None, threads, root)  # a wrong name or fold is said to be one
+    _ = run.parameters  # what is missing is an error now
     return run
 
 

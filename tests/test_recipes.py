@@ -9,15 +9,15 @@ from torch.nn import functional
 
 from fer import layout, params
 from fer.errors import FerError
-from fer.networks import trained
+from fer.networks import load_network
 from fer.params import Augmentation, Input, Recipe
 from fer.runs import Run
 from fer.stages import train as stage
 from fer.stages.evaluate import evaluate
-from fer.storage import read_json
+from fer.storage import file_sha256, read_json, write_json
 from fer.training import loop, targets
 from fer.training.augmentation import augmenter
-from fer.training.averaging import moving_average
+from fer.training.averaging import MovingAverage
 from fer.training.data import Part, load_part, normalise
 from fer.training.prediction import predict
 from fer.training.schedule import advance, make_optimizer, make_scheduler
@@ -94,10 +94,10 @@ def test_a_network_that_ends_in_a_softmax_is_asked_for_its_own_probabilities(dat
         "fer2013-acnn_alstm-softmax_twice", "0", 0, {"steps": 30, "batch_size": 8, "learning_rate": 0.01}, 1, data
     )
     stage.train(run, "cpu")
-    evaluate(run, "cpu")
+    evaluate(run.as_trained(), "cpu")
     part = load_part(run.source, "test")
     with torch.inference_mode():
-        own = trained(run)(normalise(part.images, run.system.input)).numpy()
+        own = load_network(run.folder)[0](normalise(part.images, run.system.input)).numpy()
     written = pd.read_parquet(run.folder / layout.PREDICTIONS).filter(like="p_").to_numpy()
     assert np.allclose(written, own, atol=1e-6) and np.allclose(written.sum(1), 1, atol=1e-5)
 
@@ -118,15 +118,15 @@ def test_a_uniform_student_has_the_loss_of_the_published_log():
 def test_the_average_of_the_weights_follows_them_and_forgets_the_start():
     network = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(network.weight)
-    average = moving_average(network, 0.9)
+    average = MovingAverage(network, 0.9)
     nn.init.ones_(network.weight)
     found = []
     for _ in range(200):
-        average.update_parameters(network)
+        average.update(network)
         found.append(average.module.weight.item())
     assert found[0] == pytest.approx(1), "the first step takes the weights as they are"
     nn.init.constant_(network.weight, 2.0)
-    average.update_parameters(network)
+    average.update(network)
     assert average.module.weight.item() == pytest.approx(1.1, abs=1e-3)
 
 
@@ -134,11 +134,9 @@ def test_kept_and_judged_are_the_averaged_weights(data):
     run = run_of(data, average_weights=0.9)
     stage.train(run, "cpu")
     history = pd.read_csv(run.folder / layout.HISTORY)
-    evaluate(run, "cpu")
-    from fer.networks import trained
-
+    evaluate(run.as_trained(), "cpu")
     val = load_part(run.source, "val")
-    logits = predict(trained(run), val, run.system.input, run.recipe)
+    logits = predict(load_network(run.folder)[0], val, run.system.input, run.recipe)
     assert (logits.argmax(1) == val.labels).float().mean().item() == pytest.approx(history["val_accuracy"].max())
 
 
@@ -223,12 +221,15 @@ def test_a_sound_training_cannot_see_the_test_part_while_choosing_its_epoch_and_
 def test_evaluation_never_touches_a_training_or_validation_sample(data):
     run = run_of(data)
     stage.train(run, "cpu")
-    evaluate(run, "cpu")
+    evaluate(run.as_trained(), "cpu")
     files = [run.folder / name for name in (layout.PREDICTIONS, layout.METRICS, layout.ROBUSTNESS)]
     before = [path.read_bytes() for path in files]
     for part in ("train", "val"):
         spoiled(data, part)
-    evaluate(run, "cpu")
+    parameters = read_json(run.folder / layout.PARAMETERS)  # which would refuse other crops
+    parameters["data"]["crops"] = file_sha256(data.crops("fer2013"))
+    write_json(run.folder / layout.PARAMETERS, parameters)
+    evaluate(run.as_trained(), "cpu")
     assert [path.read_bytes() for path in files] == before
     split = pd.read_parquet(data.split("fer2013", "official")).set_index("sample")["part"]
     assert set(split[pd.read_parquet(files[0])["sample"]]) == {"test"}
@@ -263,7 +264,8 @@ def test_the_study_s_changes_reach_input_weights_and_variants_and_evaluation_tak
     run = run_of(data)
     stage.train(run, "cpu")
     bare = Run(EXPERIMENT, "0", 0, {}, 1, data)
-    assert bare.as_trained().overrides == run.overrides == read_json(run.folder / layout.PARAMETERS)["overrides"]
+    assert bare.as_trained().parameters.overrides == run.overrides
+    assert bare.as_trained().parameters.recipe == run.recipe != bare.recipe
 
 
 @pytest.mark.parametrize(

@@ -36,9 +36,9 @@ def reported(learnable, tmp_path_factory):
         study = Study(name="test", experiments=experiments, seeds=[0, 1])
         for run in study_runs(study):
             train(run, "cpu")
-            evaluate(run, "cpu")
+            evaluate(run.as_trained(), "cpu")
             if run.seed == 0 and run.experiment.kind == "sound":
-                explain(run, "cpu", {"samples": 1, "stride": 1.0, "steps": 4})
+                explain(run.as_trained(), "cpu", {"samples": 1, "stride": 1.0, "steps": 4})
         report(study)
     return folder, study
 

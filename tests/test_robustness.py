@@ -168,11 +168,11 @@ def test_numbers_that_are_no_image_are_not_corrupted():
 def test_evaluate_s_untouched_row_is_its_accuracy_and_its_table_is_the_same_to_the_bit_twice(data):
     run = Run("fer2013-attentional_cnn", "0", 0, {"epochs": 3, "batch_size": 20}, 1, data)
     train(run, "cpu")
-    evaluate(run, "cpu")
+    evaluate(run.as_trained(), "cpu")
     written = (run.folder / layout.ROBUSTNESS).read_bytes()
     table, figures = pd.read_csv(run.folder / layout.ROBUSTNESS), read_json(run.folder / layout.METRICS)
     untouched = table.iloc[0]
     assert (untouched["corruption"], untouched["severity"], untouched["n"]) == ("none", 0, 70)
     assert (untouched["accuracy"], untouched["macro_recall"]) == (figures["accuracy"], figures["macro_recall"])
-    evaluate(run, "cpu")
+    evaluate(run.as_trained(), "cpu")
     assert (run.folder / layout.ROBUSTNESS).read_bytes() == written

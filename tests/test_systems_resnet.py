@@ -13,7 +13,6 @@ from torchvision.models import ResNet18_Weights, resnet18
 
 from fer import params, systems
 from fer.errors import FerError
-from fer.systems.resnet18_attention import SmallMapConvolution
 from fer.systems.weights import load_backbone, read_weights
 
 SIDE = {"resnet18_attention": 64, "prior_attention": 32, "local_global_resnet50": 64}
@@ -427,22 +426,3 @@ def test_weights_of_another_network_are_refused(published, tmp_path):
     torch.save(published | {"conv1.weight": torch.zeros(64, 1, 7, 7)}, path)
     with pytest.raises(FerError, match=r"size mismatch for conv1\.weight"):
         load_backbone(backbone(), str(path), ResNet18_Weights.IMAGENET1K_V1)
-
-
-@pytest.mark.parametrize("side", [1, 2])
-def test_resnet18_s_last_convolutions_are_the_usual_ones_whether_their_map_has_one_place_or_more(side):
-    torch.manual_seed(0)
-    own, usual = SmallMapConvolution(16, 8, 3, padding=1, bias=False), nn.Conv2d(16, 8, 3, padding=1, bias=False)
-    usual.load_state_dict(own.state_dict())
-    given = torch.randn(4, 16, side, side)
-    for layer in (own, usual):
-        layer(given).square().sum().backward()
-    assert torch.allclose(own(given), usual(given), atol=1e-6)
-    assert torch.allclose(own.weight.grad, usual.weight.grad, atol=1e-5)
-
-
-def test_resnet18_has_three_such_convolutions_with_torchvision_s_names():
-    found = {
-        name for name, layer in build("resnet18_attention").named_modules() if isinstance(layer, SmallMapConvolution)
-    }
-    assert found == {f"branches.visible.backbone.layer4.{name}" for name in ("0.conv2", "1.conv1", "1.conv2")}

@@ -42,7 +42,7 @@ def own_store(monkeypatch, tmp_path):
 def run(data):
     run = Run(EXPERIMENT, "0", 0, {"epochs": 2, "batch_size": 64}, 1, data)
     train(run, "cpu")
-    evaluate(run, "cpu")
+    evaluate(run.as_trained(), "cpu")
     return run
 
 
@@ -71,7 +71,7 @@ def test_a_training_that_failed_is_shown_as_failed(own_store, data):
 def test_runs_that_left_the_study_are_retired(own_store, run, data):
     other = Run(EXPERIMENT, "0", 1, {"epochs": 1, "batch_size": 64}, 1, data)
     train(other, "cpu")
-    evaluate(other, "cpu")
+    evaluate(other.as_trained(), "cpu")
     assert "retired" not in projection.project([run, other])
     assert len(shown(own_store)) == 2
     assert "1 retired" in projection.project([run])
@@ -102,7 +102,7 @@ def test_a_rerun_leaves_exactly_one_current_run(own_store, run):
     projection.project([run])
     changed = Run(EXPERIMENT, "0", 0, {"epochs": 3, "batch_size": 64}, 1, run.layout)
     train(changed, "cpu")
-    evaluate(changed, "cpu")
+    evaluate(changed.as_trained(), "cpu")
     projection.project([changed])
     (current,) = shown(own_store)
     assert current.data.params["recipe.epochs"] == "3"
@@ -253,7 +253,7 @@ def test_a_server_killed_during_a_training_costs_it_nothing_and_track_catches_up
         train(run, "cpu")
     assert "Training goes on" in caplog.text
     assert (run.folder / layout.WEIGHTS).read_bytes() == undisturbed
-    evaluate(run, "cpu")
+    evaluate(run.as_trained(), "cpu")
     with mlflow_server(tmp_path, port):
         (sent,) = shown(uri)
         assert sent.data.tags[entries.STATE] == "live" and sent.info.status == "RUNNING"

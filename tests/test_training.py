@@ -6,22 +6,26 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from lightning_fabric import Fabric
 from safetensors.torch import load_file
 
 from fer import layout
+from fer.devices import describe
 from fer.errors import FerError
 from fer.params import Augmentation, Input, Recipe
 from fer.runs import Run
 from fer.stages import train as stage
+from fer.stages.evaluate import evaluate
+from fer.storage import read_json
 from fer.systems import build
-from fer.training import checkpoint
+from fer.systems.fer_baseline import FERBaseline
 from fer.training.augmentation import augmenter
+from fer.training.checkpoint import Checkpoint, State
 from fer.training.data import Part, fit, load_part, normalise
 from fer.training.prediction import predict
 from fer.training.schedule import make_scheduler
 
 EXPERIMENT = "fer2013-attentional_cnn"
+CPU = describe(torch.device("cpu"), "32-true") | {"threads": 1}
 
 
 def make_run(data, seed=0, name=EXPERIMENT, **overrides):
@@ -46,8 +50,8 @@ def test_another_seed_gives_other_weights(data):
     assert contents(make_run(data, seed=0))[0] != contents(make_run(data, seed=1))[0]
 
 
-@pytest.mark.parametrize("stop_after", [0, 1])
-def test_an_interrupted_training_resumes_to_bit_identical_weights(data, monkeypatch, stop_after):
+@pytest.mark.parametrize(("stop_after", "seconds"), [(0, 60), (1, 60), (1, 0)])
+def test_an_interrupted_training_resumes_to_bit_identical_weights(data, monkeypatch, stop_after, seconds):
     run = make_run(data, epochs=3)
     stage.train(run, "cpu")
     undisturbed = contents(run)
@@ -60,7 +64,7 @@ def test_an_interrupted_training_resumes_to_bit_identical_weights(data, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(stage.LiveRun, "log", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            stage.train(run, "cpu")
+            stage.train(run, "cpu", seconds)
     assert not (run.folder / layout.WEIGHTS).exists()
     epochs = []
     monkeypatch.setattr(stage.LiveRun, "log", lambda live, row: epochs.append(row["epoch"]))
@@ -70,19 +74,65 @@ def test_an_interrupted_training_resumes_to_bit_identical_weights(data, monkeypa
     assert not list(run.folder.glob("*.checkpoint"))
 
 
+def test_ctrl_c_in_the_middle_of_an_epoch_keeps_the_whole_ones_before_it(data, monkeypatch):
+    run = make_run(data, epochs=3, average_weights=0.9)
+    stage.train(run, "cpu")
+    undisturbed, steps = contents(run), []
+
+    def interrupt(*arguments):
+        steps.append(None)
+        if len(steps) == 13:  # of five an epoch
+            raise KeyboardInterrupt
+        return clip(*arguments)
+
+    clip = torch.nn.utils.clip_grad_norm_
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(torch.nn.utils, "clip_grad_norm_", interrupt)
+        stage.train(run, "cpu")
+    epochs = []
+    monkeypatch.setattr(stage.LiveRun, "log", lambda live, row: epochs.append(row["epoch"]))
+    stage.train(run, "cpu")
+    assert epochs == [2] and contents(run) == undisturbed
+
+
+def test_a_checkpoint_is_written_when_its_seconds_have_passed_and_after_the_last_epoch(tmp_path):
+    network = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    state = State(network, optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer), None)
+    seldom, always = Checkpoint(tmp_path / "seldom"), Checkpoint(tmp_path / "always", seconds=0)
+    for checkpoint in (seldom, always):
+        checkpoint.keep(state, last=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["always"]
+    seldom.keep(state, last=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["always", "seldom"]
+
+
 def test_a_checkpoint_of_another_training_is_not_resumed(data):
     run, longer = make_run(data), make_run(data, epochs=4)
-    stage.resume_point(run).parent.mkdir(parents=True)
-    stage.resume_point(run).write_bytes(b"of the run with two epochs")
-    assert stage.resume_point(longer) != stage.resume_point(run)
-    assert not stage.resume_point(run).exists()
+    run.folder.mkdir(parents=True)
+    path = stage.resume_point(run, CPU)
+    for other, computed_on in (
+        (longer, CPU),
+        (run, CPU | {"precision": "bf16-mixed"}),
+        (run, CPU | {"device": "a GPU"}),
+    ):
+        path.write_bytes(b"of the run with two epochs")
+        assert path == stage.resume_point(run, CPU) and path.exists()
+        assert stage.resume_point(other, computed_on) != path
+        assert not path.exists()
+
+
+def test_a_checkpoint_of_another_version_of_torch_is_not_resumed(data, monkeypatch):
+    path = stage.resume_point(make_run(data), CPU)
+    monkeypatch.setattr(torch, "__version__", "2.11.0")
+    assert stage.resume_point(make_run(data), CPU) != path
 
 
 def test_a_damaged_checkpoint_is_reported_and_training_starts_anew(data, caplog):
     run = make_run(data)
     stage.train(run, "cpu")
     undisturbed = contents(run)
-    stage.resume_point(run).write_bytes(b"PK\x03\x04 half a checkpoint")
+    stage.resume_point(run, CPU).write_bytes(b"PK\x03\x04 half a checkpoint")
     stage.train(run, "cpu")
     assert "is damaged" in caplog.text
     assert contents(run) == undisturbed
@@ -94,7 +144,7 @@ def test_a_checkpoint_cannot_run_code(tmp_path):
             return (tmp_path.joinpath("attacked").touch, ())
 
     torch.save({"network": Attack()}, tmp_path / "x.checkpoint")
-    checkpoint.load(tmp_path / "x.checkpoint", state=None)
+    Checkpoint(tmp_path / "x.checkpoint").load(state=None)
     assert not (tmp_path / "attacked").exists()
 
 
@@ -166,6 +216,34 @@ def test_parameters_record_the_recipe_and_the_hash_of_every_input(data):
     assert {name: len(value) for name, value in parameters["data"].items()} == {"crops": 64, "index": 64, "split": 64}
 
 
+def test_progressive_sizes_share_the_epochs_and_the_last_share_has_the_input_s(data, monkeypatch):
+    sides, forward = [], FERBaseline.forward
+    run = make_run(data, name="fer2013-fer_baseline", epochs=5, progressive_sizes=[40, 44])
+
+    def watched(network, images):
+        if network.training:
+            sides.append(images.shape[-1])
+        return forward(network, images)
+
+    monkeypatch.setattr(FERBaseline, "forward", watched)
+    stage.train(run, "cpu")
+    assert sides == [40] * 10 + [44] * 10 + [48] * 5, "five steps an epoch"
+    line = evaluate(run.as_trained(), "cpu")
+    assert "n = 70" in line and read_json(run.folder / layout.PARAMETERS)["recipe"]["progressive_sizes"] == [40, 44]
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "message"),
+    [
+        ("fer2013-fer_baseline", [64], r"--set: recipe.progressive_sizes: given 64; at most the input's size, 48"),
+        ("fer2013-dnn", [32], r"progressive_sizes: DNN takes no images of 32 pixels a side"),
+    ],
+)
+def test_a_progressive_size_that_cannot_be_shown_is_refused_before_the_first_step(data, name, sizes, message):
+    with pytest.raises(FerError, match=message):
+        stage.train(make_run(data, name=name, progressive_sizes=sizes), "cpu")
+
+
 def test_one_cycle_ends_near_zero_and_constant_stays():
     parameter = torch.nn.Parameter(torch.zeros(1))
     for schedule, last in (("one_cycle", 0.0), ("cosine", 0.0), ("constant", 0.1)):
@@ -225,7 +303,6 @@ def test_prediction_leaves_the_network_as_it_was(data):
 
 @pytest.mark.gpu
 def test_on_a_gpu_a_system_learns_as_on_the_cpu(data):
-    assert Fabric(accelerator="cuda", devices=1).device.type == "cuda"
     run = make_run(data, epochs=12, batch_size=20)
     stage.train(run, "cuda")
     assert pd.read_csv(run.folder / layout.HISTORY)["val_accuracy"].max() > 0.6

@@ -59,10 +59,9 @@ def test_labels_of_expressions_that_are_not_shared_become_minus_one():
     assert shared_labels(np.array([0, 1, 2, 2]), tested, shared).tolist() == [1, -1, 0, 0]
 
 
-def test_a_run_is_not_tested_on_its_own_dataset_as_if_it_were_another(data):
-    run = Run("fer2013-attentional_cnn", "0", 0, {}, 1, data)
+def test_a_run_is_not_tested_on_its_own_dataset_as_if_it_were_another(trained):
     with pytest.raises(FerError, match="was trained on fer2013: evaluate it without --on"):
-        evaluate_on(run, [("fer2013", "official")])
+        evaluate_on(trained.as_trained(), [("fer2013", "official")])
 
 
 @pytest.fixture
@@ -94,7 +93,7 @@ def make_dataset(layout, name, protocol, classes):
 
 def test_a_trained_run_is_evaluated_on_another_dataset_s_test_samples(trained, data):
     make_dataset(data, "viri", "stratified_70_15_15", classes=5)
-    line = evaluate_on(trained, [("viri", "stratified_70_15_15")], device="cpu")
+    line = evaluate_on(trained.as_trained(), [("viri", "stratified_70_15_15")], device="cpu")
     predictions = pd.read_parquet(trained.folder / "transfer.parquet")
     figures = read_json(trained.folder / "transfer.json")["viri"]
     assert predictions["sample"].tolist() == [0, 2, 6, 8], "visible test samples that it was not trained on"

@@ -15,26 +15,26 @@ from fer.training.data import normalise
 REPEATS = 50
 
 
-def cost(network: nn.Module, images: Tensor, input: Input) -> dict[str, float]:
+def cost(network: nn.Module, images: Tensor, input: Input, test_time_flip: bool = False) -> dict[str, float]:
     """Return parameters, FLOPs of one image, and CPU milliseconds of one image (batch of one, one thread, median).
 
     Args:
         images: uint8 (1, planes × channels, size, size), as the network takes them.
+        test_time_flip: whether the mirror image is classified, too: an image then costs two passes.
     """
     network = network.cpu().eval()
-    image = normalise(images.cpu(), input)
+    image, passes = normalise(images.cpu(), input), 2 if test_time_flip else 1
     return {
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "flops": flops(network, image),
-        "milliseconds": milliseconds(network, image),
+        "flops": passes * flops(network, image),
+        "milliseconds": milliseconds(network, image, passes),
     }
 
 
 def flops(network: nn.Module, image: Tensor) -> int:
-    """Return the FLOPs of one image (1, planes × channels, size, size), as the network sees it, by torch's counter.
+    """Return the FLOPs of one pass of one image (1, planes × channels, size, size), by torch's counter.
 
-    Matrix products, convolutions and LSTMs, a multiplication and an addition each, as our code computes them: the 61.8
-    million of `dnn` hold 4.7 for its normalisation, and the last maps of ResNet-18 cost less where they have one place.
+    Those of matrix products, convolutions and LSTMs, a multiplication and an addition each.
     """
     counting = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.mkldnn_rnn_layer: lstm_flops})
     with torch.inference_mode(), counting as counter:
@@ -49,14 +49,15 @@ def lstm_flops(steps: torch.Size, input_weights: torch.Size, hidden_weights: tor
 
 
 @torch.inference_mode()
-def milliseconds(network: nn.Module, image: torch.Tensor) -> float:
+def milliseconds(network: nn.Module, image: torch.Tensor, passes: int) -> float:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         times = []
         for _ in range(REPEATS):
             start = time.perf_counter()
-            network(image)
+            for _ in range(passes):
+                network(image)
             times.append(time.perf_counter() - start)
         return round(1000 * statistics.median(times), 3)
     finally:

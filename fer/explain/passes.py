@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from fer.training.prediction import probabilities_of
+
 BATCH = 64
 
 
@@ -24,11 +26,11 @@ def altered_probabilities(network: nn.Module, image: Tensor, masks: Tensor, othe
     answers = []
     for some in masks.split(BATCH):
         copies = torch.where(some.to(image.device).repeat_interleave(channels, 1), other, image)
-        answers.append(network(copies).float().softmax(1))
+        answers.append(probabilities_of(network, network(copies).float()))
     return torch.cat(answers).cpu()
 
 
 @torch.inference_mode()
 def probabilities(network: nn.Module, images: Tensor) -> Tensor:
     """Return the class probabilities (n, classes) of images as they are."""
-    return torch.cat([network(some).float().softmax(1) for some in images.split(BATCH)]).cpu()
+    return torch.cat([probabilities_of(network, network(some).float()) for some in images.split(BATCH)]).cpu()

@@ -31,6 +31,7 @@ from fer.params.loading import (
     dataset_file,
     experiment_file,
     experiment_files,
+    full_architecture,
     load_dataset,
     load_experiment,
     load_explain,
@@ -40,6 +41,7 @@ from fer.params.loading import (
     system_file,
 )
 from fer.params.reading import check, constructor
+from fer.params.run import RunParameters
 from fer.params.study import Config, Experiment, ExperimentOverrides, Published, Study
 from fer.params.system import Augmentation, Input, OfflineAugmentation, Recipe, System
 

@@ -203,13 +203,13 @@ def changed(system: System, experiment: Experiment, changes: dict[str, dict], pa
         if getattr(experiment, name) == value and name not in options.model_fields:
             raise FerError(f"{path}: {name}: given {value!r}, but the system {experiment.system} has no such option")
     check(options, architecture, path, f"{prefix}architecture")
-    return system.model_copy(
-        update={
-            "architecture": architecture,
-            "input": check(Input, deep_merge(system.input.model_dump(), changes["input"]), path, f"{prefix}input"),
-            "recipe": resolve_recipe(system.recipe, changes["recipe"], path, f"{prefix}recipe"),
-        }
-    )
+    seen = check(Input, deep_merge(system.input.model_dump(), changes["input"]), path, f"{prefix}input")
+    recipe = resolve_recipe(system.recipe, changes["recipe"], path, f"{prefix}recipe")
+    if larger := [side for side in recipe.progressive_sizes if side > seen.size]:
+        raise FerError(
+            f"{path}: {prefix}recipe.progressive_sizes: given {larger[0]}; at most the input's size, {seen.size}"
+        )
+    return system.model_copy(update={"architecture": architecture, "input": seen, "recipe": recipe})
 
 
 def resolve_recipe(recipe: Recipe, values: dict[str, Any], path: Path, key: str) -> Recipe:
@@ -217,3 +217,9 @@ def resolve_recipe(recipe: Recipe, values: dict[str, Any], path: Path, key: str)
         return recipe.override(values)
     except ValidationError as error:
         raise FerError(explain(error, Recipe, path, key)) from error
+
+
+def full_architecture(system: str, architecture: dict[str, Any]) -> dict[str, Any]:
+    """Return a network's options with the defaults of its constructor, which a later version may change."""
+    path = system_file(system)
+    return check(constructor(SYSTEMS, system, path), architecture, path, "architecture").model_dump()

@@ -114,6 +114,11 @@ class Study(Strict):
     )
     split_seed: Seed = Field(0, description="seed of the protocols that draw")
     threads: Threads = Field(1, description="CPU threads of one training job; part of what makes a run repeatable")
+    bf16_on_cpu: bool = Field(
+        False,
+        description="train in bfloat16 on CPUs that have it, too, where the recipe says bf16-mixed: faster, but the "
+        "bits then depend on the machine",
+    )
     cross_dataset: list[Name] = Field(
         default_factory=list,
         description="experiments on different datasets whose networks are tested on one another's datasets, too",
@@ -130,6 +135,9 @@ class Study(Strict):
     def dataset_overrides(self, name: str) -> dict[str, Any]:
         overrides = self.datasets.get(name)
         return overrides.model_dump(exclude_none=True, exclude={"protocols"}) if overrides else {}
+
+    def train_options(self) -> dict[str, Any]:
+        return {"bf16-on-cpu": True} if self.bf16_on_cpu else {}
 
     def evaluate_options(self) -> dict[str, Any]:
         return self.model_dump(include={"corrupted"}, exclude_none=True)

@@ -91,7 +91,15 @@ class Recipe(Strict):
     gradient_clip: Annotated[float, Field(gt=0)] | None = Field(
         None, description="largest norm of the gradient; longer ones are shortened to it"
     )
-    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed"] = Field(
+        "32-true",
+        description="bf16-mixed takes effect on GPUs that have bfloat16; on CPUs that have it, if a study says so",
+    )
+    progressive_sizes: list[Positive] = Field(
+        default_factory=list,
+        description="sides of the training images in pixels, each for an equal share of the epochs; the last share is "
+        "shown at the input's size",
+    )
     augmentation: Augmentation = Augmentation()
     offline: OfflineAugmentation | None = Field(None, description="variants made before training (stage augment)")
 
@@ -101,10 +109,6 @@ class Recipe(Strict):
             raise ValueError("give either epochs or steps")
         if (self.period is None) == (self.schedule == "cosine_cycles"):
             raise ValueError("period and schedule cosine_cycles go together")
-        if self.precision == "16-mixed" and self.gradient_clip:
-            raise ValueError(
-                "gradient_clip does not go with precision 16-mixed, whose gradients are scaled; bf16-mixed does"
-            )
         return self
 
     def override(self, values: dict[str, Any]) -> Recipe:

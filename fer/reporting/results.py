@@ -201,9 +201,10 @@ class Result:
         """Return what trains and evaluates one run by hand."""
         where = f"{run.name} --fold {run.fold} --seed {run.seed} --threads {run.threads}"
         where += "" if run.layout.root == Path() else f" --root {run.layout.root}"
+        bf16 = " --bf16-on-cpu" if run.bf16_on_cpu else ""
         changes = "".join(f" --set {shlex.quote(f'{name}={value}')}" for name, value in run.overrides.items())
         corrupted = "" if self.corrupted is None else f" --corrupted {self.corrupted}"
-        return f"fer train {where}{changes} && fer evaluate {where}{corrupted}"
+        return f"fer train {where}{bf16}{changes} && fer evaluate {where}{corrupted}"
 
     def accuracy(self, run: Run) -> float:
         return read_json(run.folder / layout.METRICS)["accuracy"]

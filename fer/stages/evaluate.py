@@ -19,24 +19,25 @@ from fer.evaluation.robustness import robustness
 from fer.evaluation.transfer import shared_labels, transfer
 from fer.expressions import shared_expressions
 from fer.folds import folds
-from fer.networks import trained
-from fer.runs import Run
+from fer.networks import load_network
+from fer.params import RunParameters
+from fer.runs import TrainedRun
 from fer.storage import file_sha256, read_frame, write_frame, write_json, write_text
 from fer.training.data import Part, load_part
-from fer.training.prediction import predict
+from fer.training.prediction import predict, probabilities_of
 
 
-def evaluate(run: Run, device: str = "auto", corrupted: int = 1000) -> str:
+def evaluate(run: TrainedRun, device: str = "auto", corrupted: int = 1000) -> str:
     """Open the test part once and write what the trained network says of it; return a line for the terminal.
 
     At most `corrupted` of its images are corrupted, to see how robust the network is.
     """
-    run = run.as_trained()
+    run.require_same(run.data)
     chosen = choose_device(device, run.threads)
-    network = trained(run, chosen)
+    network, parameters = load_network(run.folder, chosen)
     part = load_part(run.source, "test", chosen)
-    classes = run.dataset.classes
-    labels, probabilities = part.labels.cpu().numpy(), probabilities_of(network, part, run)
+    classes = parameters.classes
+    labels, probabilities = part.labels.cpu().numpy(), classify(network, part, parameters)
 
     clusters = clusters_of(run.data["index"], part.samples)
     table = predictions(part.samples, clusters, labels, probabilities, classes)
@@ -46,13 +47,15 @@ def evaluate(run: Run, device: str = "auto", corrupted: int = 1000) -> str:
     write_text(run.folder / layout.CONFUSION, pairs.to_csv(index=False, lineterminator="\n"))
     figures = metrics(labels, probabilities.astype(np.float64), classes) | interval_of(table)
     write_json(run.folder / layout.METRICS, figures)
-    fallen = robustness(lambda part: probabilities_of(network, part, run), part, run.system.input.channels, corrupted)
+    channels = parameters.input.channels
+    fallen = robustness(lambda part: classify(network, part, parameters), part, channels, corrupted)
     write_text(run.folder / layout.ROBUSTNESS, fallen.to_csv(index=False, lineterminator="\n"))
-    write_json(run.folder / layout.COST, cost(network, part.images[:1], run.system.input))
+    flip = parameters.recipe.test_time_flip
+    write_json(run.folder / layout.COST, cost(network, part.images[:1], parameters.input, flip))
     return accuracy_line("test accuracy", figures)
 
 
-def evaluate_on(run: Run, others: list[tuple[str, str]], contempt: bool = False, device: str = "auto") -> str:
+def evaluate_on(run: TrainedRun, others: list[tuple[str, str]], contempt: bool = False, device: str = "auto") -> str:
     """Test a trained network on the test samples of other datasets, by the expressions that both have.
 
     Samples of other expressions are left out and counted, and so are images that the network was trained on or its
@@ -65,11 +68,11 @@ def evaluate_on(run: Run, others: list[tuple[str, str]], contempt: bool = False,
         contempt: count contempt among the expressions.
     """
     for dataset, _ in others:
-        if dataset == run.experiment.dataset:
+        if dataset == run.parameters.dataset:
             raise FerError(f"{run.name} was trained on {dataset}: evaluate it without --on")
-    run = run.as_trained()
+    run.require_same({"split": run.data["split"]})  # it says which images were seen
     chosen = choose_device(device, run.threads)
-    network = trained(run, chosen)
+    network, _ = load_network(run.folder, chosen)
     tested = {pair: tested_on(run, network, *pair, contempt, chosen) for pair in others}
     figures = {dataset: {"protocol": protocol} | found for (dataset, protocol), (found, _) in tested.items()}
     write_frame(
@@ -83,16 +86,16 @@ def evaluate_on(run: Run, others: list[tuple[str, str]], contempt: bool = False,
 
 
 def tested_on(
-    run: Run, network: nn.Module, dataset: str, protocol: str, contempt: bool, device: torch.device
+    run: TrainedRun, network: nn.Module, dataset: str, protocol: str, contempt: bool, device: torch.device
 ) -> tuple[dict, pd.DataFrame]:
     """Return the figures and the predictions of a run's network on the test samples of one other dataset."""
-    other = params.load_dataset(dataset)
-    shared = shared_expressions(run.dataset.classes, other.classes, contempt)
+    other, parameters = params.load_dataset(dataset), run.parameters
+    shared = shared_expressions(parameters.classes, other.classes, contempt)
     files = run.data_of(dataset, protocol)
     tested = []
     for fold in folds(protocol, other):
         part = load_part(run.source_of(files, fold), "test", device)
-        tested.append((part.samples, part.labels.cpu().numpy(), probabilities_of(network, part, run)))
+        tested.append((part.samples, part.labels.cpu().numpy(), classify(network, part, parameters)))
     samples, labels, probabilities = (np.concatenate(column) for column in zip(*tested, strict=True))
     labels = shared_labels(labels, other.classes, shared)
     seen = np.isin(pixels_of(run.layout.faces(dataset), samples), seen_pixels(run))
@@ -101,7 +104,7 @@ def tested_on(
         raise FerError(
             f"{dataset} ({protocol}) has no test sample of {', '.join(shared)} that {run.name} was not trained on"
         )
-    probabilities = transfer(probabilities, run.dataset.classes, shared)[kept]
+    probabilities = transfer(probabilities, parameters.classes, shared)[kept]
     clusters = clusters_of(files["index"], samples[kept])
     table = predictions(samples[kept], clusters, labels[kept], probabilities, shared)
     table[["label", "predicted"]] = np.array(shared)[table[["label", "predicted"]]]
@@ -114,11 +117,10 @@ def tested_on(
     }, table
 
 
-def probabilities_of(network: nn.Module, part: Part, run: Run) -> np.ndarray:
-    """Return float32 (n, classes), as the run's recipe has it classify."""
-    answer = predict(network, part, run.system.input, run.recipe)
-    own = run.system.architecture.get("softmax", False)  # a defect: the network's answers are probabilities already
-    return (answer if own else answer.softmax(1)).cpu().numpy()
+def classify(network: nn.Module, part: Part, parameters: RunParameters) -> np.ndarray:
+    """Return probabilities, float32 (n, classes), as the run's recipe has it classify."""
+    answers = predict(network, part, parameters.input, parameters.recipe)
+    return probabilities_of(network, answers).cpu().numpy()
 
 
 def clusters_of(index: Path, samples: np.ndarray) -> np.ndarray:
@@ -136,11 +138,11 @@ def pixels_of(faces: Path, samples: np.ndarray) -> np.ndarray:
     return read_frame(faces, ["pixels"])["pixels"].to_numpy()[samples]
 
 
-def seen_pixels(run: Run) -> np.ndarray:
+def seen_pixels(run: TrainedRun) -> np.ndarray:
     """Return the hashes of the images that the run was trained on or its epoch chosen by."""
     split = read_frame(run.data["split"])
     seen = split.loc[(split["fold"] == run.fold) & (split["part"] != "test"), "sample"].to_numpy()
-    return pixels_of(run.layout.faces(run.experiment.dataset), seen)
+    return pixels_of(run.layout.faces(run.parameters.dataset), seen)
 
 
 def predictions(

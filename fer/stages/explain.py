@@ -24,10 +24,10 @@ from fer.explain.explanation import (
     summary,
 )
 from fer.explain.planes import branches_of
-from fer.networks import trained
+from fer.networks import load_network
 from fer.params import Explain, Input, Recipe
 from fer.reporting.saliency import Column, Row, Single, draw, draw_none
-from fer.runs import Run
+from fer.runs import TrainedRun
 from fer.stages.evaluate import clusters_of
 from fer.storage import atomic, read_json, write_json
 from fer.training.data import Part, load_part, normalise
@@ -38,25 +38,26 @@ OWN = "the system's own attention"
 SAME_HAND = "Occlusion and deletion hide pixels by the same value, which favours the occlusion maps at deletion."
 
 
-def explain(run: Run, device: str = "auto", overrides: dict[str, Any] | None = None) -> str:
+def explain(run: TrainedRun, device: str = "auto", overrides: dict[str, Any] | None = None) -> str:
     """Explain the run's network on its test part; return a line for the terminal.
 
     Writes the experiment's scores and counts (JSON), its mean maps (safetensors) and its figure. `overrides` are the
     study's changes to params/explain.yaml.
     """
-    run, parameters = run.as_trained(), params.load_explain(overrides)
+    parameters = params.load_explain(overrides)
+    run.require_same(run.data)
     chosen = choose_device(device, run.threads)
-    network, part = trained(run, chosen), load_part(run.source, "test")
-    of = {"experiment": run.name, "fold": run.fold, "seed": run.seed, "parameters": parameters.model_dump()}
-    of["synthetic"] = read_json(run.layout.counts(run.experiment.dataset))["synthetic"]
-    title = f"{run.name}, fold {run.fold}, seed {run.seed}: what the network's answers rest on"
+    (network, own), part = load_network(run.folder, chosen), load_part(run.source, "test")
+    of = {"experiment": run.name, "fold": run.fold, "seed": own.seed, "parameters": parameters.model_dump()}
+    of["synthetic"] = read_json(run.layout.counts(own.dataset))["synthetic"]
+    title = f"{run.name}, fold {run.fold}, seed {own.seed}: what the network's answers rest on"
     figure = run.layout.figure(run.name, "explain")
     if part.images.shape[-1] == 1:
         write(run, of | NOTHING | {"remarks": [NO_PLACES]}, {})
         draw_none(title, NO_PLACES, of["synthetic"], figure)
         return NO_PLACES
 
-    classes, input = run.dataset.classes, run.system.input
+    classes, input = own.classes, own.input
     first = normalise(part.images[:1].to(chosen), input)[0]
     count = affordable(network, first, len(classes), parameters)
     clusters = clusters_of(run.data["index"], part.samples)
@@ -73,7 +74,7 @@ def explain(run: Run, device: str = "auto", overrides: dict[str, Any] | None = N
         "methods": [{"name": name, "description": METHODS.get(name, OWN)} for name in explanation.scores],
         "remarks": [
             *bounded(count, parameters),
-            *plainly(run.recipe),
+            *plainly(own.recipe),
             *silent(explanation),
             *explanation.remarks,
             SAME_HAND,
@@ -85,7 +86,7 @@ def explain(run: Run, device: str = "auto", overrides: dict[str, Any] | None = N
     return f"{len(part)} samples, {found['scored']} of them classified correctly; {figure}"
 
 
-def write(run: Run, found: dict, means: dict[str, np.ndarray]) -> None:
+def write(run: TrainedRun, found: dict, means: dict[str, np.ndarray]) -> None:
     """Write what was found, and the mean maps (classes, planes, side, side) as one array a method and plane."""
     write_json(run.layout.explanation(run.name), found)
     arrays = {

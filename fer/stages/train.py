@@ -10,80 +10,93 @@ import resource
 import time
 from pathlib import Path
 
-from lightning_fabric import Fabric
+import torch
 from safetensors.torch import save
 
 import fer
 from fer import layout
-from fer.devices import device_name, make_fabric
+from fer.devices import choose_device, describe, precision_in_effect
 from fer.errors import FerError
 from fer.machine import environment
-from fer.networks import trained, untrained
+from fer.networks import load_network, predecessor, untrained
+from fer.params import Recipe
 from fer.runs import Run
-from fer.storage import file_sha256, write_bytes, write_json, write_text
+from fer.storage import file_sha256, sha256, write_bytes, write_json, write_text
 from fer.tracking.live import LiveRun
+from fer.training.checkpoint import SECONDS, Checkpoint, State
 from fer.training.data import load_part
 from fer.training.loop import HISTORY_COLUMNS
 from fer.training.loop import train as train_network
 from fer.training.targets import Teacher, teacher
 
 
-def train(run: Run, device: str = "auto") -> str:
+def train(run: Run, device: str = "auto", checkpoint_seconds: float = SECONDS) -> str:
     """Train one run and write its artifacts; return a line for the terminal.
 
-    An interrupted training goes on after its last whole epoch, with the same outcome, unless its parameters, its data
-    or the code have changed since.
+    An interrupted training resumes after its last saved epoch, with the same outcome, unless its parameters, its data,
+    the code, torch, the device or the precision have changed since. It is saved at most every `checkpoint_seconds`.
     """
     started = time.monotonic()
-    fabric = make_fabric(device, run.recipe.precision, run.threads)
+    chosen = choose_device(device, run.threads)
+    precision = precision_in_effect(run.recipe.precision, chosen, run.bf16_on_cpu)
+    recipe = run.recipe.model_copy(update={"precision": precision})
     parts = {
-        "train": load_part(run.source, "train", fabric.device),
-        "val": load_part(run.source, run.recipe.choose_epoch_on, fabric.device),
+        "train": load_part(run.source, "train", chosen),
+        "val": load_part(run.source, recipe.choose_epoch_on, chosen),
     }
-    with LiveRun(run) as live:
+    computed_on = describe(chosen, precision)
+    with LiveRun(run) as live, Checkpoint(resume_point(run, computed_on), checkpoint_seconds) as checkpoint:
         state = train_network(
-            lambda: untrained(run, fabric.device),
+            lambda: untrained(run, chosen),
             len(run.dataset.classes),
             run.system.input,
-            run.recipe,
+            recipe,
             parts,
             run.seed,
-            fabric,
-            resume_point(run),
+            chosen,
+            checkpoint,
             live.log,
-            make_teacher(run, fabric),
+            make_teacher(run, chosen),
         )
-    weights = {name: value.contiguous().cpu() for name, value in state.best_weights.items()}
-    write_bytes(run.folder / layout.WEIGHTS, save(weights))
-    write_history(run.folder / layout.HISTORY, state.history)
-    data = {name: file_sha256(path) for name, path in read(run).items()}
-    write_json(run.folder / layout.PARAMETERS, run.resolved() | {"data": data})
+    write_run(run, recipe, state)
     seconds = round(time.monotonic() - started, 1)
     peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
-    where = environment() | {"device": device_name(fabric), "seconds": seconds, "peak_memory_mb": peak}
+    where = environment() | computed_on | {"seconds": seconds, "peak_memory_mb": peak}
     write_json(run.folder / layout.ENVIRONMENT, where)
     for leftover in run.folder.glob("*.checkpoint"):
         leftover.unlink()
-    last = run.recipe.keep == "last"
+    last = recipe.keep == "last"
     kept = state.history[-1] if last else max(state.history, key=lambda row: row["val_accuracy"])
     what = f"{'last' if last else 'best'} of {len(state.history)} epochs: {kept['epoch']}"
-    part = "validation" if run.recipe.choose_epoch_on == "val" else "TEST"
+    part = "validation" if recipe.choose_epoch_on == "val" else "TEST"
     return f"{what}, {part} accuracy {kept['val_accuracy']:.2%}"
 
 
-def make_teacher(run: Run, fabric: Fabric) -> Teacher | None:
+def write_run(run: Run, recipe: Recipe, state: State) -> None:
+    """Write weights, history and parameters; `recipe` is the run's with the precision in effect."""
+    weights = save({name: value.contiguous().cpu() for name, value in state.best_weights.items()})
+    write_bytes(run.folder / layout.WEIGHTS, weights)
+    write_history(run.folder / layout.HISTORY, state.history)
+    recorded = {
+        "recipe": recipe,
+        "data": {name: file_sha256(path) for name, path in read(run).items()},
+        "weights": sha256(weights),
+    }
+    write_json(run.folder / layout.PARAMETERS, run.parameters.model_copy(update=recorded).dump())
+
+
+def make_teacher(run: Run, device: torch.device) -> Teacher | None:
     """Return what says the target distributions, where the experiment names a network for it."""
-    other = run.predecessors.get("teacher")
-    if other is None:
+    if "teacher" not in run.predecessors:
         return None
-    other = other.as_trained()
-    given, taken = run.system.input, other.system.input
+    other = predecessor(run, "teacher")
+    given, taken = run.system.input, other.parameters.input
     if (given.size, given.channels) != (taken.size, taken.channels):
         raise FerError(
             f"{run.name}: its teacher {other.name} takes {taken.size}×{taken.size} images with {taken.channels} "
             f"channel(s), it itself {given.size}×{given.size} with {given.channels}: they must see the same images"
         )
-    return teacher(trained(other, fabric.device), taken)
+    return teacher(load_network(other.folder, device)[0], taken)
 
 
 def read(run: Run) -> dict[str, Path]:
@@ -93,12 +106,18 @@ def read(run: Run) -> dict[str, Path]:
     return files if weights in ("random", "imagenet") else files | {"weights": Path(weights)}
 
 
-def resume_point(run: Run) -> Path:
-    """Return the checkpoint's path, named after everything that decides the outcome; drop those of other trainings."""
-    digest = hashlib.sha256(json.dumps(run.resolved(), sort_keys=True).encode())
+def resume_point(run: Run, computed_on: dict) -> Path:
+    """Return the checkpoint's path, named after everything that decides the outcome; drop those of other trainings.
+
+    Args:
+        computed_on: what the training computes on (`fer.devices.describe`).
+    """
+    decisive = [run.resolved(), computed_on, torch.__version__]
+    digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
     package = Path(fer.__file__).parent
     code = sorted([*(package / "systems").glob("*.py"), *(package / "training").glob("*.py")])
-    for path in (*read(run).values(), *code):
+    others = [other.folder / layout.PARAMETERS for other in run.predecessors.values()]
+    for path in (*read(run).values(), *others, *code):
         digest.update(file_sha256(path).encode())
     path = run.folder / f"{digest.hexdigest()[:16]}.checkpoint"
     for other in run.folder.glob("*.checkpoint"):

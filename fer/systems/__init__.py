@@ -12,6 +12,9 @@ What else a system has, the stage explain finds by name:
     gate_maps(images) → dict        the share that passes at each place by name, (batch, side, side), in 0…1
     transform(images) → images      the images as a spatial transformer crops them
     localisation(images) → θ        (batch, 6), the transformer's affine map; absent where there is no transformer
+
+A network that ends in a softmax, which is a defect, says so by an attribute `softmax` that is true: its answers are
+then taken as the probabilities that they are.
 """
 
 from __future__ import annotations
@@ -19,15 +22,15 @@ from __future__ import annotations
 from torch import nn
 
 from fer.errors import FerError
-from fer.params import Input, System
+from fer.params import Input, RunParameters, System
 from fer.registry import Registry
 
 _systems: Registry[type[nn.Module]] = Registry("fer.systems")
 register = _systems.register
 
 
-def build(name: str, system: System, classes: int) -> nn.Module:
-    """Return the network of `system` with fresh random weights from torch's current random state."""
+def build(name: str, system: System | RunParameters, classes: int) -> nn.Module:
+    """Return a network with the architecture and input of `system`, its weights drawn from torch's random state."""
     return _systems.find(name)(classes, system.input, **system.architecture)
 
 

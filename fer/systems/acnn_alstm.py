@@ -58,6 +58,7 @@ class ACNNALSTM(nn.Module):
         self.lstm = nn.LSTM(FEATURES, HIDDEN, batch_first=True)
         self.global_attention = QueryAttention(HIDDEN)
         self.classifier = nn.Sequential(nn.Linear(HIDDEN, classes))
+        self.softmax = softmax
         if softmax:
             self.classifier.append(nn.Softmax(1))
         initialise(self, initialisation)

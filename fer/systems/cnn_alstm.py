@@ -54,6 +54,7 @@ class CNNALSTM(nn.Module):
         self.lstm = recurrence(sequence)
         self.global_attention = QueryAttention(HIDDEN)
         self.classifier = nn.Sequential(nn.Linear(HIDDEN, classes))
+        self.softmax = softmax
         if softmax:
             self.classifier.append(nn.Softmax(1))
         initialise(self, initialisation)

@@ -48,6 +48,7 @@ class CNNLSTM(nn.Module):
             nn.Linear(HIDDEN, 192), nn.ReLU(), nn.Dropout(dropout),
             nn.Linear(192, classes), nn.ReLU(), nn.Linear(classes, classes),
         )  # fmt: skip
+        self.softmax = softmax
         if softmax:
             self.classifier.append(nn.Softmax(1))
         initialise(self, initialisation)

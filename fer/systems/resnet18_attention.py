@@ -31,26 +31,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torchvision.models import ResNet18_Weights, resnet18
 
 from fer.params import Fraction, Input
 from fer.systems import register, require_multiple
 from fer.systems.weights import load_backbone
-
-
-class SmallMapConvolution(nn.Conv2d):
-    """A 3×3 convolution of padding and stride 1.
-
-    Where its map has one place (images of 32 pixels), all of the kernel but its middle meets padding: then it is a
-    matrix product with that middle, a fifth of a convolution's time. The numbers are the same but for rounding.
-    """
-
-    def forward(self, maps: Tensor) -> Tensor:
-        if maps.shape[-2:] != (1, 1):
-            return super().forward(maps)
-        middle = self.weight.flatten(2)[..., 4]
-        return functional.linear(maps.flatten(1), middle, self.bias)[..., None, None]
 
 
 class Branch(nn.Module):
@@ -60,9 +45,6 @@ class Branch(nn.Module):
         super().__init__()
         self.backbone = resnet18()
         self.backbone.fc = nn.Identity()
-        for layer in self.backbone.layer4.modules():
-            if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3) and layer.stride == (1, 1):
-                layer.__class__ = SmallMapConvolution  # its weights and their name stay
         load_backbone(self.backbone, weights, ResNet18_Weights.IMAGENET1K_V1)
         self.attention = nn.Linear(512, 512)
         self.squared = squared

@@ -1,25 +1,43 @@
-"""The moving average of the weights (Polyak and Juditsky, SIAM J. Control Optim. 30, 1992), in torch's own class."""
+"""The moving average of the weights (Polyak and Juditsky, SIAM J. Control Optim. 30, 1992)."""
 
 from __future__ import annotations
 
+import copy
+from itertools import chain
+
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch import nn
 
 
-def moving_average(network: nn.Module, decay: float) -> AveragedModel:
-    """Return a copy of the network whose weights and statistics follow it: average ← decay·average + (1-decay)·own.
+class MovingAverage:
+    """A copy of the network whose weights and statistics follow it: average ← decay·average + (1-decay)·own.
 
-    At first the decay is smaller, (1 + steps) / (10 + steps), so that the random start is soon forgotten.
+    At first the decay is smaller, (1 + steps) / (10 + steps), so that the random start is soon forgotten. Steps are
+    counted in Python: torch's `AveragedModel` reads its count from the device in every step, for which a GPU must wait.
     """
 
-    @torch.no_grad()
-    def follow(averages: list[Tensor], current: list[Tensor], steps: Tensor | int) -> None:
-        share = 1 - min(decay, (1 + int(steps)) / (10 + int(steps)))
-        for average, value in zip(averages, current, strict=True):
-            if average.is_floating_point():
-                average.lerp_(value, share)
-            else:  # the number of batches that batch norm has seen
-                average.copy_(value)
+    def __init__(self, network: nn.Module, decay: float):
+        self.module = copy.deepcopy(network).requires_grad_(False)
+        self.decay, self.steps = decay, 0
 
-    return AveragedModel(network, multi_avg_fn=follow, use_buffers=True)
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Follow the network by one step; the first one takes its weights as they are."""
+        share = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
+        for average, value in zip(tensors(self.module), tensors(network), strict=True):
+            if self.steps and average.is_floating_point():
+                average.lerp_(value, share)
+            else:  # the number of batches that batch norm has seen is no average
+                average.copy_(value)
+        self.steps += 1
+
+    def state_dict(self) -> dict:
+        return {"module": self.module.state_dict(), "steps": self.steps}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.module.load_state_dict(state["module"])
+        self.steps = state["steps"]
+
+
+def tensors(network: nn.Module):
+    return chain(network.parameters(), network.buffers())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -179,8 +180,16 @@ def standardise(images: Tensor, input: Input) -> Tensor:
     """Return (x - mean) / std of float images in [0, 1], (batch, planes × channels, height, width); changes them."""
     if isinstance(input.mean, float) and isinstance(input.std, float):
         return images.sub_(input.mean).div_(input.std)
+    planes = images.shape[1] // input.channels
     mean, std = (
-        torch.tensor(value, device=images.device).expand(input.channels).repeat(images.shape[1] // input.channels)
+        per_channel(tuple(value if isinstance(value, list) else [value] * input.channels) * planes, images.device)
         for value in (input.mean, input.std)
     )
-    return images.sub_(mean[:, None, None]).div_(std[:, None, None])
+    return images.sub_(mean).div_(std)
+
+
+@cache  # a copy to a GPU waits until it has done all that it was given: not in every step
+def per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Return one number for each channel, float32 (channels, 1, 1)."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, device=device)[:, None, None]

@@ -4,43 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.lr_scheduler import LRScheduler
-from torch.optim.swa_utils import AveragedModel
 
 from fer.errors import FerError
 from fer.params import Input, Recipe
 from fer.progress import track
 from fer.systems import dense_layers
-from fer.training import checkpoint
 from fer.training.augmentation import augmenter
-from fer.training.averaging import moving_average
+from fer.training.averaging import MovingAverage
+from fer.training.checkpoint import Checkpoint, State
 from fer.training.data import Part, standardise
 from fer.training.prediction import predict
 from fer.training.schedule import advance, make_optimizer, make_scheduler
 from fer.training.targets import Teacher, mixer
 
 HISTORY_COLUMNS = ("epoch", "step", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
-
-
-@dataclass
-class State:
-    """Everything a resumed training needs; epochs are seeded, so no random state is among it."""
-
-    network: nn.Module
-    optimizer: torch.optim.Optimizer
-    scheduler: LRScheduler
-    average: AveragedModel | None
-    history: list[dict] = field(default_factory=list)
-    best_accuracy: float = -1.0
-    best_weights: dict[str, Tensor] = field(default_factory=dict)
 
 
 def train(
@@ -50,20 +32,25 @@ def train(
     recipe: Recipe,
     parts: dict[str, Part],
     seed: int,
-    fabric: Fabric,
-    checkpoint_file: Path,
+    device: torch.device,
+    checkpoint: Checkpoint,
     on_epoch: Callable[[dict], None] = lambda row: None,
     teacher: Teacher | None = None,
 ) -> State:
     """Train on `parts["train"]`, keeping the weights of the epoch with the best accuracy on `parts["val"]`.
 
     The outcome is repeatable to the bit on one CPU type for a given number of threads, interrupted or not: order,
-    augmentation and dropout of an epoch depend on (seed, epoch) alone, and `checkpoint_file` is written after each.
+    augmentation and dropout of an epoch depend on (seed, epoch) alone, and `checkpoint` holds the last whole one.
 
     Args:
-        make_network: returns the network with the weights to start from.
+        make_network: returns the network with the weights to start from, on the device.
+        recipe: with the precision in effect (`fer.devices.precision_in_effect`).
+        parts: on the device.
         on_epoch: called with each new row of the history (keys: HISTORY_COLUMNS).
         teacher: gives the target distributions, for label-distribution training.
+
+    Raises:
+        FerError: the loss stopped being a number, or the network does not take images of a progressive size.
     """
     train_part, val_part = parts["train"], parts["val"]
     steps_an_epoch = len(batches(torch.arange(len(train_part)), recipe.batch_size))
@@ -73,19 +60,22 @@ def train(
     torch.manual_seed(seed)
     network = make_network()
     optimizer = make_optimizer(network, recipe)
-    average = moving_average(network, recipe.average_weights).to(fabric.device) if recipe.average_weights else None
-    network, optimizer = fabric.setup(network, optimizer)
+    for side in recipe.progressive_sizes:
+        require_side(network, train_part.images[:1].float(), side)
+    average = MovingAverage(network, recipe.average_weights) if recipe.average_weights else None
     state = State(network, optimizer, make_scheduler(optimizer, recipe, total_steps, steps_an_epoch), average)
-    checkpoint.load(checkpoint_file, state)
+    checkpoint.load(state)
+    mixed_precision = torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16-mixed")
     augment, mix = augmenter(recipe.augmentation), mixer(recipe, classes)
     penalised = [layer.weight for layer in dense_layers(network)[-2:]] if recipe.dense_penalty else []
 
     for epoch in track(range(len(state.history), epochs), epochs - len(state.history), "train"):
         torch.manual_seed(seed * 1_000_003 + epoch + 1)
         network.train()
+        side = training_side(recipe, input, epoch, epochs)
         order = epoch_order(train_part, recipe).to(train_part.labels.device)
         learning_rate = state.scheduler.get_last_lr()[0]
-        totals = torch.zeros(3, device=fabric.device)  # summed on the device: reading it each step would stall a GPU
+        totals = torch.zeros(2, device=device)  # summed on the device: reading it each step would stall a GPU
         losses, epoch_batches = [], batches(order, recipe.batch_size)[: total_steps - epoch * steps_an_epoch]
 
         for batch in epoch_batches:
@@ -94,24 +84,29 @@ def train(
             targets = teacher(images) if teacher else labels
             if mix:
                 images, targets = mix(images, targets)
-            logits = network(standardise(images, input))
+            images = standardise(images, input)
+            if side != images.shape[-1]:
+                images = resized(images, side)
+            with mixed_precision:
+                logits = network(images)
+            logits = logits.float()
             loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
             if teacher:  # the mean over the classes, too, as published: a seventh of the usual
                 loss = loss / classes
             total_loss = loss + recipe.dense_penalty * sum(weight.square().sum() for weight in penalised)
             optimizer.zero_grad()
-            fabric.backward(total_loss)
+            total_loss.backward()
             if recipe.gradient_clip:
-                fabric.clip_gradients(network, optimizer, max_norm=recipe.gradient_clip, error_if_nonfinite=False)
+                nn.utils.clip_grad_norm_(network.parameters(), recipe.gradient_clip)
             optimizer.step()
             advance(state.scheduler)
             if average:
-                average.update_parameters(network)
+                average.update(network)
             correct = (logits.argmax(1) == labels).sum()
             losses.append(loss.detach())
-            totals += torch.stack([losses[-1] * len(batch), correct, totals.new_tensor(len(batch))])
+            totals += torch.stack([losses[-1] * len(batch), correct])
 
-        train_loss, train_accuracy, _ = (totals / totals[2]).tolist()
+        train_loss, train_accuracy = (totals / sum(map(len, epoch_batches))).tolist()
         if not math.isfinite(train_loss):
             step = next((at for at, loss in enumerate(losses) if not loss.isfinite()), len(losses) - 1)
             samples = train_part.samples[epoch_batches[step].cpu()]
@@ -134,9 +129,35 @@ def train(
             "val_accuracy": val_accuracy,
         }
         state.history.append(row)
-        checkpoint.save(checkpoint_file, state)
+        checkpoint.keep(state, last=epoch == epochs - 1)
         on_epoch(row)
     return state
+
+
+def training_side(recipe: Recipe, input: Input, epoch: int, epochs: int) -> int:
+    """Return the side in pixels at which the images of an epoch are shown to the network."""
+    sizes = [*recipe.progressive_sizes, input.size]
+    return sizes[epoch * len(sizes) // epochs]
+
+
+def resized(images: Tensor, side: int) -> Tensor:
+    return functional.interpolate(images, size=(side, side), mode="bilinear", antialias=True)
+
+
+def require_side(network: nn.Module, image: Tensor, side: int) -> None:
+    """Refuse a progressive size that the network cannot take, before hours of training.
+
+    Args:
+        image: float (1, planes × channels, size, size), on the network's device.
+    """
+    network.eval()
+    try:
+        with torch.inference_mode():
+            network(resized(image, side))
+    except RuntimeError as error:
+        raise FerError(
+            f"progressive_sizes: {type(network).__name__} takes no images of {side} pixels a side ({error})"
+        ) from error
 
 
 def diverged(loss: float, epoch: int, step: int, samples: np.ndarray) -> str:

@@ -11,21 +11,33 @@ from fer.training.data import Part, normalise
 
 @torch.inference_mode()
 def predict(network: nn.Module, part: Part, input: Input, recipe: Recipe, batch_size: int = 256) -> Tensor:
-    """Return the logits (n, classes) of a part with dropout off and batch norm frozen, as the recipe has it classify.
+    """Return the answers (n, classes) to a part with dropout off and batch norm frozen, as the recipe has it classify.
 
-    With `test_time_flip` they are the logarithms of probabilities averaged over each image and its mirror image.
+    They are logits, or the probabilities of a network that ends in a softmax. With `test_time_flip` they are (the
+    logarithms of) probabilities averaged over each image and its mirror image.
     """
     network.eval()
     if recipe.dropout_at_evaluation:
         torch.manual_seed(0)
         for layer in network.modules():
             layer.training = isinstance(layer, nn.Dropout)
-    logits = []
+    answers = []
     for images in part.images.split(batch_size):
         images = normalise(images, input)
         answer = network(images).float()
         if recipe.test_time_flip:
             mirrored = network(images.flip(-1)).float()
-            answer = (answer.softmax(1) + mirrored.softmax(1)).div(2).log()
-        logits.append(answer)
-    return torch.cat(logits)
+            mean = (probabilities_of(network, answer) + probabilities_of(network, mirrored)).div(2)
+            answer = mean if ends_in_softmax(network) else mean.log()
+        answers.append(answer)
+    return torch.cat(answers)
+
+
+def probabilities_of(network: nn.Module, answers: Tensor) -> Tensor:
+    """Return the probabilities (n, classes) that a network's answers (n, classes) mean."""
+    return answers if ends_in_softmax(network) else answers.softmax(1)
+
+
+def ends_in_softmax(network: nn.Module) -> bool:
+    """Tell whether a network's answers are probabilities already, a defect of some publications (`fer.systems`)."""
+    return bool(getattr(network, "softmax", False))

@@ -10,6 +10,7 @@ from torchvision.transforms import v2 as transforms
 
 from fer.params import Input, Recipe
 from fer.training.data import standardise
+from fer.training.prediction import probabilities_of
 
 Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 Teacher = Callable[[Tensor], Tensor]
@@ -30,11 +31,11 @@ def teacher(network: nn.Module, input: Input) -> Teacher:
     """Return what gives the label distributions (batch, classes) of float images in [0, 1].
 
     Label distribution training (Zhao, Liu, Zhou, AAAI 2021, section 3.4): the target of an image, augmented as it is
-    for the student, is the softmax of a network trained before.
+    for the student, is the probabilities that a network trained before gives.
     """
 
     @torch.no_grad()
     def distributions(images: Tensor) -> Tensor:
-        return network(standardise(images.clone(), input)).softmax(1)
+        return probabilities_of(network, network(standardise(images.clone(), input)))
 
     return distributions

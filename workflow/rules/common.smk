@@ -93,7 +93,7 @@ wildcard_constraints:
 
 def options(values=(), **flags):
     """The options of a command as one shell-safe string: overrides of the study, and its root."""
-    words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
+    words = [word for name, value in flags.items() for word in (f"--{name}", str(value))[: 1 if value is True else 2]]
     words += [word for name, value in dict(values).items() for word in ("--set", f"{name}={value}")]
     return shlex.join(words + (["--root", STUDY.root] if STUDY.root != "." else []))
 
@@ -111,7 +111,7 @@ def run_of(wildcards):
 @functools.cache  # several inputs of each of its jobs ask, and each time its parameters would be checked anew
 def study_run(experiment, fold, seed):
     """A run, with what the study changes of it."""
-    return runs.Run(experiment, fold, seed, STUDY.overrides(experiment), STUDY.threads, LAYOUT)
+    return runs.Run(experiment, fold, seed, STUDY.overrides(experiment), STUDY.threads, LAYOUT, STUDY.bf16_on_cpu)
 
 
 def first_run(wildcards):

@@ -16,6 +16,8 @@ rule train:
     resources:
         gpu=gpu,
     params:
-        options=lambda wildcards: options(run_overrides(wildcards), threads=STUDY.threads),
+        options=lambda wildcards: options(
+            run_overrides(wildcards), threads=STUDY.threads, **STUDY.train_options()
+        ),
     shell:
         "fer --log {log:q} train {wildcards.experiment} --fold {wildcards.fold} --seed {wildcards.seed} {params.options}"

@@ -1,0 +1,48 @@
+"""A run as its training recorded it, in `parameters.json`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fer.params.base import Modality, Views
+from fer.params.dataset import Alignment, Blocks
+from fer.params.system import Input, Recipe
+
+
+class RunParameters(BaseModel):
+    """Everything that decides what a run trains, and everything needed to use its network again anywhere.
+
+    Keys that only a newer version knows are ignored.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+    experiment: str
+    dataset: str
+    system: str = Field(description="module in fer/systems/")
+    modality: Modality
+    views: Views
+    constant_image: bool = False
+    augment_before_split: bool = False
+    protocol: str
+    infrared_from: str | None = None
+    teacher: str | None = None
+    fold: str
+    seed: int
+    threads: int
+    bf16_on_cpu: bool = Field(False, description="whether bf16-mixed was allowed on a CPU")
+    classes: list[str] = Field(min_length=2, description="in the order of the network's outputs")
+    alignment: Alignment | None = Field(None, description="how a photograph becomes the crop that the network sees")
+    blocks: Blocks | None = Field(None, description="how the eyes and the mouth block are cut out of a face")
+    architecture: dict[str, Any] = Field(description="arguments of the network's constructor, defaults included")
+    input: Input
+    recipe: Recipe = Field(description="with the precision that was in effect")
+    overrides: dict[str, Any] = Field(default_factory=dict, description="what the study or --set changed")
+    data: dict[str, str] = Field(default_factory=dict, description="sha256 of every file that training read, by name")
+    weights: str | None = Field(None, description="sha256 of the weights that training left")
+
+    def dump(self) -> dict[str, Any]:
+        """Return the parameters ready for JSON, without those that are not set."""
+        return {name: value for name, value in self.model_dump(mode="json").items() if value is not None}
