@@ -216,7 +216,8 @@ def test_a_folder_for_temporary_files_with_too_long_a_path_for_a_socket_does(bef
 
 def test_a_checkpoint_with_a_flipped_bit_is_named_and_the_training_starts_anew_and_ends_the_same(before, finished):
     root = before("train")
-    process = subprocess.Popen(command("train", root), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    words = [*command("train", root), "--checkpoint-seconds", "0"]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not (saved := list((root / "runs").rglob("*.checkpoint"))) and process.poll() is None:
         time.sleep(0.002)
     process.kill()

@@ -21,7 +21,7 @@ STAGES = {
     "blocks": "blocks jaffe",
     "split": "split jaffe stratified_56_11_33",
     "augment": f"augment {EXPERIMENT}",
-    "train": f"train {EXPERIMENT} --set epochs=3 --device cpu",
+    "train": f"train {EXPERIMENT} --set epochs=3 --device cpu --checkpoint-seconds 0",
     "evaluate": f"evaluate {EXPERIMENT} --device cpu --corrupted 20",
     "explain": f"explain {EXPERIMENT} --device cpu --set samples=1 --set stride=1 --set steps=4",
     "report": "report",

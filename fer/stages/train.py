@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-import fer
 from fer import layout
+from fer.closure import listing
 from fer.devices import choose_device, describe, precision_in_effect
 from fer.errors import FerError
 from fer.machine import environment
@@ -112,12 +112,11 @@ def resume_point(run: Run, computed_on: dict) -> Path:
     Args:
         computed_on: what the training computes on (`fer.devices.describe`).
     """
-    decisive = [run.resolved(), computed_on, torch.__version__]
+    code = listing("train", f"systems.{run.experiment.system}")
+    decisive = [run.resolved(), computed_on, torch.__version__, code]
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
-    package = Path(fer.__file__).parent
-    code = sorted([*(package / "systems").glob("*.py"), *(package / "training").glob("*.py")])
     others = [other.folder / layout.PARAMETERS for other in run.predecessors.values()]
-    for path in (*read(run).values(), *others, *code):
+    for path in (*read(run).values(), *others):
         digest.update(file_sha256(path).encode())
     path = run.folder / f"{digest.hexdigest()[:16]}.checkpoint"
     for other in run.folder.glob("*.checkpoint"):
