@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fer.params.base import Modality, Views
+from fer.params.base import Modality, Name, Views
 from fer.params.dataset import Alignment, Blocks
 from fer.params.system import Input, Recipe
 
@@ -19,9 +19,9 @@ class RunParameters(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
-    experiment: str
-    dataset: str
-    system: str = Field(description="module in fer/systems/")
+    experiment: Name
+    dataset: Name
+    system: Name = Field(description="module in fer/systems/")
     modality: Modality
     views: Views
     constant_image: bool = False
@@ -29,7 +29,7 @@ class RunParameters(BaseModel):
     protocol: str
     infrared_from: str | None = None
     teacher: str | None = None
-    fold: str
+    fold: Name
     seed: int
     threads: int
     bf16_on_cpu: bool = Field(False, description="whether bf16-mixed was allowed on a CPU")

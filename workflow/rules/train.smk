@@ -16,8 +16,6 @@ rule train:
     resources:
         gpu=gpu,
     params:
-        options=lambda wildcards: options(
-            run_overrides(wildcards), threads=STUDY.threads, **STUDY.train_options()
-        ),
+        options=lambda wildcards: options(run_overrides(wildcards), threads=STUDY.threads, **STUDY.train_options()),
     shell:
         "fer --log {log:q} train {wildcards.experiment} --fold {wildcards.fold} --seed {wildcards.seed} {params.options}"
