@@ -88,6 +88,48 @@ def test_a_mean_of_few_values_has_an_interval_by_student_s_t_and_one_value_has_n
     assert alone.low == alone.high == 0.1
 
 
+def coverage(people, accuracy, correlation, sizes, draws, seed=0):
+    """Return how often in 100 the interval covers, where each cluster's accuracy is drawn from a beta distribution.
+
+    `correlation` is that between the images of a cluster; `sizes`: the fewest and the most images in one.
+    """
+    generator, spread, covered = np.random.default_rng(seed), 1 / correlation - 1, 0
+    for _ in range(draws):
+        images = generator.integers(sizes[0], sizes[1] + 1, people)
+        clusters = np.repeat(np.arange(people), images)
+        right = generator.beta(accuracy * spread, (1 - accuracy) * spread, people)
+        found = accuracy_interval(generator.random(len(clusters)) < right[clusters], clusters)
+        covered += found.low <= accuracy <= found.high
+    return 100 * covered / draws
+
+
+@pytest.mark.parametrize(("people", "accuracy"), [(6, 0.6), (10, 0.9)])
+def test_the_interval_of_few_people_covers_the_truth_about_95_times_in_100(people, accuracy):
+    assert 93.5 <= coverage(people, accuracy, 0.1, (20, 100), draws=400) <= 98
+
+
+SETTINGS = [(0.02, (5, 40)), (0.02, (50, 200)), (0.1, (5, 40)), (0.1, (50, 200)), (0.3, (20, 100))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("correlation", "sizes"), SETTINGS)
+@pytest.mark.parametrize("accuracy", [0.6, 0.9, 0.99])
+@pytest.mark.parametrize("people", [6, 10, 30, 100])
+def test_the_interval_covers_the_truth_92_to_98_times_in_100(people, accuracy, correlation, sizes):
+    """Of 500 draws, with two standard errors to either side.
+
+    At 0.99 few draws have errors in more than one cluster of so few: nothing is said of the most there.
+    """
+    found = coverage(people, accuracy, correlation, sizes, draws=500)
+    print(
+        f"{people} clusters of {sizes[0]} to {sizes[1]}, accuracy {accuracy}, correlation {correlation}: {found:.1f} %"
+    )
+    error = 100 * (0.08 * 0.92 / 500) ** 0.5
+    assert found >= 92 - 2 * error
+    if accuracy < 0.99 or people == 100:
+        assert found <= 98 + 2 * error
+
+
 def test_a_subject_a_sequence_and_an_image_of_the_same_name_are_three_clusters(tmp_path):
     names = {"subject": ["2", "2", None, None, None], "sequence": [None, "a", "2", None, "2"]}
     pd.DataFrame({"sample": range(5), **names}).to_parquet(tmp_path / "index.parquet")

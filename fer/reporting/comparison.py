@@ -8,9 +8,9 @@ from fer.reporting.results import Result
 from fer.reporting.tables import SYNTHETIC, Table, percent
 
 HOW = (
-    "Ours is top-1 accuracy on the test part, mean ± standard deviation over seeds; the interval is a 95 % bootstrap "
-    "of the accuracy averaged over seeds, over subjects where they are known, else over sequences or images. Majority "
-    "is the accuracy of always answering the most frequent class."
+    "Ours is top-1 accuracy on the test part, mean ± standard deviation over seeds; the 95 % interval is that of the "
+    "accuracy averaged over seeds, over subjects where they are known, else over sequences or images. Majority is the "
+    "accuracy of always answering the most frequent class."
 )
 DEVIATIONS = "Deviations are how many ways we know of in which ours departs from the publication; each is named below."
 ALIGNMENT = "Alignment is how the faces were cut, with the first digits of the hash of what the network was given."
