@@ -7,12 +7,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from fer import params
 from fer.errors import FerError
-from fer.layout import Layout
+from fer.layout import PARAMETERS, WEIGHTS, Layout
+from fer.networks import untrained
 from fer.runs import Run
 from fer.stages.augment import augment
+from fer.storage import file_sha256, write_json
 from fer.training.data import load_part
 
 PAIRS, SIDE = 20, 224
@@ -67,6 +71,23 @@ def test_the_fused_network_sees_both_images_of_a_pair_visible_first(pairs):
     assert part.images.shape == (12, 6, 32, 32)
     assert np.array_equal(visible - CODE["visible"], infrared - CODE["infrared"]), "the same pair"
     assert set(part.samples) < set(range(PAIRS)), "a pair counts as its visible image"
+
+
+def test_a_fused_run_starts_from_an_infrared_network_of_the_same_data_alone(pairs):
+    run, fused = run_of(pairs, "infrared"), run_of(pairs, "fused")
+    network = untrained(run, torch.device("cpu"))
+    run.folder.mkdir(parents=True)
+    save_file(network.state_dict(), run.folder / WEIGHTS)
+    read = {name: path for name, path in run.data.items() if path.exists()}  # no variants were made
+    data = {name: file_sha256(path) for name, path in read.items()}
+    write_json(run.folder / PARAMETERS, run.parameters.model_copy(update={"data": data}).dump())
+    branch = untrained(fused, torch.device("cpu")).branches["infrared"].state_dict()
+    assert all(torch.equal(value, network.branches["infrared"].state_dict()[name]) for name, value in branch.items())
+    path = fused.data["split"]
+    split = pd.read_parquet(path)
+    split.assign(part=split["part"].replace({"train": "test", "test": "train"})).to_parquet(path)
+    with pytest.raises(FerError, match=f"^{path} is not the file that {run.folder} was trained with"):
+        untrained(fused, torch.device("cpu"))
 
 
 def test_images_without_one_partner_are_all_named_before_a_fused_run_starts(pairs):
