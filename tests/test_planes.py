@@ -77,7 +77,7 @@ def test_a_fused_run_starts_from_an_infrared_network_of_the_same_data_alone(pair
     run, fused = run_of(pairs, "infrared"), run_of(pairs, "fused")
     network = untrained(run, torch.device("cpu"))
     run.folder.mkdir(parents=True)
-    save_file(network.state_dict(), run.folder / WEIGHTS)
+    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, run.folder / WEIGHTS)
     read = {name: path for name, path in run.data.items() if path.exists()}  # no variants were made
     data = {name: file_sha256(path) for name, path in read.items()}
     write_json(run.folder / PARAMETERS, run.parameters.model_copy(update={"data": data}).dump())
