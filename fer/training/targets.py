@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torchvision.transforms import v2 as transforms
 
 from fer.params import Input, Recipe
 from fer.training.data import standardise
@@ -22,9 +21,13 @@ def mixer(recipe: Recipe, classes: int) -> Mix | None:
     Mixup (Zhang et al., ICLR 2018) and CutMix (Yun et al., ICCV 2019); where the recipe has both, one of them is drawn
     for each batch. Labels come back as distributions (batch, classes).
     """
+    if not (recipe.mixup or recipe.cutmix):
+        return None
+    from torchvision.transforms import v2 as transforms  # imports torch's compiler: seconds that other recipes save
+
     kinds = {transforms.MixUp: recipe.mixup, transforms.CutMix: recipe.cutmix}
     chosen = [kind(alpha=alpha, num_classes=classes) for kind, alpha in kinds.items() if alpha]
-    return transforms.RandomChoice(chosen) if chosen else None
+    return transforms.RandomChoice(chosen)
 
 
 def teacher(network: nn.Module, input: Input) -> Teacher:
