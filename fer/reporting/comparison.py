@@ -31,6 +31,9 @@ def overview(results: list[Result]) -> Table:
         }
         for result in sound
     ]
+    if not results:
+        empty = pd.DataFrame({"experiment": [], "ours %": []})
+        return Table("results", "Published and reproduced", "This study is of data alone.", empty, empty, False)
     note = f"{HOW} The epoch is chosen on validation alone and the test part opened once. {ALIGNMENT} {DEVIATIONS}"
     return Table(
         "results", "Published and reproduced", note, pd.DataFrame(rows), numbers(results), stamped(sound), named(sound)

@@ -20,6 +20,8 @@ def systems(study: Study) -> list[str]:
 
 def tables(study: Study) -> list[str]:
     """Return the names of the tables beside the overview: `reports/tables/<name>.md`, `.tex` and `.csv`."""
+    if not study.experiments:
+        return []
     return [
         "autopsy",
         "ablations",

@@ -30,6 +30,7 @@ from fer.reporting.results import Result, collect
 from fer.reporting.saliency import explanations
 from fer.reporting.tables import Table
 from fer.storage import require, write_text
+from fer.wording import counted
 
 LARGE = 100_000  # bytes of a PNG file that the page embeds as WebP, a tenth of them
 TEMPLATES = Path(__file__).parents[1] / "reporting" / "templates"
@@ -57,11 +58,13 @@ def report(study: Study) -> str:
         write_text(layout.card(system), render("card.md.j2", content | {"system": own[0].first.system, "own": own}))
     write_text(folder / "results.md", render("results.md.j2", content))
     write_text(folder / "index.html", render("index.html.j2", content))
-    return f"{len(results)} experiments in {folder / 'results.md'} and {folder / 'index.html'}"
+    return f"{counted(len(results), 'experiment')} in {folder / 'results.md'} and {folder / 'index.html'}"
 
 
 def make_tables(study: Study, results: list[Result]) -> dict[str, Table]:
     """Return every table beside the overview by its name, in the order of `fer.reporting.names.tables`."""
+    if not results:
+        return {}
     made = [
         autopsy.autopsy(results),
         autopsy.ablations(results),
@@ -93,6 +96,7 @@ def contents(study: Study, results: list[Result], overview: Table, others: dict[
         "table_systems": {name: params.load_system(name) for name in names.systems(study)},
         "link": lambda folder: os.path.relpath(folder, Layout(Path(study.root)).reports()),
         "markdown": tables.markdown,
+        "counted": counted,
         "per_class": comparison.per_class,
         "left": tables.TEXT_COLUMNS,
         "layout": Layout(Path(study.root)),

@@ -1,0 +1,16 @@
+"""Words of messages that several modules write."""
+
+from __future__ import annotations
+
+EXAMPLES = 5  # names that a message lists of many
+
+
+def counted(number: int, singular: str, plural: str | None = None) -> str:
+    """Return a number with its noun: `counted(1, "image") == "1 image"`, `counted(1200, "image") == "1,200 images"`."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def examples(names: list[str]) -> str:
+    """Return the first few of many names: `a, b, c, d, e and 7 more`."""
+    rest = len(names) - EXAMPLES
+    return ", ".join(names[:EXAMPLES]) + (f" and {rest:,} more" if rest > 0 else "")
