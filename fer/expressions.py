@@ -10,17 +10,21 @@ SYNONYMS = {
     "disgusted": "disgust",
     "afraid": "fear",
     "fearful": "fear",
+    "scared": "fear",
     "happy": "happiness",
     "joy": "happiness",
+    "joyful": "happiness",
     "sad": "sadness",
     "surprised": "surprise",
+    "suprise": "surprise",
     "contemptuous": "contempt",
 }
 
 
 def expression(class_name: str) -> str:
     """Return the common name of a dataset's class: `expression("happy") == "happiness"`."""
-    name = class_name.lower()
+    name = class_name.strip().lower()
+    name = name if name in SYNONYMS or name in EXPRESSIONS else name.removesuffix("s")  # fears, surprises
     name = SYNONYMS.get(name, name)
     if name not in EXPRESSIONS:
         raise FerError(f"unknown expression {class_name!r}. Known: {', '.join((*EXPRESSIONS, *SYNONYMS))}")

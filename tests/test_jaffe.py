@@ -49,8 +49,8 @@ BAD = {
     ),
     "unknown subject": ({"ZZ.AN1.300.tiff": image(1)}, r"ZZ\.AN1\.300\.tiff: unknown subject 'ZZ'; expected KA, KL"),
     "twice": ({"copy/KA.AN2.1.png": image(1)}, r"KA\.AN2\.1\.tiff and .*KA\.AN2\.1\.png|are the same image KA\.AN2\.1"),
-    "no image": ({"KA.AN1.300.tiff": b"<html>"}, r"KA\.AN1\.300\.tiff is not an image"),
-    "empty": ({"KA.AN1.300.tiff": b""}, r"KA\.AN1\.300\.tiff is not an image: it is empty"),
+    "no image": ({"KA.AN1.300.tiff": b"<html>"}, r"KA\.AN1\.300\.tiff.*is not an image"),
+    "empty": ({"KA.AN1.300.tiff": b""}, r"KA\.AN1\.300\.tiff: the file is empty"),
 }
 
 
@@ -70,7 +70,7 @@ def test_another_dataset_is_refused_with_the_place_to_get_this_one(tmp_path):
 
 def test_a_class_that_the_parameters_lack_is_named(tmp_path):
     six = [name for name in params.load_dataset("jaffe").classes if name != "neutral"]
-    with pytest.raises(FerError, match=r"KA\.NE.*unknown label 'neutral'; expected anger"):
+    with pytest.raises(FerError, match=r"unknown label 'neutral'; expected anger.*KA\.NE"):
         take("jaffe", unpacked(tmp_path / "in", FILES), tmp_path / "out", changed("jaffe", classes=six))
 
 

@@ -113,10 +113,10 @@ TABLE = TABLES["test_labels.csv"]
 NO_LIST = {path: content for path, content in without_archives(OFFICIAL).items() if path != LIST}
 PHOTO = "basic/Image/aligned/aligned/train_00099_aligned.jpg"
 BAD = {
-    "image without label": (without_archives(OFFICIAL) | {PHOTO: image(9)}, "1 images have no label, such as .*00099"),
+    "image without label": (without_archives(OFFICIAL) | {PHOTO: image(9)}, "1 image has no label, such as .*00099"),
     "label without image": (
         listed(lambda text: text + "test_0099.jpg 3\n"),
-        r"1 labels have no image, such as test_99 \(.*list_patition_label\.txt, line 12\)",
+        r"1 label has no image, such as test_99 \(.*list_patition_label\.txt, line 12\)",
     ),
     "no list": (NO_LIST, r"11 images have no label.*Expected one for each in list_patition_label\.txt"),
     "list alone": ({LIST: LINES.encode()}, "11 labels have no image"),
@@ -137,16 +137,16 @@ BAD = {
     "wrong columns": (FOLDERS | {"train_labels.csv": b"file,class\n"}, r"train_labels\.csv, line 1: 'file,class'"),
     "table disagrees": (
         FOLDERS | TABLES | {"test_labels.csv": TABLE.replace(b"1_aligned.jpg,7", b"1_aligned.jpg,2")},
-        r"test/7/test_0001_aligned\.jpg lies in the folder of 7, but is 2 in test_labels\.csv, line 2",
+        r"test/7/test_0001_aligned\.jpg: lies in the folder of 7, but is 2 in test_labels\.csv, line 2",
     ),
-    "not in the table": (FOLDERS | TABLES | {NEW: image(9)}, "have no label"),
+    "not in the table": (FOLDERS | TABLES | {NEW: image(9)}, "has no label"),
     "unknown folder": (FOLDERS | {"DATASET/train/8/train_00099_aligned.jpg": image(9)}, r"unknown code '8'"),
-    "wrong part": (FOLDERS | {"DATASET/train/3/test_0099_aligned.jpg": image(9)}, "part 'test' .* folder 'train'"),
+    "wrong part": (FOLDERS | {"DATASET/train/3/test_0099_aligned.jpg": image(9)}, "part 'test', .*folder 'train'"),
     "two copies": (
         FOLDERS | {"DATASET/train/3/train_00001_aligned.jpg": image(9)},
         r"train/5/train_00001_aligned\.jpg and .*train/3/\S+ are the same image train_1",
     ),
-    "no image": (FOLDERS | {NEW: b"<html>"}, r"00099_aligned\.jpg is not an image"),
+    "no image": (FOLDERS | {NEW: b"<html>"}, r"00099_aligned\.jpg.*is not an image"),
     "nothing": ({"notes.txt": b"mine"}, "holds no image of RAF-DB.*whdeng"),
 }  # fmt: skip
 

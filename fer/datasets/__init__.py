@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from fer.errors import FerError
 from fer.expressions import expression
 from fer.params import Dataset
 from fer.registry import Registry
+from fer.wording import counted, examples
 
 
 @dataclass(frozen=True)
@@ -44,20 +46,52 @@ class Sample:
     votes: list[float] | None = None
 
 
+class Faults:
+    """What is wrong with the files of a source, gathered so that one error names all of them, kind by kind."""
+
+    def __init__(self):
+        self.found: dict[str, list[str]] = {}
+
+    @contextmanager
+    def of(self, path: str) -> Iterator[None]:
+        """Gather the fault of one file, an error that begins with its path, instead of stopping at it."""
+        try:
+            yield
+        except FerError as error:
+            self.add(path, str(error).removeprefix(f"{path}: "))
+
+    def add(self, path: str, fault: str) -> None:
+        self.found.setdefault(fault, []).append(path)
+
+    def check(self) -> None:
+        if self.found:
+            raise FerError("\n".join(one_line(fault, paths) for fault, paths in self.found.items()))
+
+
+def one_line(fault: str, paths: list[str]) -> str:
+    return f"{paths[0]}: {fault}" if len(paths) == 1 else f"{counted(len(paths), 'file')}: {fault}: {examples(paths)}"
+
+
 class Adapter(ABC):
     """Reads one dataset. Keyword-only arguments of an adapter's own constructor are the `options` of its parameters.
 
-    `left_out` says why which files of the source are not among the originals: {reason: paths}.
+    `left_out` says why which files of the source are not among the originals: {reason: paths}; `remarks` what is to be
+    known of some that are.
     """
 
     def __init__(self, parameters: Dataset):
         self.parameters = parameters
         self.classes = parameters.classes
         self.left_out: dict[str, list[str]] = {}
+        self.remarks: dict[str, list[str]] = {}
 
     def leave_out(self, path: str, reason: str) -> None:
         """Note a file that is no original of this dataset, for the report."""
         self.left_out.setdefault(reason, []).append(path)
+
+    def remark(self, path: str, what: str) -> None:
+        """Note what is to be known of an original, for the terminal."""
+        self.remarks.setdefault(what, []).append(path)
 
     def code(self, name: str, where: str) -> int:
         """Return the code of the class that a source calls `name`, whatever synonym or case it uses."""

@@ -4,7 +4,8 @@ Layouts read, packed or not, at any depth:
 
     extended-cohn-kanade-images.zip → cohn-kanade-images/S005/001/S005_001_00000011.png       640×490 grey, some colour
     Emotion_labels.zip              → Emotion/S005/001/S005_001_00000011_emotion.txt          one float: 3.0000000e+00
-    CK+48/<class>/S010_004_00000017.png       the cropped copy, which has the last three frames alone
+    CK+48/<class>/S010_004_00000017.png       the cropped copy, which has the last three frames alone; in some copies
+                                              a folder neutral with first frames is beside the other classes
 
 The two archives, or what was unpacked of them, lie in one folder, which is the source. Of every sequence with a label
 the last `frames` images are taken; published work takes three, 981 images. It mostly has seven classes, the official
@@ -28,7 +29,8 @@ import cv2
 import numpy as np
 
 from fer import sources
-from fer.datasets import Adapter, Original, Sample, register, synthetic
+from fer.datasets import Adapter, Faults, Original, Sample, register, synthetic
+from fer.datasets.folder_names import class_folder
 from fer.errors import FerError
 from fer.expressions import expression
 from fer.parallel import ordered_map
@@ -61,7 +63,7 @@ class CKPlus(Adapter):
         taken = self.of_archives(labels, sequences) if labels else self.of_class_folders(sequences)
         for path, handle in sources.files(source):
             if path in taken:
-                yield Original(path, sources.require_image(path, handle.read()), taken[path])
+                yield Original(path, handle.read(), taken[path])
 
     def survey(self, source: Path) -> tuple[dict[str, tuple[str, str]], dict[str, list[str]]]:
         """Return {sequence: (path of its label, the label as written)} and {sequence: paths of its frames in order}."""
@@ -105,24 +107,44 @@ class CKPlus(Adapter):
         return taken
 
     def of_class_folders(self, sequences: dict[str, list[str]]) -> dict[str, dict]:
-        """Return {path: annotation} of the frames taken where folders are the labels."""
+        """Return {path: annotation} of the frames taken where folders are the labels.
+
+        Frames of a folder neutral are taken as they are, where neutral is among the classes.
+        """
         taken: dict[str, dict] = {}
+        faults = Faults()
+        everything = [path for paths in sequences.values() for path in paths]
         for sequence, paths in sequences.items():
-            folders = {PurePosixPath(path).parent.name for path in paths}
+            neutral = [path for path in paths if class_folder(path).lower() == "neutral"]
+            if neutral:  # first frames, which some copies put beside the classes
+                if self.uses("neutral", neutral):
+                    taken |= {path: {} for path in neutral}
+                paths = [path for path in paths if path not in neutral]
+                if not paths:
+                    continue
+            folders = {class_folder(path) for path in paths}
             if len(folders) > 1:
                 raise FerError(f"frames of sequence {sequence} lie in several folders: {', '.join(sorted(folders))}")
-            if folders.pop().isdigit():
+            folder = folders.pop()
+            if folder.isdigit() and len(folder) < 3:
+                raise FerError(
+                    f"{paths[0]}: class folders are numbers, and copies of CK+ number them differently. Rename them: "
+                    f"{', '.join(CLASSES)}"
+                )
+            if folder.isdigit() or not folder:
                 raise FerError(
                     f"{paths[0]} has no label, nor has any other image (no file *{LABEL_ENDING}): put "
                     "Emotion_labels.zip beside extended-cohn-kanade-images.zip and name their folder as the source"
                 )
-            if self.neutral_first_frame:
+            if self.neutral_first_frame and not any(class_folder(path).lower() == "neutral" for path in everything):
                 raise FerError(
                     f"options.neutral_first_frame: there are no first frames in the folder form ({paths[0]}); "
                     "use the two official archives, or switch the option off"
                 )
-            if self.uses(folder_class(paths[0]), paths):
-                taken |= {path: {} for path in self.divide(sequence, paths)[1]}
+            with faults.of(paths[0]):
+                if self.uses(folder_class(paths[0]), paths):
+                    taken |= {path: {} for path in self.divide(sequence, paths)[1]}
+        faults.check()
         return taken
 
     def divide(self, sequence: str, paths: list[str]) -> tuple[list[str], list[str]]:
@@ -210,7 +232,7 @@ def official_class(label: str, where: str) -> str:
 
 
 def folder_class(path: str) -> str:
-    folder = PurePosixPath(path).parent.name
+    folder = class_folder(path)
     try:
         expression(folder)
     except FerError as error:

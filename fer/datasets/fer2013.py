@@ -6,15 +6,14 @@ Layouts read, packed or not, at any depth:
     icml_face_data.csv                            columns emotion, Usage, pixels (leading blanks)
     train.csv                                     columns emotion,pixels: the Training images alone
     train/<class>/Training_<n>.jpg                the folder form, with
-    test/<class>/{PublicTest,PrivateTest}_<n>.jpg
+    test/<class>/{PublicTest,PrivateTest}_<n>.jpg, where class is a name or an official code; part folders may have
+                                                  other names or lie below the classes: Usage is in the image's name
 
 Classes: 0 angry, 1 disgust, 2 fear, 3 happy, 4 sad, 5 surprise, 6 neutral. Subjects are not known.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import tarfile
 from collections.abc import Iterator
@@ -25,20 +24,21 @@ import cv2
 import numpy as np
 
 from fer import sources
-from fer.datasets import Adapter, Original, Sample, register, synthetic
+from fer.datasets import Adapter, Faults, Original, Sample, register, synthetic
+from fer.datasets.folder_names import class_folder, parts_above
 from fer.errors import FerError
 from fer.expressions import expression
 from fer.parallel import ordered_map
+from fer.sources.tables import read_table
 from fer.storage import atomic
 
 SIDE = 48
-LONGEST_LINE = 1 << 20  # characters; 2,304 numbers are less than ten thousand
 IMAGES_A_SUBJECT = 8  # of the synthetic source
 USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 TABLES = ("fer2013.csv", "icml_face_data.csv", "train.csv")  # in order of preference: the first holds everything
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")  # by the table's code
 PLAIN_NUMBERS = re.compile("[0-9][0-9 ]*")
-FOLDER_FORM = re.compile(r"(?:^|/)(?P<label>[^/]+)/(?P<usage>[^/_]+)_(?P<number>\d+)\.\w+$")
+FOLDER_FORM = re.compile(r"(?:^|/)[^/]+/(?P<usage>[^/_]+)_(?P<number>\d+)\.\w+$")
 
 
 @register
@@ -53,10 +53,7 @@ class Fer2013(Adapter):
             if name not in (tables[0], *self.companions(found)):
                 self.leave_out(name, f"{PurePosixPath(tables[0]).name} is read")
         with sources.opened(source, tables[0]) as handle:
-            try:
-                yield from self.table(tables[0], handle)
-            except (csv.Error, UnicodeDecodeError) as error:
-                raise FerError(f"{tables[0]} is no table of comma-separated values in UTF-8: {error}") from error
+            yield from self.table(tables[0], handle)
 
     def companions(self, found: list[str]) -> list[str]:
         """Return the files that are read beside the table."""
@@ -64,42 +61,45 @@ class Fer2013(Adapter):
 
     def table(self, name: str, handle: BinaryIO) -> Iterator[Original]:
         """Yield the rows of a CSV form; the path of an original is the table's name and the row, counted from 0."""
-        reader = csv.reader(lines(handle))
-        header = [column.strip() for column in next(reader, [])]
+        lines = read_table(handle, name)
+        _, header = next(lines, ("", []))
         if not {"emotion", "pixels"} <= set(header) <= {"emotion", "pixels", "Usage"}:
             raise FerError(f"{name}: columns {header}; expected emotion, pixels and Usage (train.csv: emotion, pixels)")
-        for number, values in enumerate(reader):
-            where = f"{name}, row {number} (line {reader.line_num})"
-            if len(values) != len(header):
-                raise FerError(f"{where}: {len(values)} values for {len(header)} columns; is the file truncated?")
+        for number, (where, values) in enumerate(lines):
             row = dict(zip(header, values, strict=True))
-            annotation = {"emotion": row["emotion"].strip(), "usage": row.get("Usage", "Training").strip()}
+            annotation = {"emotion": row["emotion"], "usage": row.get("Usage", "Training")}
             self.check(annotation, where)
             png = cv2.imencode(".png", parse_pixels(row["pixels"], where))[1].tobytes()
             yield Original(f"{name}#{number}", png, annotation)
 
     def folders(self, source: Path) -> Iterator[Original]:
         seen: dict[tuple[str, str], str] = {}
+        faults = Faults()
         for name, handle in sources.files(source):
             match = FOLDER_FORM.search(name)
             if not sources.is_image_name(name) or match is None:
                 self.leave_out(name, "no image of the folder form")
                 continue
-            self.describe(name, {})
+            with faults.of(name):
+                self.describe(name, {})
             identity = (match["usage"], match["number"])
             if identity in seen:
                 raise FerError(f"{source}: {name} and {seen[identity]} are the same image {'_'.join(identity)}")
             seen[identity] = name
-            yield Original(name, sources.require_image(name, handle.read()))
+            yield Original(name, handle.read())
+        faults.check()
 
     def describe(self, path: str, annotation: dict[str, str]) -> Sample:
         if annotation:
             self.check(annotation, path)
             label, usage = EMOTIONS[int(annotation["emotion"])], annotation["usage"]
         else:
-            match = FOLDER_FORM.search(path)
-            label, usage = match["label"], match["usage"]
+            label, usage = class_folder(path), FOLDER_FORM.search(path)["usage"]
             self.check_usage(usage, path)
+            if label.isdecimal() and int(label) < len(EMOTIONS):
+                label = EMOTIONS[int(label)]  # the official codes
+            if "train" in parts_above(path) and usage != "Training":
+                raise FerError(f"{path}: its name says {usage}, its folder train")
         return Sample(label=self.code(label, path), part=USAGES[usage])
 
     def check(self, annotation: dict[str, str], where: str) -> None:
@@ -139,12 +139,6 @@ class Fer2013(Adapter):
                 plan.append((EMOTIONS.index(name), (name, subject + number // IMAGES_A_SUBJECT, number), usage))
             subject += len(codes) // IMAGES_A_SUBJECT + 1
         return plan
-
-
-def lines(handle: BinaryIO) -> Iterator[str]:
-    """Yield the lines of a table in UTF-8, very long ones in pieces: a file without any would fill the memory."""
-    text = io.TextIOWrapper(handle, encoding="utf-8-sig", newline="")
-    return iter(lambda: text.readline(LONGEST_LINE), "")
 
 
 def draw(face: tuple[str, int, int]) -> str:

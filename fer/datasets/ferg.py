@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from fer import sources
-from fer.datasets import Adapter, Original, Sample, register, synthetic
+from fer.datasets import Adapter, Faults, Original, Sample, register, synthetic
 from fer.errors import FerError
 from fer.expressions import expression
 from fer.parallel import ordered_map
@@ -35,16 +35,19 @@ NAME = re.compile(r"(?P<character>[a-z]+)_(?P<expression>[a-z]+)_(?P<number>\d+)
 class Ferg(Adapter):
     def originals(self, source: Path) -> Iterator[Original]:
         seen: dict[str, str] = {}
+        faults = Faults()
         for path, handle in sources.files(source):
             if not (sources.is_image_name(path) and parse(path)):
                 self.leave_out(path, "not named as the images of FERG are (aia_anger_1.png)")
                 continue
-            self.describe(path, {})
+            with faults.of(path):
+                self.describe(path, {})
             frame = PurePosixPath(path).stem.lower()
             if frame in seen:
                 raise FerError(f"{path} and {seen[frame]} are the same image {frame}")
             seen[frame] = path
-            yield Original(path, sources.require_image(path, handle.read()))
+            yield Original(path, handle.read())
+        faults.check()
 
     def describe(self, path: str, annotation: dict[str, str]) -> Sample:
         match = parse(path)

@@ -17,7 +17,6 @@ all without a column that has over half of the votes). Work that counts 3,573 te
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from itertools import groupby, zip_longest
 from pathlib import Path, PurePosixPath
@@ -27,8 +26,9 @@ import numpy as np
 
 from fer import sources
 from fer.datasets import Original, Sample, register, synthetic
-from fer.datasets.fer2013 import EMOTIONS, IMAGES_A_SUBJECT, USAGES, Fer2013, lines
+from fer.datasets.fer2013 import EMOTIONS, IMAGES_A_SUBJECT, USAGES, Fer2013
 from fer.errors import FerError
+from fer.sources.tables import read_table
 
 TABLE = "fer2013new.csv"
 NO_EMOTION = {"unknown": "most votes are for unknown", "NF": "most votes are for NF (not a face)"}
@@ -43,12 +43,12 @@ class FerPlus(Fer2013):
         return [*self.classes, *NO_EMOTION]
 
     def originals(self, source: Path) -> Iterator[Original]:
-        rows = zip_longest(super().originals(source), self.votes(source))
+        pairs = zip_longest(super().originals(source), self.votes(source))
         number, agreeing = -1, 0
-        for number, (original, votes) in enumerate(rows):
+        for number, (original, votes) in enumerate(pairs):
             if original is None or votes is None:
                 short, long = (TABLE, "FER2013's table") if votes is None else ("FER2013's table", TABLE)
-                rest = 1 + sum(1 for _ in rows)
+                rest = 1 + sum(1 for _ in pairs)
                 raise FerError(
                     f"{source}: {short} ends after {number:,} rows, {long} has {number + rest:,}. "
                     "Votes belong to images row by row: both files must be whole, or cut alike"
@@ -88,24 +88,16 @@ class FerPlus(Fer2013):
             given = f"{len(found)} tables of votes ({', '.join(found)})" if found else f"no {TABLE}"
             raise FerError(f"{source}: {given}; expected one beside FER2013's table: {self.parameters.obtain}")
         with sources.opened(source, found[0]) as handle:
-            try:
-                yield from self.votes_table(found[0], handle)
-            except (csv.Error, UnicodeDecodeError) as error:
-                raise FerError(f"{found[0]} is no table of comma-separated values in UTF-8: {error}") from error
+            yield from self.votes_table(found[0], handle)
 
     def votes_table(self, name: str, handle: BinaryIO) -> Iterator[dict[str, str]]:
-        reader = csv.reader(lines(handle))
-        header = [column.strip() for column in next(reader, [])]
+        lines = read_table(handle, name)
+        _, header = next(lines, ("", []))
         expected = ["Usage", "Image name", *self.columns]
         if header != expected:
             raise FerError(f"{name}: columns {header}; expected {', '.join(expected)}")
-        for number, values in enumerate(reader):
-            where = f"{name}, row {number} (line {reader.line_num})"
-            if len(values) != len(header):
-                raise FerError(f"{where}: {len(values)} values for {len(header)} columns; is the file truncated?")
-            row = {
-                column: value.strip() for column, value in zip(header, values, strict=True) if column != "Image name"
-            }
+        for where, values in lines:
+            row = {column: value for column, value in zip(header, values, strict=True) if column != "Image name"}
             counts = [row[column] for column in self.columns]
             whole = all(count.isascii() and count.isdigit() and len(count) < 6 for count in counts)
             if not (whole and sum(map(int, counts))):

@@ -2,7 +2,7 @@ r"""A dataset of your own: a folder for each class. It is added by one parameter
 
 Layout read, packed or not:
 
-    [train|val|valid|validation|test/]<class>/…/<image>
+    [train|val|test/]<class>/…/<image>        or    <class>/[train|val|test/]…/<image>
 
 with params/datasets/mine.yaml (`fer.params.Dataset` says what else may stand there):
 
@@ -17,9 +17,12 @@ with params/datasets/mine.yaml (`fer.params.Dataset` says what else may stand th
     alignment: {crop: similarity, size: 96, channels: 3, enlarge: [1, 2], padding: 0, missing: drop}
 
 Class folders bear the names of the `classes` in the parameter file, or synonyms of them (angry for anger, joy for
-happiness), in upper or lower case. Folders around all of it do not matter, nor those between a class and its images.
-Each part and each class may be an archive of its own (train.zip, happy.tar.gz). Parts are the folders above the
-classes; all images have one or none has.
+happiness), in upper or lower case, with a number before them or not (0_angry). Part folders lie above the classes or
+below them and may be called training, valid, validation and so on; all images are in a part or none is.
+Folders around all of it do not matter, nor others between a class and its images. Each part and each class may be an
+archive of its own (train.zip, happy.tar.gz).
+
+Option `folders`: which class a folder of another name is, such as `folders: {"0": angry, "1": happy, smiling: happy}`.
 
 Option `subject`: a regular expression with one group, searched in the path of each image, whose group is the subject:
 `subject: '/(S\d+)_'` reads S012 from train/happy/S012_3.png. Without it, no protocol by subject can be used.
@@ -35,22 +38,24 @@ import cv2
 import numpy as np
 
 from fer import sources
-from fer.datasets import Adapter, Original, Sample, register, synthetic
+from fer.datasets import Adapter, Faults, Original, Sample, register, synthetic
+from fer.datasets.folder_names import part_named, plain
 from fer.errors import FerError
 from fer.expressions import expression
 from fer.parallel import ordered_map
 from fer.params import Dataset
 
-PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}  # of the synthetic source, unless official counts tell others
 SEED = 104  # these people are in no other dataset
-ARCHIVE = re.compile(r"\.(zip|7z|tgz|tbz2|txz|tar(\.\w+)?)$")
+NUMBERED = re.compile(r"\d+[ ._-]+(?=\D)")  # what some put before a class to keep the order: 0_angry
+TABLES = (".csv", ".tsv", ".xls", ".xlsx", ".json")
 
 
 @register
 class Folders(Adapter):
-    def __init__(self, parameters: Dataset, *, subject: str | None = None):
+    def __init__(self, parameters: Dataset, *, subject: str | None = None, folders: dict[int | str, str] | None = None):
         super().__init__(parameters)
+        self.folders = {str(folder).lower(): name for folder, name in (folders or {}).items()}
         for name in self.classes:
             expression(name)  # one that is not known is an error here, rather than its folder's later
         try:
@@ -67,24 +72,43 @@ class Folders(Adapter):
         annotations = self.annotate(sources.names(source))
         for path, handle in sources.files(source):
             if path in annotations:
-                yield Original(path, sources.require_image(path, handle.read()), annotations[path])
+                yield Original(path, handle.read(), annotations[path])
 
     def annotate(self, paths: list[str]) -> dict[str, dict[str, str]]:
         """Return {path: class folder and part} of every image; leave out what is none."""
         above: dict[str, list[str]] = {}
+        tables = [path for path in paths if path.lower().endswith(TABLES)]
         for path in paths:
             if sources.is_image_name(path):
-                above[path] = [ARCHIVE.sub("", folder.lower()) for folder in PurePosixPath(path).parts[:-1]]
+                above[path] = [plain(folder) for folder in PurePosixPath(path).parts[:-1]]
             else:
                 self.leave_out(path, "not named as an image")
         around = self.depth_around(list(above.values()))
         annotations: dict[str, dict[str, str]] = {}
+        faults = Faults()
         for path, folders in above.items():
-            part, inside = part_of(folders[around:])
+            parts = {part for folder in folders[around:] if (part := part_named(folder))}
+            inside = [folder for folder in folders[around:] if part_named(folder) is None]
+            others = {
+                folder
+                for folder in inside[1:]
+                if self.knows(folder) and self.knows(inside[0]) and self.named(folder) != self.named(inside[0])
+            }
+            if len(parts) > 1:
+                faults.add(path, f"lies in folders of several parts, {' and '.join(sorted(parts))}")
+            if others:
+                faults.add(path, f"lies in the folder of {inside[0]} and in that of {' and '.join(sorted(others))}")
             if inside:
-                annotations[path] = {"class": inside[0]} | ({"part": part} if part else {})
+                annotations[path] = {"class": inside[0]} | ({"part": parts.pop()} if parts else {})
+            elif tables:
+                self.leave_out(
+                    path,
+                    f"in no class folder; labels in a table ({tables[0]}) are not read: sort the images "
+                    f"into a folder for each class ({', '.join(self.classes)})",
+                )
             else:
                 self.leave_out(path, "in no class folder")
+        faults.check()
         self.check(annotations)
         return annotations
 
@@ -93,24 +117,39 @@ class Folders(Adapter):
         shortest = min(map(len, paths), default=0)
         for depth in range(shortest):
             folder = paths[0][depth]
-            if folder in PARTS or self.knows(folder) or any(folders[depth] != folder for folders in paths):
+            if part_named(folder) or self.knows(folder) or any(folders[depth] != folder for folders in paths):
                 return depth
         return shortest
 
+    def named(self, folder: str) -> int:
+        """Return the code of the class that a folder is named after."""
+        return self.code(self.folders.get(folder) or NUMBERED.sub("", folder), folder)
+
     def knows(self, folder: str) -> bool:
         try:
-            self.code(folder, folder)
+            self.named(folder)
         except FerError:
             return False
         return True
 
     def check(self, annotations: dict[str, dict[str, str]]) -> None:
-        classes = {item["class"]: path for path, item in reversed(annotations.items())}
+        classes: dict[str, list[str]] = {}
+        for path, item in annotations.items():
+            classes.setdefault(item["class"], []).append(path)
         unknown = [name for name in sorted(classes) if not self.knows(name)]
-        if unknown:
+        if unknown and all(name.isdecimal() for name in unknown):
+            shown = ", ".join(f'"{name}": {own}' for name, own in zip(unknown, self.classes, strict=False))
             raise FerError(
-                f"unknown class folders {', '.join(unknown)} (such as that of {classes[unknown[0]]}); expected "
+                f"class folders {', '.join(unknown)} are numbers, which do not say the class (such as "
+                f"{classes[unknown[0]][0]}). Say in the parameter file which is which, such as "
+                f"options: {{folders: {{{shown}}}}}, or rename the folders: {', '.join(self.classes)}"
+            )
+        if unknown:
+            more = [name for name in unknown if is_expression(name)]
+            raise FerError(
+                f"unknown class folders {', '.join(unknown)} (such as that of {classes[unknown[0]][0]}); expected "
                 f"{', '.join(self.classes)}: rename or remove them, or change the classes of the parameter file"
+                + (f" ({', '.join(more)}: an expression that its `classes` lack)" if more else "")
             )
         divided = {"part" in item: path for path, item in reversed(annotations.items())}
         if len(divided) == 2:
@@ -118,14 +157,17 @@ class Folders(Adapter):
                 f"{divided[True]} is in a part (train, val, test), {divided[False]} is in none: put all images into "
                 "parts, or none"
             )
+        faults = Faults()
         for path, item in annotations.items():
-            self.describe(path, item)
+            with faults.of(path):
+                self.describe(path, item)
+        faults.check()
 
     def describe(self, path: str, annotation: dict[str, str]) -> Sample:
         found = self.subject and self.subject.search(path)
         if self.subject and not (found and found[1]):
-            raise FerError(f"options.subject: {self.subject.pattern!r} finds no subject in {path}")
-        return Sample(self.code(annotation["class"], path), annotation.get("part"), found[1] if found else None)
+            raise FerError(f"{path}: options.subject, {self.subject.pattern!r}, finds no subject in this path")
+        return Sample(self.named(annotation["class"]), annotation.get("part"), found[1] if found else None)
 
     def write_synthetic(self, samples: int, target: Path) -> Path:
         """Write train/happy/S012_3.png and so on, in the proportions of `official_counts`; parts share no subject."""
@@ -161,12 +203,11 @@ class Folders(Adapter):
         return plan
 
 
-def part_of(folders: list[str]) -> tuple[str | None, list[str]]:
-    """Return the part that the first folders name, if they do, and the folders inside it."""
-    part = None
-    while folders and PARTS.get(folders[0], "") in ({*PARTS.values()} if part is None else {part}):
-        part, folders = PARTS[folders[0]], folders[1:]
-    return part, folders
+def is_expression(name: str) -> bool:
+    try:
+        return bool(expression(name))
+    except FerError:
+        return False
 
 
 def draw(face: tuple[str, str, int, int]) -> bytes:

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 import cv2
 
 from fer import sources
-from fer.datasets import Adapter, Original, Sample, register, synthetic
+from fer.datasets import Adapter, Faults, Original, Sample, register, synthetic
 from fer.errors import FerError
 from fer.expressions import expression
 from fer.parallel import ordered_map
@@ -36,16 +36,19 @@ SEED = 102  # these people are in no other dataset
 class Jaffe(Adapter):
     def originals(self, source: Path) -> Iterator[Original]:
         seen: dict[str, str] = {}
+        faults = Faults()
         for path, handle in sources.files(source):
             if not (sources.is_image_name(path) and NAME.fullmatch(PurePosixPath(path).name)):
                 self.leave_out(path, "not named as the images of JAFFE are (KA.AN1.39.tiff)")
                 continue
-            self.describe(path, {})
+            with faults.of(path):
+                self.describe(path, {})
             pose = PurePosixPath(path).stem.upper()
             if pose in seen:
                 raise FerError(f"{path} and {seen[pose]} are the same image {pose}")
             seen[pose] = path
-            yield Original(path, sources.require_image(path, handle.read()))
+            yield Original(path, handle.read())
+        faults.check()
 
     def describe(self, path: str, annotation: dict[str, str]) -> Sample:
         match = NAME.fullmatch(PurePosixPath(path).name)

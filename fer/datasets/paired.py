@@ -29,8 +29,10 @@ from fer.errors import FerError
 from fer.expressions import expression
 from fer.parallel import ordered_map
 from fer.params import Dataset
+from fer.wording import counted
 
 MODALITIES = {"vis": "visible", "ir": "infrared"}  # in the order of the originals: a visible image before its partner
+WORDS = MODALITIES | {"visible": "visible", "infrared": "infrared", "thermal": "infrared"}  # of archives' names
 LISTED = 40  # images that an error names
 
 
@@ -59,14 +61,16 @@ class Paired(Adapter):
         self.unpaired = unpaired
         self.number = one_group("number", number)
         self.subject = one_group("subject", subject)
-        self.archive = re.compile(rf"{self.dataset}-([a-z]+)\d*-(vis|ir)(\.[a-z0-9.]+)?", re.IGNORECASE)
+        self.archive = re.compile(
+            rf"{self.dataset}[-_ ]([a-z]+)\d*[-_ ]({'|'.join(WORDS)})(\.[a-z0-9.]+)?", re.IGNORECASE
+        )
 
     def originals(self, source: Path) -> Iterator[Original]:
         shots = self.survey(source)
         for modality in MODALITIES.values():
             for path, handle in sources.files(source):
                 if path in shots and shots[path].modality == modality:
-                    yield Original(path, sources.require_image(path, handle.read()))
+                    yield Original(path, handle.read())
 
     def survey(self, source: Path) -> dict[str, Shot]:
         """Return what every image of a pair shows by its path, before any image is read.
@@ -105,8 +109,8 @@ class Paired(Adapter):
         elif paths:
             more = [f"… and {len(paths) - LISTED:,} more"] if len(paths) > LISTED else []
             raise FerError(
-                f"{source}: {len(paths):,} images have no partner in the other modality. Visible and infrared images "
-                "pair when class and numbers in their names are the same.\n  "
+                f"{source}: {counted(len(paths), 'image has', 'images have')} no partner in the other modality. "
+                "Visible and infrared images pair when class and numbers in their names are the same.\n  "
                 + "\n  ".join(paths[:LISTED] + more)
                 + "\n  To do without them, set `options: {unpaired: leave_out}` in the dataset's parameters; where the "
                 "names hold other numbers too, say with the option `number` where theirs stands."
@@ -115,7 +119,7 @@ class Paired(Adapter):
     def archive_of(self, path: str) -> tuple[int, str] | None:
         """Return (label, modality) of the archive or folder that holds the file at `path`, None where there is none."""
         matches = [match for part in path.split("/")[:-1] if (match := self.archive.fullmatch(part))]
-        kinds = {(self.code(match[1], path), MODALITIES[match[2].lower()]) for match in matches}
+        kinds = {(self.code(match[1], path), WORDS[match[2].lower()]) for match in matches}
         if len(kinds) > 1:
             raise FerError(f"{path} lies in archives or folders of different classes or modalities")
         return kinds.pop() if kinds else None

@@ -5,7 +5,8 @@ Layouts read, packed or not, at any depth:
     basic/Image/aligned.zip → aligned/train_00001_aligned.jpg, aligned/test_0001_aligned.jpg, with
     basic/EmoLabel/list_patition_label.txt        lines such as "train_00001.jpg 5" (the misspelling is official)
 
-    DATASET/{train,test}/<1..7>/train_00001_aligned.jpg    the folder form, with or without
+    DATASET/{train,test}/<1..7>/train_00001_aligned.jpg    the folder form (test may be called valid or val, a class may
+                                                  be named, parts may lie below the classes), with or without
     train_labels.csv, test_labels.csv             columns image,label: folder and table must agree
 
 Codes: 1 surprise, 2 fear, 3 disgust, 4 happiness, 5 sadness, 6 anger, 7 neutral; the label is the code less one.
@@ -25,18 +26,18 @@ import cv2
 import numpy as np
 
 from fer import sources
-from fer.datasets import Adapter, Original, Sample, register, synthetic
+from fer.datasets import Adapter, Faults, Original, Sample, register, synthetic
+from fer.datasets.folder_names import class_folder, parts_above
 from fer.errors import FerError
 from fer.expressions import expression
 from fer.parallel import ordered_map
+from fer.wording import counted, examples
 
 EMOTIONS = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")  # codes 1 to 7
 OFFICIAL_LIST = "list_patition_label.txt"
-LIST = re.compile(r"(list_par?tition_label\.txt|(train|test)_labels\.csv)", re.IGNORECASE)
+LIST = re.compile(r"(list_par?tition_label\.txt|(train|test|val|valid)_labels\.csv)", re.IGNORECASE)
 LISTED = re.compile(r"(?P<part>train|test)_(?P<number>\d+)(_aligned)?\.\w+", re.IGNORECASE)
-IMAGE = re.compile(
-    r"(?:^|/)(?:(?P<top>train|test)/(?P<code>\d+)/)?(?P<part>train|test)_(?P<number>\d+)_aligned\.\w+$", re.IGNORECASE
-)
+IMAGE = re.compile(r"(?:^|/)(?P<part>train|test)_(?P<number>\d+)_aligned\.\w+$", re.IGNORECASE)
 COMPOUND = re.compile(r"(^|/)compound(\.\w+)*/", re.IGNORECASE)
 
 
@@ -58,7 +59,7 @@ class RafDb(Adapter):
         codes = self.survey(source)
         for path, handle in sources.files(source):
             if path in codes:
-                yield Original(path, sources.require_image(path, handle.read()), {"label": codes[path]})
+                yield Original(path, handle.read(), {"label": codes[path]})
 
     def survey(self, source: Path) -> dict[str, str]:
         """Return the code of every aligned image by its path, before any image is read.
@@ -108,35 +109,46 @@ class RafDb(Adapter):
     def match(self, source: Path, images: dict[Face, str], labels: dict[Face, Label]) -> dict[str, str]:
         """Return the code of every image by its path: from a list, from its folder, or from both if they agree."""
         listed = {face.part for face in labels}
-        codes, unlabelled = {}, []
+        codes, unlabelled, faults = {}, [], Faults()
         for face, path in images.items():
-            match = IMAGE.search(path)
-            if match["code"]:
-                self.check(match["code"], path)
-            if match["top"] and match["top"].lower() != face.part:
-                raise FerError(f"{source}: {path} is of the part {face.part!r} and lies in the folder {match['top']!r}")
-            if face in labels:
-                code, where = labels[face]
-                if match["code"] and match["code"] != code:
-                    raise FerError(f"{source}: {path} lies in the folder of {match['code']}, but is {code} in {where}")
-                codes[path] = code
-            elif match["code"] and face.part not in listed:
-                codes[path] = match["code"]
-            else:
-                unlabelled.append(path)
+            folder = class_folder(path)
+            own = (
+                folder if folder.isdecimal() and len(folder) < 3 else code_named(folder)
+            )  # numbered or named class folders, or neither
+            with faults.of(path):
+                if own:
+                    self.check(own, path)
+                self.check_part(face.part, path)
+                if face in labels:
+                    code, where = labels[face]
+                    if own and own != code:
+                        raise FerError(f"{path}: lies in the folder of {own}, but is {code} in {where}")
+                    codes[path] = code
+                elif own and face.part not in listed:
+                    codes[path] = own
+                else:
+                    unlabelled.append(path)
+        faults.check()
         if unlabelled:
             raise FerError(
-                f"{source}: {len(unlabelled):,} images have no label, such as {', '.join(unlabelled[:5])}. Expected "
+                f"{source}: {counted(len(unlabelled), 'image has', 'images have')} no label, such as "
+                f"{examples(unlabelled)}. Expected "
                 f"one for each in {OFFICIAL_LIST} or {{train,test}}_labels.csv, or folders 1 to {len(EMOTIONS)}. "
                 "The source is the folder that holds both images and labels"
             )
         missing = [f"{face.part}_{face.number} ({label.where})" for face, label in labels.items() if face not in images]
         if missing:
             raise FerError(
-                f"{source}: {len(missing):,} labels have no image, such as {', '.join(missing[:5])}. "
+                f"{source}: {counted(len(missing), 'label has', 'labels have')} no image, such as {examples(missing)}. "
                 "Expected the images of aligned.zip beside them; is a file incomplete?"
             )
         return codes
+
+    def check_part(self, part: str, path: str) -> None:
+        """Refuse an image whose name says one part and whose folders another; `valid` is what some call the test."""
+        said = parts_above(path)
+        if said and said.isdisjoint({"train"} if part == "train" else {"test", "val"}):
+            raise FerError(f"{path}: its name says the part {part!r}, its folder {', '.join(sorted(said))!r}")
 
     def check(self, code: str, where: str) -> None:
         codes = [str(number + 1) for number in range(len(EMOTIONS))]
@@ -174,6 +186,14 @@ class RafDb(Adapter):
                 plan.append((f"{part}_{number + 1:0{digits}}", EMOTIONS.index(name) + 1, face))
             subject += len(labels) // IMAGES_A_SUBJECT + 1
         return plan
+
+
+def code_named(folder: str) -> str | None:
+    """Return the official code of the expression that a folder is named after, None where it is not."""
+    try:
+        return str(EMOTIONS.index(expression(folder)) + 1)
+    except (FerError, ValueError):
+        return None
 
 
 def identity(match: re.Match) -> Face:

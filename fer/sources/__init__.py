@@ -6,6 +6,6 @@ read it, archives and archives inside archives included, without unpacking it to
 
 from fer.sources.archives import is_archive
 from fer.sources.places import resolve
-from fer.sources.reading import files, is_image_name, names, opened, require_image
+from fer.sources.reading import files, image_fault, is_image_name, names, opened
 
-__all__ = ["files", "is_archive", "is_image_name", "names", "opened", "require_image", "resolve"]
+__all__ = ["files", "image_fault", "is_archive", "is_image_name", "names", "opened", "resolve"]

@@ -10,18 +10,37 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO
 
 from fer.errors import FerError
 from fer.sources.guard import Guard, Reader, damage, kind_fault
+from fer.wording import counted, examples
 
-ARCHIVES = (".zip", ".7z", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+# Read are zip, 7z and tar, a tar also packed by gzip, bzip2 or xz, as is a single file (.csv.gz).
+ARCHIVES = (".zip", ".7z", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".gz", ".bz2", ".xz")
+# Archives that are not read, by their names and by their first bytes: whoever has one must hear of it
+UNREAD = re.compile(r"\.(rar|r\d\d|z\d\d|\d{3}|zipx|zst|lz4|lzma|z|ace|arj|cab|lzh|sitx?|iso|dmg|img)$", re.IGNORECASE)
+UNREAD_STARTS = {
+    b"Rar!": "a RAR archive",
+    b"PK\7\x08": "the first part of a split zip archive",
+    b"PK00PK": "the first part of a split zip archive",
+    b"\x28\xb5\x2f\xfd": "a Zstandard archive",
+    b"\x04\x22\x4d\x18": "an LZ4 archive",
+    b"MSCF": "a cabinet archive",
+    b"\x1f\x9d": "a compress archive",
+}
+PACKED = (b"PK\3\4", b"PK\5\6", b"7z\xbc\xaf\x27\x1c", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")  # of those that are
+TAR_MAGIC, HEAD = 257, 262  # where the word ustar stands, and how many first bytes tell an archive
+SHORT = (".tgz", ".tbz2", ".txz")
+ADVICE = "unpack it yourself and give the folder"
 STREAMS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}  # by their first bytes
 SPOOL = 16 << 20  # bytes of a temporary file that stay in memory
 HEADER = 1 << 20  # bytes of a tar header at most: a long name, or times and owners
@@ -32,6 +51,21 @@ Wanted = Callable[[str], bool]
 
 def is_archive(name: str) -> bool:
     return name.lower().endswith(ARCHIVES)
+
+
+def refuse_unread(paths: list[str], source: str) -> None:
+    """Refuse a source with archives that are not read, by their names: RAR, parts of split archives and others."""
+    if unread := [path for path in paths if UNREAD.search(path)]:
+        raise FerError(
+            f"{source} holds {counted(len(unread), 'archive')} of a kind that is not read (RAR, a part of a split or "
+            f"spanned archive, or another): {examples(unread)}. Unpack {'it' if len(unread) == 1 else 'them'} yourself "
+            "and give the folder."
+        )
+
+
+def looks_packed(start: bytes) -> bool:
+    """Tell by its first `HEAD` bytes whether a file without a known ending is an archive, read or not."""
+    return start.startswith((*PACKED, *UNREAD_STARTS)) or start[TAR_MAGIC:HEAD] == b"ustar"
 
 
 def unpack(name: str, file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries:
@@ -52,18 +86,25 @@ def unpack(name: str, file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries:
 
 
 def _entries(name: str, file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries:
-    if name.lower().endswith((".zip", ".7z")):
+    if not hasattr(file, "peek"):
+        file = io.BufferedReader(file, 1 << 16)
+    start = file.peek(HEAD)[:HEAD]
+    for magic, what in UNREAD_STARTS.items():
+        if start.startswith(magic):
+            raise FerError(f"{guard.archive} is {what}, which is not read: {ADVICE}")
+    kind = ".zip" if start.startswith(b"PK") else ".7z" if start.startswith(b"7z") else Path(name.lower()).suffix
+    if kind in (".zip", ".7z") and not start.startswith((*STREAMS,)) and start[TAR_MAGIC:HEAD] != b"ustar":
         with _seekable(file) as whole:
             guard.took(whole.seek(0, io.SEEK_END))
             whole.seek(0)
-            if name.lower().endswith(".zip"):
+            if kind == ".zip":
                 yield from _zip(whole, guard, wanted)
             else:
                 from fer.sources.seven_zip import entries
 
                 yield from entries(whole, guard, wanted)
     else:
-        yield from _tar(file, guard, wanted)
+        yield from _tar(name, file, guard, wanted)
 
 
 @contextmanager
@@ -86,12 +127,15 @@ def _zip(file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries:
         raise FerError(
             f"{guard.archive} has an index of {end[zipfile._ECD_SIZE]:,} bytes: unpack it yourself and give the folder"
         )
+    if end and end[zipfile._ECD_DISK_NUMBER] not in (0, 0xFFFF):
+        raise FerError(f"{guard.archive} is the last part of a split zip archive, which is not read: {ADVICE}")
     try:
         archive = zipfile.ZipFile(file)
     except UnicodeDecodeError as error:
         raise guard.refusal(error.object, "has a name that is not valid UTF-8") from error
     with archive:
         _check_index(file, archive)
+        refuse_unread([entry.filename for entry in archive.infolist()], guard.archive)
         for entry in archive.infolist():
             given = _zip_name(entry)
             fault = "is encrypted" if entry.flag_bits & 1 else kind_fault(entry.external_attr >> 16)
@@ -139,11 +183,23 @@ class _Member(tarfile.TarInfo):
         return member
 
 
-def _tar(file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries:
+def _tar(name: str, file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries:
     packed = io.BufferedReader(Reader(file, guard.archive, "", guard.took), 1 << 18)
     start = packed.peek(6)
     expand = next((expand for magic, expand in STREAMS.items() if start.startswith(magic)), None)
     stream = Reader(expand(packed) if expand else packed, guard.archive, "", guard.gave)
+    single = PurePosixPath(name).stem  # of a file that was packed alone
+    if expand and not single.lower().endswith(".tar") and not name.lower().endswith(SHORT):
+        stream = io.BufferedReader(stream, 1 << 16)
+        if stream.peek(HEAD)[TAR_MAGIC:HEAD] != b"ustar":
+            path = guard.admit(single, False)
+            if path and wanted(path):
+                with _buffered(stream, guard, path) as opened:
+                    yield path, opened
+            elif path:
+                yield path, None
+            return
+        stream = Reader(stream, guard.archive, "")
     with tarfile.open(
         fileobj=stream, mode="r|", bufsize=1 << 18, tarinfo=_Member, encoding="utf-8", errors="surrogateescape"
     ) as archive:
@@ -151,6 +207,7 @@ def _tar(file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries:
             archive.members.clear()  # tarfile keeps them all
             stream.path = entry.name
             path = guard.admit(entry.name, entry.isdir(), _tar_fault(entry))
+            refuse_unread([path] if path else [], guard.archive)
             if path and wanted(path):
                 with _buffered(archive.extractfile(entry), guard, path) as opened:
                     yield path, opened

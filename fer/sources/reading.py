@@ -11,13 +11,23 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fer.errors import FerError
-from fer.sources.archives import Wanted, is_archive, unpack
+from fer.sources.archives import HEAD, Wanted, is_archive, looks_packed, refuse_unread, unpack
 from fer.sources.guard import Guard, Reader, is_clutter, kind_fault, text_fault
 
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+# Endings of what OpenCV decodes, and of images that it does not: these are refused by name, never passed over.
+IMAGES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif", ".avif"),
+    *(".pgm", ".ppm", ".pbm", ".pnm", ".jp2", ".j2k"),
+)
+OTHER_IMAGES = (".heic", ".heif", ".jxl", ".psd", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raw", ".svg", ".eps")
 
 # First bytes of the formats that OpenCV decodes: tells an image from another file without decoding it.
-SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\x00", b"MM\x00*", b"RIFF")
+SIGNATURES = (
+    *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\x00", b"MM\x00*", b"RIFF", b"GIF8"),
+    *(b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51"),
+)
+# The brands of files that begin with a box `ftyp`
+AVIF, HEIC = (b"avif", b"avis"), (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
 def files(source: Path) -> Iterator[tuple[str, BinaryIO]]:
@@ -56,15 +66,18 @@ def _walk(source: Path, wanted: Wanted, only: str | None = None) -> Iterator[tup
     if not source.exists():
         raise FerError(f"the source {source} does not exist")
     if not source.is_dir():
-        yield from _file(source, "" if is_archive(source.name) else source.name, wanted)
+        refuse_unread([source.name], str(source.parent))
+        yield from _file(source, "" if _is_packed(source) else source.name, wanted)
         return
-    for path in _folder(source) if only is None else _on_disk(source, only):
+    paths = list(_folder(source) if only is None else _on_disk(source, only))
+    refuse_unread(paths, str(source))
+    for path in paths:
         yield from _file(source / path, path, wanted)
 
 
 def _file(place: Path, path: str, wanted: Wanted) -> Iterator[tuple[str, BinaryIO | None]]:
     """Yield the file at `place`, or what is in it; `path` is what stands before the paths inside."""
-    if not is_archive(place.name):
+    if not _is_packed(place):
         if not wanted(path):
             yield path, None
             return
@@ -75,6 +88,16 @@ def _file(place: Path, path: str, wanted: Wanted) -> Iterator[tuple[str, BinaryI
         with open(place, "rb") as file:
             for inner, handle in unpack(place.name, file, Guard(str(place)), lambda below: wanted(prefix + below)):
                 yield prefix + inner, handle
+
+
+def _is_packed(place: Path) -> bool:
+    """Tell an archive by its name or, of a file whose name says neither image nor text, by its first bytes."""
+    if is_archive(place.name):
+        return True
+    if place.name.lower().endswith((*IMAGES, *OTHER_IMAGES, ".csv", ".txt")):
+        return False
+    with open(place, "rb") as file:
+        return looks_packed(file.read(HEAD))
 
 
 def _on_disk(folder: Path, name: str) -> Iterator[str]:
@@ -113,11 +136,16 @@ def _folder(top: Path, path: str = "", above: tuple[tuple[int, int], ...] = ()) 
 
 
 def is_image_name(name: str) -> bool:
-    return name.lower().endswith(IMAGES)
+    return name.lower().endswith((*IMAGES, *OTHER_IMAGES))
 
 
-def require_image(name: str, data: bytes) -> bytes:
-    """Return `data` if it starts like an image; whether it is whole shows when align decodes it."""
-    if not data.startswith(SIGNATURES):
-        raise FerError(f"{name} is not an image: {'it is empty' if not data else f'it starts with {data[:8]!r}'}")
-    return data
+def image_fault(data: bytes) -> str | None:
+    """Return why a file cannot be an image that is read, by its first bytes; None if it may be one."""
+    if not data:
+        return "the file is empty"
+    brand = data[8:12] if data[4:8] == b"ftyp" else b""
+    if data.startswith(SIGNATURES) or brand in AVIF:
+        return None
+    if brand in HEIC:
+        return "HEIC is not read: convert it to JPEG or PNG"
+    return f"this is not an image that is read (it starts with {data[:8]!r})"

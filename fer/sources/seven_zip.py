@@ -16,6 +16,7 @@ from py7zr.exceptions import PasswordRequired
 from py7zr.io import Py7zIO, WriterFactory
 
 from fer.errors import FerError
+from fer.sources.archives import refuse_unread
 from fer.sources.guard import Guard, Reader, damaged, of_the_disk
 
 SPOOL = 16 << 20  # bytes of an unpacked file that stay in memory
@@ -33,6 +34,7 @@ def entries(file: BinaryIO, guard: Guard, wanted: Callable[[str], bool]) -> Iter
             if archive.needs_password():
                 raise PasswordRequired
             listed = archive.list()
+        refuse_unread([entry.filename for entry in listed], guard.archive)
         given_names = {}
         for entry in listed:
             fault = None if entry.is_file or entry.is_directory else "is neither a plain file nor a folder"

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
+from PIL import Image
 
 from fer import sources
-from fer.datasets import Adapter, Original
+from fer.datasets import Adapter, Faults, Original
 from fer.errors import FerError
+from fer.faces import crops
 from fer.progress import track
-from fer.storage import open_parquet, sha256, write_rows
+from fer.storage import batched, open_parquet, sha256, write_rows
+from fer.wording import counted
 
 SYNTHETIC = "synthetic"
+DECODED_AT_ONCE = 2  # originals; each may be of 134 megapixels
+SEVERAL_IMAGES = (b"GIF8", b"RIFF", b"II*", b"MM\x00*", b"\x89PNG")  # first bytes of formats that can hold them
 # Keys of the Parquet file's metadata (JSON): what of the source is not here, and why; whether we drew the faces
 LEFT_OUT, DRAWN = "left_out", "synthetic"
 SCHEMA = pa.schema(
@@ -54,10 +61,13 @@ def store(adapter: Adapter, source: Path, target: Path, synthetic: bool = False)
         rows(adapter, source),
         lambda: {LEFT_OUT: json.dumps(summary(adapter)), DRAWN: json.dumps(synthetic)},
     )
-    ignored = [
-        f"{reason}: {item['count']:,}, such as {item['examples'][0]}" for reason, item in summary(adapter).items()
-    ]
-    return f"{count:,} originals" + (f"; left out: {'; '.join(ignored)}" if ignored else "")
+    notes = [f"left out: {listed(adapter.left_out)}"] if adapter.left_out else []
+    notes += [listed(adapter.remarks)] if adapter.remarks else []
+    return "; ".join([counted(count, "original"), *notes])
+
+
+def listed(found: dict[str, list[str]]) -> str:
+    return "; ".join(f"{reason}: {len(paths):,}, such as {paths[0]}" for reason, paths in found.items())
 
 
 def says(raw: Path, key: str):
@@ -72,16 +82,62 @@ def summary(adapter: Adapter) -> dict[str, dict]:
 
 def rows(adapter: Adapter, source: Path) -> Iterator[dict]:
     seen: set[str] = set()
-    for original in track(adapter.originals(source), None, "acquire"):
+    faults = Faults()
+    for original in track(decodable(adapter, source, faults), None, "acquire"):
         if original.path in seen:
             raise FerError(f"{source}: {original.path} is there twice")
         seen.add(original.path)
         yield row(original)
+    if faults.found:
+        try:
+            faults.check()
+        except FerError as error:
+            raise FerError(
+                f"{source} holds image files that cannot be read.\n{error}\nConvert or remove them, or set "
+                "`unreadable: leave_out` in the dataset's parameters to go on without them."
+            ) from None
     if not seen:
         raise FerError(
             f"{source} holds no image of {adapter.parameters.title}. Expected: {adapter.parameters.obtain}"
             + "".join(f"\n  Left out, {why}: {', '.join(paths[:5])}" for why, paths in adapter.left_out.items())
         )
+
+
+def decodable(adapter: Adapter, source: Path, faults: Faults) -> Iterator[Original]:
+    """Yield the originals that stage align will decode; the others are left out or gathered among the faults."""
+    with ThreadPoolExecutor(DECODED_AT_ONCE) as pool:
+        for originals in batched(adapter.originals(source), 2 * DECODED_AT_ONCE):
+            for original, fault in zip(originals, pool.map(image_fault, originals), strict=True):
+                if fault is None:
+                    if several_images(original.image):
+                        adapter.remark(original.path, "of an animation or of several pages the first image is used")
+                    yield original
+                elif adapter.parameters.unreadable == "leave_out":
+                    adapter.leave_out(original.path, fault)
+                else:
+                    faults.add(original.path, fault)
+
+
+def image_fault(original: Original) -> str | None:
+    """Return why an original cannot be decoded, None if it can."""
+    if fault := sources.image_fault(original.image):
+        return fault
+    try:
+        crops.native(original.image, "")
+    except FerError as error:
+        return str(error).strip()
+    return None
+
+
+def several_images(data: bytes) -> bool:
+    """Tell whether an image file is an animation or has several pages."""
+    if not data.startswith(SEVERAL_IMAGES) or (data.startswith(b"\x89PNG") and b"acTL" not in data[:1024]):
+        return False
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return getattr(image, "n_frames", 1) > 1
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # OpenCV has decoded it
+        return False
 
 
 def row(original: Original) -> dict:

@@ -1,0 +1,37 @@
+"""Folders whose names mean a part or a class, as people call them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+NAMES_OF_PARTS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validate", "validation"),
+    "test": ("test", "testing"),
+}
+PARTS = {name: part for part, names in NAMES_OF_PARTS.items() for name in names}
+ENDING = re.compile(r"[ _-]?(set|data|images?)$")
+ARCHIVE = re.compile(r"\.(zip|7z|tgz|tbz2|txz|tar(\.\w+)?)$")  # a part or a class may be an archive of its own
+
+
+def plain(folder: str) -> str:
+    """Return a folder's name in lower case, without the ending of an archive."""
+    return ARCHIVE.sub("", folder.lower().strip())
+
+
+def part_named(folder: str) -> str | None:
+    """Return the part that a folder's name means: `part_named("Validation") == "val"`; None where it means none."""
+    name = ENDING.sub("", plain(folder))
+    return PARTS.get(name) or PARTS.get(name.removesuffix("s"))
+
+
+def class_folder(path: str) -> str:
+    """Return the nearest folder above a file that does not name a part: `happy` of happy/train/1.png; "" for none."""
+    folders = PurePosixPath(path).parts[:-1]
+    return next((folder for folder in reversed(folders) if part_named(folder) is None), "")
+
+
+def parts_above(path: str) -> set[str]:
+    """Return the parts that the folders above a file name."""
+    return {part for folder in PurePosixPath(path).parts[:-1] if (part := part_named(folder))}
