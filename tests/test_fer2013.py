@@ -414,10 +414,10 @@ def rewritten(change):
 UNREADABLE = {
     "encrypted zip": (changed_entries((6, 8), 1), r"a\.zip: the entry '.*Training_0\.png' is encrypted"),
     "zip packed in an unknown way": (changed_entries((8, 10), 99), r"a\.zip cannot be unpacked"),
-    "other encoding": (rewritten(lambda data: data.decode().encode("utf-16")), r"fer2013\.csv is no table.*UTF-8"),
-    "stray byte": (rewritten(lambda data: data[:9000] + b"\xff" + data[9000:]), r"fer2013\.csv is no table.*0xff"),
-    "open quote": (rewritten(lambda data: data.replace(b"\n0,", b'\n0,"', 1)), r"fer2013\.csv is no table.*limit"),
-    "semicolons": (rewritten(lambda data: data.replace(b",", b";")), "columns .*; expected emotion, pixels and Usage"),
+    "other encoding": (rewritten(lambda data: data.decode().encode("utf-16")), r"fer2013\.csv is not a table.*UTF-8"),
+    "stray byte": (rewritten(lambda data: data[:9000] + b"\xff" + data[9000:]), r"fer2013\.csv is not a table.*0xff"),
+    "open quote": (rewritten(lambda data: data.replace(b"\n0,", b'\n0,"', 1)), r"fer2013\.csv is not a table.*limit"),
+    "semicolons": (rewritten(lambda data: data.replace(b",", b";")), "separated by semicolons.*expected commas"),
     "cut at a comma": (rewritten(lambda data: data[: data.rindex(b",")]), "row 41 .*2 values for 3 columns"),
 }
 

@@ -83,7 +83,7 @@ def _file(place: Path, path: str, wanted: Wanted) -> Iterator[tuple[str, BinaryI
             return
         with open(place, "rb") as file, io.BufferedReader(Reader(file, str(place), path), 1 << 16) as handle:
             yield path, handle
-    elif not path or wanted(path):
+    elif not path or wanted(path) or not is_archive(path):  # names looks into what only its bytes call an archive
         prefix = f"{path}/" if path else ""
         with open(place, "rb") as file:
             for inner, handle in unpack(place.name, file, Guard(str(place)), lambda below: wanted(prefix + below)):

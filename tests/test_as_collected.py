@@ -1,0 +1,215 @@
+"""Images, archives, tables and names as people have them: read, or refused by an error that names all of a kind."""
+
+import bz2
+import gzip
+import io
+import re
+import tarfile
+
+import cv2
+import numpy as np
+import pytest
+from dataset_sources import changed, image, take, unpacked
+from fer2013_sources import folder_files, write_csv
+from PIL import Image
+from pydantic import TypeAdapter, ValidationError
+from test_folders import FLAT, FLAT_EXPECTED, PARTED, PARTED_EXPECTED, parameters, read
+from test_rafdb import EXPECTED, FOLDERS, seen
+
+from fer import params
+from fer.errors import FerError
+from fer.faces import crops, landmarks
+
+PHOTO = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8), (0, 0), 9)
+PHOTO = cv2.normalize(PHOTO, None, 0, 255, cv2.NORM_MINMAX)
+STORED = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # EXIF orientation → Pillow's transposition of the rows as stored
+
+
+def encoded(kind, picture=PHOTO, **options):
+    data = io.BytesIO()
+    Image.fromarray(picture).save(data, kind, **options)
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_images_stand_upright_whatever_orientation_their_exif_says(kind):
+    for orientation, transposed in STORED.items():
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        stored = np.asarray(Image.fromarray(PHOTO).transpose(Image.Transpose(transposed)))
+        shown = crops.decode(encoded(kind, stored, exif=exif), 3, kind)
+        assert shown.shape == PHOTO.shape and np.abs(shown.astype(int) - PHOTO).mean() < 8, orientation
+
+
+def test_a_large_photograph_is_reduced_and_its_landmarks_lie_in_the_reduced_image():
+    large = crops.decode(cv2.imencode(".jpg", np.zeros((4000, 9000), np.uint8))[1].tobytes(), 1, "photo")
+    assert large.size <= crops.LARGEST * 1.01 and large.shape[1] / large.shape[0] == pytest.approx(
+        9000 / 4000, rel=0.01
+    )
+
+
+def test_no_copy_for_the_detector_is_enlarged_beyond_the_limit(monkeypatch):
+    sizes = []
+    monkeypatch.setattr(landmarks, "LARGEST", 40_000)
+    monkeypatch.setattr(landmarks, "detector", lambda kind: lambda image: sizes.append(image.size) or [])
+    assert landmarks.find(np.zeros((150, 200), np.uint8), [1, 2, 4]) is None
+    assert len(sizes) == 2 and max(sizes) <= 41_000
+
+
+def test_images_with_other_endings_than_their_bytes_and_of_rarer_formats_are_read(tmp_path):
+    kinds = {"a.jfif": "JPEG", "b.ppm": "PPM", "c.jp2": "JPEG2000", "d.gif": "GIF", "e.jpg": "GIF", "f.png": "WEBP"}
+    files = FLAT | {f"happy/{name}": encoded(kind) for name, kind in kinds.items()}
+    files["happy/g.gif"] = encoded("GIF", save_all=True, append_images=[Image.fromarray(PHOTO[::-1].copy())])
+    taken = read(unpacked(tmp_path / "in", files), tmp_path / "out")
+    assert len(taken.rows) == len(FLAT) + 7 and not taken.left_out
+
+
+UNREADABLE = {
+    "happy/empty.jpg": b"",
+    "happy/phone.heic": b"\0\0\0\x18ftypheic" + bytes(40),
+    "angry/cut.png": encoded("PNG")[:400],
+    "angry/page.png": b"<html>",
+    "angry/cut2.png": encoded("PNG")[:300],
+}
+
+
+def test_all_files_that_cannot_be_read_are_named_at_once_or_left_out_by_the_option(tmp_path):
+    source = unpacked(tmp_path / "in", FLAT | UNREADABLE)
+    with pytest.raises(FerError) as error:
+        read(source, tmp_path / "a")
+    assert all(path in str(error.value) for path in UNREADABLE) and "unreadable: leave_out" in str(error.value)
+    taken = read(source, tmp_path / "b", unreadable="leave_out")
+    assert taken.seen("image", "label", "part") == FLAT_EXPECTED and sum(taken.left_out.values()) == len(UNREADABLE)
+
+
+@pytest.mark.parametrize(
+    "names", [["test.rar"], ["faces.zip.001", "faces.zip.002"], ["x/faces.z01"], ["faces.tar.zst"]]
+)
+def test_archives_of_other_kinds_are_refused_by_name_and_never_left_out(names, tmp_path):
+    with pytest.raises(FerError, match="not read.*npack (it|them) yourself and give the folder") as error:
+        read(unpacked(tmp_path / "in", FLAT | dict.fromkeys(names, b"x" * 90)), tmp_path / "out")
+    assert all(name in str(error.value) for name in names)
+
+
+@pytest.mark.parametrize("name", ["faces.zip", "faces", "faces.7z"])
+def test_an_archive_of_another_kind_is_known_by_its_bytes(name, tmp_path):
+    source = unpacked(tmp_path / "in", FLAT | {name: b"Rar!\x1a\x07\x01\x00" + bytes(400)})
+    with pytest.raises(FerError, match=rf"{name} is a RAR archive, which is not read: unpack it yourself"):
+        read(source, tmp_path / "out")
+
+
+def test_a_tar_without_an_ending_and_tables_packed_alone_are_read(tmp_path):
+    table = write_csv(tmp_path / "fer2013.csv").read_bytes()
+    with tarfile.open(tmp_path / "packed", "w") as archive:
+        archive.add(tmp_path / "fer2013.csv", "fer2013/fer2013.csv")
+    sources = {"tar": {"fer2013": (tmp_path / "packed").read_bytes()}}
+    sources |= {"gz": {"fer2013.csv.gz": gzip.compress(table)}, "bz2": {"x/fer2013.csv.bz2": bz2.compress(table)}}
+    for name, files in sources.items():
+        assert len(take("fer2013", unpacked(tmp_path / name, files), tmp_path / f"out-{name}").rows) == 42
+
+
+@pytest.mark.parametrize("change", [
+    lambda text: text + "\n", lambda text: text.replace("\n", "\r\n\r\n"), lambda text: "\ufeff" + text + ",,\n \n",
+])  # fmt: skip
+def test_lines_without_values_are_skipped_in_every_table(change, tmp_path):
+    text = write_csv(tmp_path / "whole.csv").read_text()
+    source = unpacked(tmp_path / "in", {"fer2013.csv": change(text).encode()})
+    votes = "Usage,Image name," + ",".join(params.load_dataset("ferplus").classes) + ",unknown,NF\n"
+    votes += "".join(f"{line.rpartition(',')[2]},a.png,{','.join('9' + '0' * 9)}\n" for line in text.splitlines()[1:])
+    unpacked(source, {"fer2013new.csv": change(votes).encode()})
+    assert len(take("fer2013", source / "fer2013.csv", tmp_path / "a").rows) == 42
+    assert len(take("ferplus", source, tmp_path / "b").rows) == 42
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_a_table_with_other_separators_is_refused_by_them(mark, tmp_path):
+    text = write_csv(tmp_path / "whole.csv").read_text().replace(",", mark)
+    with pytest.raises(FerError, match="separated by (semicolons|tabs).*expected commas"):
+        take("fer2013", unpacked(tmp_path / "in", {"fer2013.csv": text.encode()}), tmp_path / "out")
+
+
+def moved(files, change):
+    return {change(path): data for path, data in files.items()}
+
+
+RAFDB = {
+    "valid": lambda path: path.replace("/test/", "/valid/"),
+    "Val": lambda path: path.replace("/test/", "/Val/"),
+    "parts inside": lambda path: re.sub(r"/(train|test)/(\d)/", r"/\2/\1/", path),
+    "named": lambda path: path.replace("/5/", "/Sad/").replace("/1/", "/surprised/"),
+}
+
+
+@pytest.mark.parametrize("change", RAFDB)
+def test_rafdb_s_folders_may_differ_in_a_name_or_their_order(change, tmp_path):
+    assert seen(take("rafdb", unpacked(tmp_path / "in", moved(FOLDERS, RAFDB[change])), tmp_path / "out")) == EXPECTED
+
+
+@pytest.mark.parametrize("change", [
+    lambda path: re.sub(r"(\w+)/(\w+)/", r"\2/\1/", path), lambda path: path.replace("train/", "Training_set/"),
+    lambda path: path.replace("/angry/", "/0_Angry/").replace("test/", "tests/"),
+])  # fmt: skip
+def test_parts_may_lie_below_the_classes_and_bear_other_names(change, tmp_path):
+    taken = read(unpacked(tmp_path / "in", moved(PARTED, change)), tmp_path / "out")
+    assert taken.seen("image", "label", "part") == PARTED_EXPECTED
+
+
+def test_numbered_class_folders_are_read_once_the_parameters_say_which_is_which(tmp_path):
+    files = {f"{['angry', 'happy', 'neutral'].index(path.split('/')[0])}/{path}": data for path, data in FLAT.items()}
+    files = {re.sub(r"^(\d)/\w+/", r"\1/", path): data for path, data in files.items()}
+    source = unpacked(tmp_path / "in", files)
+    with pytest.raises(FerError, match=r'folders 0, 1, 2 are numbers.*options: \{folders: \{"0": angry, "1": happy'):
+        read(source, tmp_path / "a")
+    taken = read(source, tmp_path / "b", options={"folders": {0: "angry", 1: "happy", 2: "neutral"}})
+    assert taken.seen("image", "label", "part") == FLAT_EXPECTED
+
+
+def test_an_image_in_folders_that_disagree_and_a_table_beside_flat_images_are_named(tmp_path):
+    with pytest.raises(FerError, match=r"happy/angry/1\.png: lies in the folder of happy and in that of angry"):
+        read(unpacked(tmp_path / "a", FLAT | {"happy/angry/1.png": image(1)}), tmp_path / "out")
+    with pytest.raises(FerError, match=r"labels in a table \(labels\.csv\) are not read: sort the images"):
+        read(unpacked(tmp_path / "b", {"1.png": image(1), "labels.csv": b"image,label\n1.png,happy\n"}), tmp_path / "o")
+
+
+def test_fer2013_in_numbered_folders_and_with_parts_below_them_is_read(tmp_path):
+    codes = {name: str(code) for code, name in enumerate(params.load_dataset("fer2013").classes)}
+    files = {}
+    for path, data in folder_files():
+        part, name, file = path.split("/")
+        files[f"{codes[name]}/{part}/{file}"] = data
+    assert len(take("fer2013", unpacked(tmp_path / "in", files), tmp_path / "out").rows) == 42
+
+
+def test_a_neutral_folder_beside_the_classes_of_ckplus_is_left_out_or_taken(tmp_path):
+    frames = {f"CK+48/happy/S010_004_0000001{number}.png": image(number) for number in (7, 8, 9)}
+    source = unpacked(tmp_path / "in", frames | {"CK+48/neutral/S010_004_00000001.png": image(1)})
+    dataset = changed("ckplus", classes=["anger", "happy"], official_counts={}, allow_empty_classes=True)
+    taken = take("ckplus", source, tmp_path / "a", dataset)
+    assert len(taken.rows) == 3 and taken.left_out == {"neutral is not among the classes": 1}
+    dataset = changed("ckplus", classes=["neutral", "happy"], official_counts={}, allow_empty_classes=True)
+    assert sorted(take("ckplus", source, tmp_path / "b", dataset).rows["label"]) == [0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("seed", [2**32, 1764066000000000000, 2**63, -1])
+def test_a_seed_that_numpy_does_not_take_is_refused_with_the_parameters(seed):
+    with pytest.raises(ValidationError, match="less than or equal to 4294967295|greater than or equal to 0"):
+        params.Study.model_validate({"name": "x", "experiments": {}, "datasets": {"jaffe": None}, "seeds": [seed]})
+    with pytest.raises(ValidationError):
+        TypeAdapter(params.Seed).validate_python(seed)
+
+
+@pytest.mark.parametrize("name", ["my faces", "a.b", "../x", "-x", "é", "a/b", "x" * 65, ""])
+def test_a_name_outside_the_grammar_is_refused_wherever_it_is_given(name):
+    with pytest.raises(ValidationError, match="is not a valid name; expected letters A to z"):
+        params.Study.model_validate({"name": name, "experiments": {}, "datasets": {"jaffe": None}})
+    with pytest.raises(ValidationError, match="is not a valid name"):
+        parameters(subjects=["a", "b", name])
+
+
+def test_a_name_of_the_grammar_suits_snakemake_dvc_and_the_shell():
+    import shlex
+    import string
+
+    for name in ("Mine-2", "a_b-C", "0"):
+        assert params.valid_name(name) == name == shlex.quote(name)
+        assert not set(name) & (set(string.punctuation) - set("_-"))  # what DVC forbids in a stage's name
