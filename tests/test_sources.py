@@ -8,8 +8,6 @@ import stat
 import struct
 import tarfile
 import tempfile
-import threading
-import time
 import tracemalloc
 import warnings
 import zipfile
@@ -20,7 +18,7 @@ import pytest
 
 from fer import sources
 from fer.errors import FerError
-from fer.sources import archives, guard, seven_zip
+from fer.sources import archives, guard
 
 TREE = {"b/2.png": b"two" * 1000, "a.txt": b"one", "b/c/3.png": os.urandom(3000), "empty.txt": b""}
 
@@ -133,8 +131,7 @@ def test_a_single_file_is_a_source_of_one(tmp_path):
         assert handle.read() == b"1,2\n"
 
 
-@pytest.mark.parametrize("outer", PACKERS)
-@pytest.mark.parametrize("inner", PACKERS)
+@pytest.mark.parametrize(("outer", "inner"), list(zip(PACKERS, [*list(PACKERS)[3:], *list(PACKERS)[:3]], strict=True)))
 def test_an_archive_inside_an_archive_inside_a_folder_is_one_component_of_the_path(outer, inner, tmp_path):
     nested = PACKERS[outer]({"deep/In" + inner: PACKERS[inner](TREE), "beside.txt": b"."})
     source = folder_of({f"x/Out{outer}": nested, "top.txt": b"t"}, tmp_path / "in")
@@ -190,13 +187,13 @@ def test_opening_one_file_of_a_zip_reads_no_other(tmp_path, monkeypatch):
     assert set(read) == {"2.png"}
 
 
-def test_leaving_a_7z_archive_early_ends_its_thread(tmp_path):
-    source = source_of(tmp_path / "a.7z", pack_7z({f"{number}.png": os.urandom(1000) for number in range(50)}))
-    before = threading.active_count()
+def test_leaving_a_7z_archive_early_leaves_nothing_in_the_temporary_folder(tmp_path, temporary):
+    source = source_of(tmp_path / "a.7z", pack_7z({f"{number}.png": os.urandom(1000) for number in range(5)}))
     walk = sources.files(source)
     next(walk)
+    assert list(temporary.iterdir())
     walk.close()
-    assert threading.active_count() == before
+    assert not list(temporary.iterdir())
 
 
 def test_links_of_a_folder_are_followed(tmp_path):
@@ -286,8 +283,7 @@ def refused(source, name, message):
     assert sorted(source.parent.rglob("*")) == before
 
 
-@pytest.mark.parametrize("ending", ONE)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "ending"), [(name, list(ONE)[at % len(ONE)]) for at, name in enumerate(NAMES)])
 def test_an_entry_whose_name_leads_astray_is_refused(name, ending, tmp_path):
     source = source_of(tmp_path / f"a{ending}", ONE[ending](name))
     refused(source, name.replace("\\", "/") if ending == ".7z" else name, NAMES[name])
@@ -567,13 +563,3 @@ def test_memory_stays_flat_for_a_big_entry(ending, tmp_path, monkeypatch):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert read == size and peak < 36 << 20
-
-
-def test_a_slow_reader_of_a_7z_archive_does_not_make_its_files_pile_up(tmp_path, monkeypatch):
-    made, create = [], seven_zip._Extraction.create
-    monkeypatch.setattr(seven_zip._Extraction, "create", lambda self, name: made.append(name) or create(self, name))
-    source = source_of(tmp_path / "a.7z", pack_7z({f"{number}.png": b"x" for number in range(30)}))
-    for count, _ in enumerate(sources.files(source), 1):
-        time.sleep(0.005)
-        assert len(made) <= count + 3
-    assert len(made) == 30

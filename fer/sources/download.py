@@ -6,6 +6,7 @@ While `<file>` is under way it lies beside its later place as `.<file>.part`; th
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 import time
@@ -23,7 +24,9 @@ from fer.params import Dataset, Download
 from fer.progress import transfer
 from fer.sources.guard import is_clutter
 from fer.storage import FULL, file_sha256, read_json, write_json
+from fer.wording import counted, examples
 
+logger = logging.getLogger("fer")
 TRIES = 6  # in a row that bring nothing new
 BACKOFF = 1.0  # seconds before the second try, doubled for each one after it
 LONGEST_WAIT = 120.0  # seconds, whatever a server asks for
@@ -62,6 +65,12 @@ def download_all(parameters: Dataset, folder: Path) -> Path:
         raise FerError(f"{folder} holds {', '.join(strangers)}, which `downloads` does not name: move it elsewhere")
     for item in wanted.values():
         download(item.url, folder, item.sha256)
+    if unpinned := [name for name, item in wanted.items() if not item.sha256]:
+        logger.warning(
+            "unpinned: no sha256 is known of %s (%s), so another file under its address would not be noticed",
+            counted(len(unpinned), "download"),
+            examples(unpinned),
+        )
     return folder
 
 
