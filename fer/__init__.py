@@ -14,3 +14,16 @@ import os
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 27))
 
 __version__ = "0.1.0"
+
+
+def load(name, device: str = "cpu", threads: int | None = None):
+    """Return a recogniser of expressions that is ready to use; see `fer.recognition.load`.
+
+    Example:
+        >>> import fer
+        >>> recognizer = fer.load("fer2013-fer_baseline")
+        >>> faces = recognizer("party.jpg")  # doctest: +SKIP
+    """
+    from fer.recognition import load
+
+    return load(name, device, threads)

@@ -248,6 +248,87 @@ def explain(
     announce("explain", f"{experiment} {fold}.{seed}", lambda: work(run, device, overrides))
 
 
+@app.command(
+    epilog="Example: `fer score theirs.csv --dataset fer2013 --protocol official --name theirs`, after "
+    "`fer score --images test/ --dataset fer2013 --protocol official` wrote the test images to classify"
+)
+def score(
+    predictions: Annotated[
+        Path | None, typer.Argument(help="CSV: sample or path, then label or a probability for each class.")
+    ] = None,
+    dataset: Annotated[str, typer.Option(help="The dataset, the name of a file in params/datasets/.")] = ...,
+    protocol: Annotated[str, typer.Option(help="The protocol whose test part was classified.")] = ...,
+    name: Annotated[str | None, typer.Option(help="What the system is called; default: the file's name.")] = None,
+    trained_on: Annotated[str, typer.Option(help="What its authors say it was trained on.")] = "not stated",
+    saw_test: Annotated[str, typer.Option(help="Were the test images among it? no, yes or unknown.")] = "unknown",
+    images: Annotated[
+        Path | None, typer.Option(help="Instead: write the test images to this folder, with samples.csv.")
+    ] = None,
+    root: Root = Path(),
+) -> None:
+    """Score the predictions of any other system on the test part, beside the benchmark's own."""
+    from fer.stages.score import External, export_test
+    from fer.stages.score import score as work
+
+    layout = Layout(root)
+    protocols.folds(protocol, params.load_dataset(dataset))  # a wrong name is an error now
+    if images is not None:
+        print(export_test(dataset, protocol, layout, images))
+    elif predictions is None:
+        raise FerError("name a CSV file of predictions, or --images FOLDER for the images to classify")
+    else:
+        system = External(name or predictions.stem, trained_on, saw_test)
+        announce("score", system.name, lambda: work(predictions, system, dataset, protocol, layout))
+
+
+@app.command(
+    epilog="Examples: `fer predict party.jpg`; `fer predict holiday/ --output faces.csv --draw drawn/`; "
+    "`fer predict talk.mp4 --every 5 --smoothing 0.8 --output talk.jsonl`; `fer predict --camera 0`; "
+    "`fer predict --model runs/fer2013-dnn/0.0 party.jpg`"
+)
+def predict(
+    sources: Annotated[
+        list[Path] | None, typer.Argument(help="Images, videos, or folders of them.", show_default=False)
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="A released model, or the folder of a trained run, such as runs/fer2013-dnn/0.0.")
+    ] = "fer2013-fer_baseline",
+    output: Annotated[
+        Path | None, typer.Option(help="Write a row for each face to this .csv or .jsonl file, not to the terminal.")
+    ] = None,
+    draw: Annotated[Path | None, typer.Option(help="Folder for pictures and videos with what was found.")] = None,
+    camera: Annotated[
+        int | None, typer.Option(min=0, help="Look at a camera, too: 0 is the first. Ctrl-C ends.")
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, help="Look at every n-th frame of a video.")] = 1,
+    smallest: Annotated[
+        int, typer.Option(min=20, help="Side of the smallest face to look for, in pixels; smaller ones take longer.")
+    ] = 40,
+    smoothing: Annotated[
+        float, typer.Option(min=0, max=0.99, help="Weight of a face's earlier frames in its probabilities in a video.")
+    ] = 0.0,
+    about: Annotated[
+        bool, typer.Option("--about", help="Say what the model is, how accurate, and its limits.")
+    ] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all that may be used.")] = None,
+    device: Device = "cpu",
+) -> None:
+    """Recognise the expression of every face in images, videos, or a camera's picture."""
+    from fer.recognition import load
+    from fer.recognition.predict import Options
+    from fer.recognition.predict import predict as work
+
+    if not (sources or about or camera is not None):
+        raise FerError("nothing to look at: name images, videos or folders, or --camera 0 (fer predict --help)")
+    recognizer = load(model, device, threads)
+    if about:
+        print(recognizer.about)
+        if not sources and camera is None:
+            return
+    line = work(recognizer, sources or [], output, Options(every, smallest, smoothing, draw), camera)
+    logger.info("%s", line)
+
+
 @app.command(epilog="Example: `fer report --study params/study.yaml`")
 def report(study: StudyFile = Path("params/study.yaml")) -> None:
     """Make the results tables and figures of a study."""

@@ -63,6 +63,10 @@ class Layout:
         """The leaks of a split (JSON)."""
         return self.root / "data" / "splits" / f"{dataset}.{protocol}.audit.json"
 
+    def external(self, dataset: str, protocol: str, system: str, form: str) -> Path:
+        """The figures (json) or predictions (parquet) of a system outside this project (`fer score`)."""
+        return self.root / "external" / f"{dataset}.{protocol}" / f"{system}.{form}"
+
     def run(self, experiment: str, fold: str, seed: str | int) -> Path:
         return self.root / "runs" / experiment / f"{fold}.{seed}"
 

@@ -16,6 +16,7 @@ from fer.faces.landmarks import LEFT_EYE, RIGHT_EYE
 # from the left and the right edge, so that a mirrored image gives the mirrored crop. That leaves room
 # for raised brows above, below for the chin or, where the jaw drops, the whole mouth, and for the ears at both sides.
 RIGHT_EYE_AT, LEFT_EYE_AT = (0.33, 0.36), (0.67, 0.36)
+Places = tuple[tuple[float, float], tuple[float, float]]  # of the right and the left eye, x and y
 
 BACKGROUND = 0  # behind transparent pixels: renderers leave them black, and who ignores the alpha channel sees that
 ORIENTATION = 0x0112  # the EXIF tag
@@ -137,13 +138,15 @@ def resized(image: np.ndarray, width: int, height: int) -> np.ndarray:
     return image
 
 
-def similarity(image: np.ndarray, landmarks: np.ndarray, size: int) -> np.ndarray:
+def similarity(
+    image: np.ndarray, landmarks: np.ndarray, size: int, eye_places: Places = (RIGHT_EYE_AT, LEFT_EYE_AT)
+) -> np.ndarray:
     """Return a size × size crop rotated, scaled and shifted so that the eye centres fall on their canonical places.
 
     What lies beyond the image is its border replicated.
     """
     eyes = np.stack([landmarks[RIGHT_EYE].mean(0), landmarks[LEFT_EYE].mean(0)]).astype(float)
-    target = np.array([RIGHT_EYE_AT, LEFT_EYE_AT]) * size - 0.5  # a pixel's centre has whole coordinates
+    target = np.array(eye_places) * size - 0.5  # a pixel's centre has whole coordinates
     scale = np.linalg.norm(np.subtract(*target)) / np.linalg.norm(np.subtract(*eyes))
     if scale < 1:  # the warp reads four pixels for each of its own: averaging first keeps the others from aliasing
         height, width = image.shape[:2]

@@ -1,0 +1,79 @@
+"""What is known of a trained network: its data, its accuracy, and its limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fer import layout
+from fer.params import RunParameters
+from fer.storage import read_json
+
+ABOUT = "about.json"  # beside the weights of a released model
+LIMITS = (
+    "Shows which expression a face resembles, as the labellers of its dataset saw it; it does not show what a person "
+    "feels, intends or is.",
+    "Must not be used to judge people: not in hiring, schooling, policing, insurance, health or at borders. Inferring "
+    "emotions at work and in schools is forbidden in the European Union (AI Act, article 5).",
+    "Accuracy differs between expressions, ages, skin tones, poses and light; measure it on your own pictures first.",
+    "The landmark model that aligns faces excludes commercial use (iBUG 300-W).",
+)
+
+
+@dataclass(frozen=True)
+class About:
+    """Where a network comes from and how accurate it is; figures are fractions in [0, 1], None where not measured."""
+
+    name: str
+    system: str
+    dataset: str
+    protocol: str
+    synthetic: bool | None = None
+    n: int | None = None
+    accuracy: float | None = None
+    interval: tuple[float, float] | None = None
+    accuracy_without_leaked: float | None = None
+    n_without_leaked: int | None = None
+    epochs: int | None = None
+    seed: int | None = None
+    notes: tuple[str, ...] = ()
+    limits: tuple[str, ...] = field(default=LIMITS)
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {self.system}, trained on {self.dataset} ({self.protocol})"]
+        if self.synthetic:
+            lines.append("SYNTHETIC: trained on drawn faces; what it says of real faces means nothing")
+        if self.accuracy is not None:
+            low, high = self.interval or (None, None)
+            bounds = "" if low is None else f", 95 % interval {100 * low:.1f} to {100 * high:.1f} %"
+            lines.append(f"test accuracy {100 * self.accuracy:.2f} % (n = {self.n:,}{bounds})")
+        if self.accuracy_without_leaked is not None:
+            lines.append(
+                f"without test images that have a copy in train: {100 * self.accuracy_without_leaked:.2f} % "
+                f"(n = {self.n_without_leaked:,})"
+            )
+        if self.epochs is not None:
+            lines.append(f"{self.epochs} epochs, seed {self.seed}")
+        return "\n".join([*lines, *self.notes, "Limits:", *(f"- {limit}" for limit in self.limits)])
+
+
+def about(folder: Path, parameters: RunParameters) -> About:
+    """Return what the folder of a model says of it: `about.json` of a released one, else what evaluate measured."""
+    known = {
+        "name": parameters.experiment,
+        "system": parameters.system,
+        "dataset": parameters.dataset,
+        "protocol": parameters.protocol.replace("_", " "),
+        "seed": parameters.seed,
+    }
+    if (folder / ABOUT).exists():
+        known |= read_json(folder / ABOUT)
+    elif (folder / layout.METRICS).exists():
+        figures = read_json(folder / layout.METRICS)
+        known |= {"n": figures["n"], "accuracy": figures["accuracy"], "interval": figures["interval"]["accuracy"]}
+    if known.get("interval"):
+        known["interval"] = tuple(known["interval"][:2])
+    for key in ("notes", "limits"):
+        if key in known:
+            known[key] = tuple(known[key])
+    return About(**known)

@@ -1,0 +1,115 @@
+"""What `fer predict` reads: images, folders, videos and cameras, one frame at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fer.errors import FerError
+from fer.faces import crops
+
+VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"}
+IMAGE_SUFFIXES = {
+    *(".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image to look at. `number` and `seconds` are those of a video's frame, None for a photograph."""
+
+    source: str
+    image: np.ndarray  # uint8, grey (height, width) or RGB (height, width, 3)
+    number: int | None = None
+    seconds: float | None = None
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Return a photograph as uint8, grey (height, width) or RGB (height, width, 3), upright.
+
+    Raises:
+        FerError: the file is missing, empty, damaged or not an image.
+    """
+    if not path.exists():
+        raise FerError(f"{path} does not exist")
+    if path.is_dir():
+        raise FerError(f"{path} is a folder; expected an image")
+    data = path.read_bytes()
+    if not data:
+        raise FerError(f"{path} is empty")
+    image = crops.native(data, str(path))
+    return crops.converted(image, 1 if image.ndim == 2 else 3)
+
+
+def expand(sources: list[Path]) -> list[Path]:
+    """Return the files to read: a folder stands for its images and videos, at any depth, sorted by path.
+
+    Raises:
+        FerError: a source does not exist, or a folder holds neither images nor videos.
+    """
+    files = []
+    for source in sources:
+        if not source.exists():
+            raise FerError(f"{source} does not exist; expected an image, a video or a folder of them")
+        if source.is_dir():
+            known = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+            found = sorted(path for path in source.rglob("*") if path.suffix.lower() in known and path.is_file())
+            if not found:
+                raise FerError(f"{source} holds no images and no videos (known endings: {', '.join(sorted(known))})")
+            files += found
+        else:
+            files.append(source)
+    return files
+
+
+def frames(path: Path, every: int = 1) -> Iterator[Frame]:
+    """Yield the frames of an image or a video, of a video every n-th.
+
+    Raises:
+        FerError: the file cannot be read, or the video has no frames.
+    """
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        yield from video_frames(cv2.VideoCapture(str(path)), str(path), every)
+    else:
+        yield Frame(str(path), read_image(path))
+
+
+def camera_frames(number: int, every: int = 1) -> Iterator[Frame]:
+    """Yield the frames of a camera until it is unplugged or the caller stops."""
+    capture = cv2.VideoCapture(number)
+    if not capture.isOpened():
+        raise FerError(f"camera {number} cannot be opened; is it connected, and is no other program using it?")
+    yield from video_frames(capture, f"camera {number}", every)
+
+
+def video_frames(capture: cv2.VideoCapture, name: str, every: int) -> Iterator[Frame]:
+    rate = capture.get(cv2.CAP_PROP_FPS) or 0.0
+    number = 0
+    try:
+        while capture.grab():  # decodes only the frames that are looked at
+            if number % every == 0:
+                readable, image = capture.retrieve()
+                if readable:
+                    seconds = number / rate if rate > 0 else None
+                    yield Frame(name, cv2.cvtColor(image, cv2.COLOR_BGR2RGB), number, seconds)
+            number += 1
+    finally:
+        capture.release()
+    if number == 0:
+        raise FerError(f"{name} is damaged, or is not a video that OpenCV reads: it has no frames")
+
+
+def frame_count(path: Path) -> int | None:
+    """Return how many frames a file says it has; None where it does not say."""
+    if path.suffix.lower() not in VIDEO_SUFFIXES:
+        return 1
+    capture = cv2.VideoCapture(str(path))
+    try:
+        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    finally:
+        capture.release()
+    return count if count > 0 else None

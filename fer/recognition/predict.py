@@ -1,0 +1,191 @@
+"""predict: what a trained network says of the faces in images, videos and a camera's picture, one row a face."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import cv2
+
+from fer.errors import FerError
+from fer.progress import track
+from fer.recognition import media
+from fer.recognition.detection import SMALLEST
+from fer.recognition.drawing import draw
+from fer.recognition.media import VIDEO_SUFFIXES, Frame
+from fer.recognition.recognizer import Face, Recognizer
+from fer.recognition.tracking import Tracker
+
+logger = logging.getLogger("fer")
+COLUMNS = ("source", "frame", "seconds", "face", "left", "top", "right", "bottom", "detection_score", "label")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to look: `every` n-th frame of a video; `smallest` face in pixels; `smoothing` of a video's probabilities in
+    [0, 1); `drawn`: folder for pictures and videos with what was found, or None.
+    """
+
+    every: int = 1
+    smallest: int = SMALLEST
+    smoothing: float = 0.0
+    drawn: Path | None = None
+
+
+def predict(
+    recognizer: Recognizer, sources: list[Path], output: Path | None, options: Options, camera: int | None = None
+) -> str:
+    """Write a row for each face; return a line for the terminal.
+
+    A file that cannot be read is named in a warning, and the others are done.
+
+    Args:
+        output: `.csv` or `.jsonl`; None: CSV to the standard output.
+
+    Raises:
+        FerError: nothing could be read at all, or `output` has another ending.
+    """
+    files = media.expand(sources)
+    counts: Counter[str] = Counter()
+    with ExitStack() as stack:
+        write = stack.enter_context(open_rows(output, recognizer.classes))
+        if camera is not None:
+            look(recognizer, media.camera_frames(camera, options.every), f"camera-{camera}", options, write, counts)
+        for path in track(files, len(files), "predict"):
+            try:
+                look(recognizer, media.frames(path, options.every), path.name, options, write, counts)
+            except (FerError, OSError) as error:
+                logger.warning("%s", error)
+                counts["unreadable"] += 1
+    if not counts["pictures"]:
+        raise FerError("nothing could be read: no row was written")
+    return summary(counts)
+
+
+def look(
+    recognizer: Recognizer, frames: Iterable[Frame], name: str, options: Options, write: RowWriter, counts: Counter
+) -> None:
+    """Write the rows of one source, and what was found on its pictures where that is asked for."""
+    tracker = Tracker(options.smoothing)
+    with Gallery(options.drawn, name) as gallery:
+        for frame in frames:
+            counts["pictures"] += 1
+            found = recognizer(frame.image, options.smallest)
+            moving = frame.number is not None
+            numbered = tracker.follow(found) if moving else list(enumerate(found))
+            for number, face in numbered:
+                write.row(frame, number, face)
+            counts["faces"] += len(found)
+            counts["without a face"] += not found
+            gallery.add(frame, [(number if moving else None, face) for number, face in numbered])
+
+
+def summary(counts: Counter) -> str:
+    def several(count: int, what: str) -> str:
+        return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+    line = f"{several(counts['pictures'], 'picture')}, {several(counts['faces'], 'face')}"
+    if counts["without a face"]:
+        line += f", {counts['without a face']:,} without a face"
+    if counts["unreadable"]:
+        line += f", {several(counts['unreadable'], 'file')} unreadable"
+    return line
+
+
+class RowWriter:
+    """Writes a row for each face as CSV, or as JSON lines."""
+
+    def __init__(self, handle: TextIO, classes: tuple[str, ...], form: str):
+        self.handle, self.form = handle, form
+        self.columns = [*COLUMNS, *(f"p_{name}" for name in classes)]
+        if form == ".csv":
+            self.write_csv(self.columns)
+
+    def row(self, frame: Frame, number: int, face: Face) -> None:
+        box = [round(float(value), 1) for value in face.box]
+        seconds = None if frame.seconds is None else round(frame.seconds, 3)
+        scores = [round(value, 6) for value in face.probabilities.values()]
+        values = [
+            frame.source,
+            frame.number,
+            seconds,
+            number,
+            *box,
+            round(face.detection_score, 3),
+            face.label,
+            *scores,
+        ]
+        if self.form == ".csv":
+            self.write_csv(values)
+        else:
+            self.handle.write(json.dumps(dict(zip(self.columns, values, strict=True)), ensure_ascii=False) + "\n")
+
+    def write_csv(self, values: list) -> None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerow(values)
+        self.handle.write(text.getvalue())
+
+    def __enter__(self) -> RowWriter:
+        return self
+
+    def __exit__(self, *error) -> None:
+        if self.handle is not sys.stdout:
+            self.handle.close()
+
+
+def open_rows(output: Path | None, classes: tuple[str, ...]) -> RowWriter:
+    if output is None:
+        return RowWriter(sys.stdout, classes, ".csv")
+    form = output.suffix.lower()
+    if form not in (".csv", ".jsonl"):
+        raise FerError(f"--output {output}: expected a name that ends in .csv or .jsonl")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    return RowWriter(open(output, "w", encoding="utf-8", newline=""), classes, form)
+
+
+class Gallery:
+    """Pictures with what was found: a PNG for a photograph, an MP4 for a video; nothing without a folder."""
+
+    def __init__(self, folder: Path | None, name: str):
+        self.folder, self.name, self.video = folder, name, None
+
+    def add(self, frame: Frame, faces: list[tuple[int | None, Face]]) -> None:
+        if self.folder is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        picture = cv2.cvtColor(draw(frame.image, faces), cv2.COLOR_RGB2BGR)
+        if frame.number is None:
+            self.save(self.free_name(".png"), picture)
+            return
+        if self.video is None:
+            size = picture.shape[1::-1]
+            path = self.free_name(".mp4")
+            self.video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 25, size)
+            if not self.video.isOpened():
+                raise FerError(f"{path} cannot be written: OpenCV has no encoder for MP4 here")
+        self.video.write(picture)
+
+    def save(self, path: Path, picture) -> None:
+        path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+
+    def free_name(self, suffix: str) -> Path:
+        """Return a name after that of the source that no other source of this or an earlier call has taken."""
+        stem = Path(self.name).stem if Path(self.name).suffix.lower() in VIDEO_SUFFIXES else self.name
+        candidates = [f"{stem}{suffix}", *(f"{stem}-{number}{suffix}" for number in range(2, 100_000))]
+        return next(self.folder / name for name in candidates if not (self.folder / name).exists())
+
+    def __enter__(self) -> Gallery:
+        return self
+
+    def __exit__(self, *error) -> None:
+        if self.video is not None:
+            self.video.release()

@@ -1,0 +1,184 @@
+"""A trained network with everything around it: from a photograph to the expression of each face in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from fer.errors import FerError
+from fer.faces import crops
+from fer.recognition.about import About
+from fer.recognition.detection import SMALLEST, Detection, detect
+from fer.recognition.media import read_image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Classify = Callable[[np.ndarray], np.ndarray]  # uint8 (n, size, size[, 3]) → float32 (n, classes)
+
+PRETRAINED = Path(__file__).parents[1] / "pretrained"
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face and its expression.
+
+    `box`: float32 (4,), left, top, right, bottom in pixels of the image; `landmarks`: float32 (68, 2), x and y in
+    pixels, iBUG's order; `detection_score`: the detector's confidence, 0 or more; `classes`: names of the expressions;
+    `scores`: float32 (classes,), their probabilities, which sum to 1.
+    """
+
+    box: np.ndarray
+    landmarks: np.ndarray
+    detection_score: float
+    classes: tuple[str, ...]
+    scores: np.ndarray
+
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """The probability of each expression, in the order of the classes."""
+        return {name: float(value) for name, value in zip(self.classes, self.scores, strict=True)}
+
+    @property
+    def label(self) -> str:
+        """The most probable expression."""
+        return self.classes[int(self.scores.argmax())]
+
+    @property
+    def confidence(self) -> float:
+        """The probability of `label`, in [0, 1]."""
+        return float(self.scores.max())
+
+
+@dataclass(frozen=True)
+class Recognizer:
+    """Finds faces and recognises their expressions. Made by `load`.
+
+    `classes`: names of the expressions; `size` and `channels` (1 grey, 3 RGB): of the face crops that `classify` takes;
+    `eyes`: where the right and the left eye lie in such a crop, fractions of its side, x and y; `about`: what the
+    network was trained on, how accurate it is and what it must not be used for.
+    """
+
+    classes: tuple[str, ...]
+    size: int
+    channels: int
+    eyes: tuple[tuple[float, float], tuple[float, float]]
+    about: About
+    network: Classify
+
+    def __call__(
+        self, images: str | Path | np.ndarray | Sequence, smallest: int = SMALLEST
+    ) -> list[Face] | list[list[Face]]:
+        """Return the faces of an image, the largest first; of a list of images, a list for each.
+
+        Args:
+            images: a path, or uint8 pixels, grey (height, width) or RGB (height, width, 3; a PIL image will do), or a
+                list of these.
+            smallest: side of the smallest face to look for, in pixels.
+
+        Raises:
+            FerError: a file is missing or not an image, or an array is not uint8 of such a shape.
+
+        Example:
+            >>> import numpy as np, fer
+            >>> recognizer = fer.load("fer2013-fer_baseline")
+            >>> recognizer(np.zeros((120, 160), np.uint8))  # no face in the dark
+            []
+        """
+        if isinstance(images, list | tuple):
+            pixels = [as_pixels(image) for image in images]
+            found = [detect(crops.grey(image), smallest) for image in pixels]
+            return self.recognise(pixels, found)
+        return self([images], smallest)[0]
+
+    def recognise(self, images: list[np.ndarray], detections: list[list[Detection]]) -> list[list[Face]]:
+        """Return the faces of images whose faces are detected already; all are classified as one batch."""
+        cut = [self.crop(image, face) for image, found in zip(images, detections, strict=True) for face in found]
+        scores = iter(self.classify(np.stack(cut)) if cut else ())
+        return [
+            [Face(item.box, item.landmarks, item.score, self.classes, next(scores)) for item in found]
+            for found in detections
+        ]
+
+    def crop(self, image: np.ndarray, face: Detection) -> np.ndarray:
+        """Return a face as the network was trained to see it: uint8 (size, size) or (size, size, 3)."""
+        pixels = crops.grey(image) if self.channels == 1 else crops.converted(image, 3)
+        return crops.similarity(pixels, face.landmarks, self.size, self.eyes)
+
+    def classify(self, faces: np.ndarray) -> np.ndarray:
+        """Return the probabilities of face crops, float32 (n, classes).
+
+        Args:
+            faces: uint8 (n, size, size) for 1 channel, (n, size, size, 3) in RGB order for 3.
+        """
+        wanted = (self.size, self.size) + ((3,) if self.channels == 3 else ())
+        if faces.dtype != np.uint8 or faces.shape[1:] != wanted:
+            shape = "(n, " + ", ".join(map(str, wanted)) + ")"
+            raise FerError(f"face crops are {faces.dtype} {faces.shape}; expected uint8 {shape}")
+        return self.network(faces)
+
+
+def load(name: str | Path, device: str = "cpu", threads: int | None = None) -> Recognizer:
+    """Return a recogniser that is ready to use.
+
+    Args:
+        name: a released name ("fer2013-fer_baseline"), or the folder of a run ("runs/fer2013-dnn/0.0").
+        device: auto, cpu, cuda or mps.
+        threads: CPU threads; None: as many as the process may use.
+
+    Raises:
+        FerError: there is no such model, or its network needs more than one photograph of a face (such as an infrared
+            image).
+
+    Example:
+        >>> import fer
+        >>> recognizer = fer.load("fer2013-fer_baseline")
+        >>> recognizer.classes
+        ('angry', 'disgust', 'fear', 'happy', 'sad', 'surprise', 'neutral')
+    """
+    from fer.recognition.trained import load_trained  # imports torch
+
+    return load_trained(find(name), device, threads)
+
+
+def find(name: str | Path) -> Path:
+    """Return the folder of a model: a run's, or that of a released one."""
+    for folder in (Path(name), PRETRAINED / str(name)):
+        if (folder / "parameters.json").exists() and (folder / "weights.safetensors").exists():
+            return folder
+    if Path(name).is_dir():
+        raise FerError(
+            f"{name} is not the folder of a trained run: parameters.json or weights.safetensors is missing. "
+            "Expected a folder such as runs/fer2013-dnn/0.0"
+        )
+    raise FerError(
+        f"no model is called {str(name)!r}. Released: {', '.join(released()) or 'none'}. "
+        "Or give the folder of a trained run, such as runs/fer2013-dnn/0.0"
+    )
+
+
+def released() -> list[str]:
+    """Return the names of the models that the package carries."""
+    return sorted(path.parent.name for path in PRETRAINED.glob("*/weights.safetensors"))
+
+
+def as_pixels(image: Any) -> np.ndarray:
+    """Return an image as uint8, grey (height, width) or RGB (height, width, 3)."""
+    if isinstance(image, str | Path):
+        return read_image(Path(image))
+    pixels = np.asarray(image)
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4)):
+        raise FerError(
+            f"an image is {pixels.dtype} {pixels.shape}; expected a path, or uint8 pixels, grey (height, width) or RGB "
+            "(height, width, 3)"
+        )
+    if not pixels.size:
+        raise FerError(f"an image has no pixels: its shape is {pixels.shape}")
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB)
+    return pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else np.ascontiguousarray(pixels)
