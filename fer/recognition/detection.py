@@ -15,7 +15,7 @@ SMALLEST = 40  # pixels: the default of `smallest`
 
 
 @dataclass(frozen=True)
-class Detection:
+class DetectedFace:
     """A face in an image.
 
     `box`: float32 (4,), left, top, right, bottom in pixels of the image, possibly beyond it; `score`: the detector's
@@ -27,7 +27,7 @@ class Detection:
     landmarks: np.ndarray
 
 
-def detect(image: np.ndarray, smallest: int = SMALLEST) -> list[Detection]:
+def detect(image: np.ndarray, smallest: int = SMALLEST) -> list[DetectedFace]:
     """Return all faces of a grey image, the largest first.
 
     Args:
@@ -46,5 +46,5 @@ def detect(image: np.ndarray, smallest: int = SMALLEST) -> list[Detection]:
             corners = np.array([[box.left(), box.top()], [box.right(), box.bottom()]], float)
             corners = landmarks.rescaled(corners, copy.shape, image.shape).ravel()
             points = landmarks.rescaled(landmarks.predict(copy, box), copy.shape, image.shape)
-            found.append(Detection(corners, float(score), points))
+            found.append(DetectedFace(corners, float(score), points))
     return sorted(found, key=lambda face: -(face.box[2] - face.box[0]))

@@ -13,7 +13,7 @@ import numpy as np
 from fer.errors import FerError
 from fer.faces import crops
 from fer.recognition.about import About
-from fer.recognition.detection import SMALLEST, Detection, detect
+from fer.recognition.detection import SMALLEST, DetectedFace, detect
 from fer.recognition.media import read_image
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Recognizer:
             return self.recognise(pixels, found)
         return self([images], smallest)[0]
 
-    def recognise(self, images: list[np.ndarray], detections: list[list[Detection]]) -> list[list[Face]]:
+    def recognise(self, images: list[np.ndarray], detections: list[list[DetectedFace]]) -> list[list[Face]]:
         """Return the faces of images whose faces are detected already; all are classified as one batch."""
         cut = [self.crop(image, face) for image, found in zip(images, detections, strict=True) for face in found]
         scores = iter(self.classify(np.stack(cut)) if cut else ())
@@ -105,7 +105,7 @@ class Recognizer:
             for found in detections
         ]
 
-    def crop(self, image: np.ndarray, face: Detection) -> np.ndarray:
+    def crop(self, image: np.ndarray, face: DetectedFace) -> np.ndarray:
         """Return a face as the network was trained to see it: uint8 (size, size) or (size, size, 3)."""
         pixels = crops.grey(image) if self.channels == 1 else crops.converted(image, 3)
         return crops.similarity(pixels, face.landmarks, self.size, self.eyes)
