@@ -271,7 +271,7 @@ def score(
     from fer.stages.score import score as work
 
     layout = Layout(root)
-    protocols.folds(protocol, params.load_dataset(dataset))  # a wrong name is an error now
+    folds(protocol, params.load_dataset(dataset))  # a wrong name is an error now
     if images is not None:
         print(export_test(dataset, protocol, layout, images))
     elif predictions is None:

@@ -56,7 +56,9 @@ def learnable(tmp_path_factory) -> Layout:
     np.save(layout.crops("fer2013"), crops)
     samples = np.arange(len(parts), dtype=np.int32)
     unknown = dict.fromkeys(("subject", "pair", "sequence"))
-    index = pd.DataFrame({"sample": samples, "label": labels.astype(np.int8), "modality": "visible", **unknown})
+    paths = [f"images/{sample:03d}.png" for sample in samples]
+    known = {"sample": samples, "path": paths, "label": labels.astype(np.int8), "modality": "visible"}
+    index = pd.DataFrame(known | unknown)
     index.to_parquet(layout.index("fer2013"))
     split = pd.DataFrame({"sample": samples, "fold": "0", "part": parts})
     split.to_parquet(layout.split("fer2013", "official"))

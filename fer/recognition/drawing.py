@@ -7,6 +7,7 @@ import numpy as np
 
 from fer.recognition.recognizer import Face
 
+ROOM = 60  # pixels: bars are drawn under faces of at least this width; under smaller ones nobody could read them
 COLOUR, INK, PAPER = (0, 114, 178), (255, 255, 255), (30, 30, 30)  # RGB
 
 
@@ -25,7 +26,8 @@ def draw(image: np.ndarray, faces: list[tuple[int | None, Face]]) -> np.ndarray:
         cv2.rectangle(canvas, (left, top), (right, bottom), COLOUR, thickness)
         title = f"{face.label} {100 * face.confidence:.0f}%" + ("" if number is None else f"  #{number}")
         text(canvas, title, (left, top - round(6 * unit)), 0.6 * unit, COLOUR)
-        for row, (name, value) in enumerate(face.probabilities.items()):
+        bars = face.probabilities.items() if right - left >= ROOM else ()
+        for row, (name, value) in enumerate(bars):
             at = bottom + round((row + 1) * 16 * unit)
             end = left + round(value * (right - left))
             cv2.rectangle(canvas, (left, at - round(10 * unit)), (max(end, left + 1), at), COLOUR, -1)
