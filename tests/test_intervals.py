@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import binomtest
 
 from fer.evaluation.intervals import accuracy_interval, difference_interval, mean_interval
-from fer.stages.evaluate import clusters_of
+from fer.evaluation.predictions import clusters_of
 
 PEOPLE = np.repeat(np.arange(6), 5)
 

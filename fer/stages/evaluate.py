@@ -13,8 +13,8 @@ from fer import layout, params
 from fer.devices import choose_device
 from fer.errors import FerError
 from fer.evaluation.cost import cost
-from fer.evaluation.intervals import accuracy_interval
 from fer.evaluation.metrics import metrics
+from fer.evaluation.predictions import clusters_of, interval_of, predictions
 from fer.evaluation.robustness import robustness
 from fer.evaluation.transfer import shared_labels, transfer
 from fer.expressions import shared_expressions
@@ -123,16 +123,6 @@ def classify(network: nn.Module, part: Part, parameters: RunParameters) -> np.nd
     return probabilities_of(network, answers).cpu().numpy()
 
 
-def clusters_of(index: Path, samples: np.ndarray) -> np.ndarray:
-    """Return of each sample what it shares with others: its subject, else its sequence, else its own number.
-
-    The kind is part of the name, as in "subject:2", which has nothing to do with "sample:2".
-    """
-    table = read_frame(index, ["sample", "subject", "sequence"]).iloc[samples].astype("string")
-    names = ("subject:" + table["subject"]).fillna("sequence:" + table["sequence"]).fillna("sample:" + table["sample"])
-    return names.to_numpy(str)
-
-
 def pixels_of(faces: Path, samples: np.ndarray) -> np.ndarray:
     """Return the hashes of the samples' decoded pixels."""
     return read_frame(faces, ["pixels"])["pixels"].to_numpy()[samples]
@@ -143,25 +133,6 @@ def seen_pixels(run: TrainedRun) -> np.ndarray:
     split = read_frame(run.data["split"])
     seen = split.loc[(split["fold"] == run.fold) & (split["part"] != "test"), "sample"].to_numpy()
     return pixels_of(run.layout.faces(run.parameters.dataset), seen)
-
-
-def predictions(
-    samples: np.ndarray, clusters: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, classes: list[str]
-) -> pd.DataFrame:
-    """Return one row a sample: cluster, label, predicted class and every probability."""
-    table = pd.DataFrame({"sample": samples, "cluster": clusters, "label": labels})
-    table["predicted"] = probabilities.argmax(1)
-    for code, name in enumerate(classes):
-        table[f"p_{name}"] = probabilities[:, code]
-    return table
-
-
-def interval_of(table: pd.DataFrame) -> dict:
-    """Return what metrics.json says of the interval of the accuracy."""
-    found = accuracy_interval(table["label"] == table["predicted"], table["cluster"])
-    return {
-        "interval": {"accuracy": [found.low, found.high], "method": found.method, "clusters": found.clusters},
-    }
 
 
 def accuracy_line(what: str, figures: dict) -> str:

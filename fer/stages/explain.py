@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fer import params
 from fer.devices import choose_device
+from fer.evaluation.predictions import clusters_of
 from fer.explain.explanation import (
     CAM,
     DROP,
@@ -28,7 +29,6 @@ from fer.networks import load_network
 from fer.params import Explain, Input, Recipe
 from fer.reporting.saliency import Column, Row, Single, draw, draw_none
 from fer.runs import TrainedRun
-from fer.stages.evaluate import clusters_of
 from fer.storage import atomic, read_json, write_json
 from fer.training.data import Part, load_part, normalise
 

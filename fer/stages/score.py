@@ -18,10 +18,10 @@ from fer import params
 from fer.errors import FerError
 from fer.evaluation.intervals import accuracy_interval
 from fer.evaluation.metrics import metrics
+from fer.evaluation.predictions import clusters_of, interval_of, predictions
 from fer.expressions import expression
 from fer.layout import Layout
-from fer.stages.evaluate import clusters_of, write_predictions
-from fer.storage import read_frame, read_json, read_rows, require, write_bytes, write_json, write_text
+from fer.storage import read_frame, read_json, read_rows, require, write_bytes, write_frame, write_json, write_text
 
 SEEN = ("no", "yes", "unknown")
 
@@ -61,10 +61,9 @@ def score(file: Path, system: External, dataset: str, protocol: str, layout: Lay
     probabilities, calibrated = answers(table.iloc[rows], classes, file)
     samples = test["sample"].to_numpy()
     clusters = clusters_of(layout.index(dataset), samples)
-    write_predictions(
-        layout.external(dataset, protocol, system.name, "parquet"), samples, clusters, labels, probabilities, classes
-    )
-    figures = metrics(labels, probabilities.astype(np.float64), classes, clusters)
+    answered = predictions(samples, clusters, labels, probabilities, classes)
+    write_frame(layout.external(dataset, protocol, system.name, "parquet"), answered)
+    figures = metrics(labels, probabilities.astype(np.float64), classes) | interval_of(answered)
     correct = probabilities.argmax(1) == labels
     clean = ~np.isin(samples, leaked(layout.audit(dataset, protocol)))
     without = accuracy_interval(correct[clean], clusters[clean])

@@ -1,0 +1,40 @@
+"""Predictions of a test part as a table, one row a sample, and what is said of them as a whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fer.evaluation.intervals import accuracy_interval
+from fer.storage import read_frame
+
+
+def clusters_of(index: Path, samples: np.ndarray) -> np.ndarray:
+    """Return of each sample what it shares with others: its subject, else its sequence, else its own number.
+
+    The kind is part of the name, as in "subject:2", which has nothing to do with "sample:2".
+    """
+    table = read_frame(index, ["sample", "subject", "sequence"]).iloc[samples].astype("string")
+    names = ("subject:" + table["subject"]).fillna("sequence:" + table["sequence"]).fillna("sample:" + table["sample"])
+    return names.to_numpy(str)
+
+
+def predictions(
+    samples: np.ndarray, clusters: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, classes: list[str]
+) -> pd.DataFrame:
+    """Return one row a sample: cluster, label, predicted class and every probability."""
+    table = pd.DataFrame({"sample": samples, "cluster": clusters, "label": labels})
+    table["predicted"] = probabilities.argmax(1)
+    for code, name in enumerate(classes):
+        table[f"p_{name}"] = probabilities[:, code]
+    return table
+
+
+def interval_of(table: pd.DataFrame) -> dict:
+    """Return what metrics.json says of the interval of the accuracy."""
+    found = accuracy_interval(table["label"] == table["predicted"], table["cluster"])
+    return {
+        "interval": {"accuracy": [found.low, found.high], "method": found.method, "clusters": found.clusters},
+    }
