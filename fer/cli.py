@@ -216,8 +216,8 @@ def evaluate(
     root: Root = Path(),
 ) -> None:
     """Open the test part once: predictions, metrics, confusion and cost of one run."""
-    run = trained(experiment, fold, seed, threads, root)
     name, others = f"{experiment} {fold}.{seed}", [dataset_and_protocol(pair) for pair in on or []]
+    run = trained(experiment, fold, seed, threads, root)
     from fer.stages.evaluate import evaluate as work
     from fer.stages.evaluate import evaluate_on
 
@@ -241,8 +241,9 @@ def explain(
     root: Root = Path(),
 ) -> None:
     """Map what a trained network's answers rest on: occlusion, Grad-CAM, its own attention; and score the maps."""
-    run, overrides = trained(experiment, fold, seed, threads, root), settings(set_)
+    overrides = settings(set_)
     params.load_explain(overrides)  # a wrong one is an error now
+    run = trained(experiment, fold, seed, threads, root)
     from fer.stages.explain import explain as work
 
     announce("explain", f"{experiment} {fold}.{seed}", lambda: work(run, device, overrides))
