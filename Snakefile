@@ -33,6 +33,8 @@ rule all:
         FIGURES,
         TABLES,
         CARDS,
+    message:
+        "all"
 
 
 onstart:

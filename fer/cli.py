@@ -351,7 +351,7 @@ def track(study: StudyFile = Path("params/study.yaml")) -> None:
 
 def drawn(raw: Path) -> bool:
     """Say whether the originals are synthetic: pictures of them are stamped so."""
-    from fer.stages.acquire import DRAWN, says
+    from fer.stages.originals import DRAWN, says
 
     return bool(says(raw, DRAWN))
 

@@ -14,25 +14,39 @@ CLI = PACKAGE / "cli.py"
 # These cannot change an artifact: errors end a job, progress and tracking watch it, a path that changes is another
 # output, and what `fer.params` reads reaches a job as resolved parameters (fer/inputs.py).
 NEUTRAL = {"errors", "progress", "tracking", "layout", "params"}
+# The packages of which a command imports one module by name
+REGISTRIES = {
+    "acquire": "datasets",
+    "index": "datasets",
+    "train": "systems",
+    "evaluate": "systems",
+    "explain": "systems",
+}
 PROSE = {"help", "description", "epilog"}  # arguments that document an option of the command line
 
 
-def listing(command: str, *plugins: str) -> str:
+def listing(command: str, plugin: str = "") -> str:
     """Return the digest and the name of every file that decides what `fer <command>` makes, one a line.
 
     The digests leave out comments, docstrings and the help of options, so that editing prose changes none.
 
     Args:
-        plugins: modules that a registry imports by name, such as "systems.dnn".
+        plugin: the adapter or the system that the command imports by name.
     """
     found: dict[Path, str] = {}
-    waiting = [CLI, *(PACKAGE / f"{name.replace('.', '/')}.py" for name in plugins)]
+    waiting = [CLI, PACKAGE / REGISTRIES[command] / f"{plugin}.py"] if plugin else [CLI]
     while waiting:
         path = waiting.pop()
         if path not in found and path.relative_to(PACKAGE).parts[0].removesuffix(".py") not in NEUTRAL:
             found[path], needed = facts(path, command if path == CLI else None)
             waiting += needed
     return "".join(f"{found[path]} {path.relative_to(PACKAGE.parent).as_posix()}\n" for path in sorted(found))
+
+
+def sources() -> str:
+    """Return a digest of every byte that `listing` may depend on."""
+    files = sorted([*PACKAGE.rglob("*.py"), *templates().values()])
+    return digest("".join(f"{path.relative_to(PACKAGE)} {digest(path.read_text(encoding='utf-8'))}" for path in files))
 
 
 @cache

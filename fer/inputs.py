@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fer import params
-from fer.closure import listing
+from fer.closure import listing, sources
 from fer.layout import Layout
 from fer.params import Study
 from fer.runs import Run, study_folds, study_protocols
@@ -45,29 +45,38 @@ ALONE: dict[str, set[str]] = {
 def write(study: Study) -> None:
     """Write those files of a study that differ from what is there, and remove those that it no longer has."""
     layout = Layout(Path(study.root))
-    wanted = {layout.code(*name): text for name, text in code(study)}
-    wanted |= {
-        layout.parameters(*name): json.dumps(values, indent=1, ensure_ascii=False) + "\n"
-        for name, values in parameters(study)
-    }
+    code_folder, parameters_folder = layout.inputs()
+    digests = {layout.code(stage, plugin): (stage, plugin) for stage, plugin in stages(study)}
+    # All code is parsed again only if some of it changed
+    state, stamp = f"{sources()} {' '.join(map(str, digests))}\n", code_folder.with_name("code.sha256")
+    if not (stamp.is_file() and stamp.read_text() == state and all(path.is_file() for path in digests)):
+        update(code_folder, {path: listing(*name) for path, name in digests.items()})
+        write_text(stamp, state)
+    values = {layout.parameters(*name): readable(values) for name, values in parameters(study)}
+    update(parameters_folder, values)
+
+
+def update(folder: Path, wanted: dict[Path, str]) -> None:
+    """Make `wanted` the content of a folder, without touching the files that are right."""
     for path, text in wanted.items():
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             write_text(path, text)
-    for folder in layout.inputs():
-        for path in set(folder.glob("*")) - wanted.keys():
-            path.unlink()
+    for path in set(folder.glob("*")) - wanted.keys():
+        path.unlink()
 
 
-def code(study: Study) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield stage (and adapter or system) with the modules that decide what it makes."""
+def readable(values: dict[str, Any]) -> str:
+    return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+
+
+def stages(study: Study) -> Iterator[tuple[str, str]]:
+    """Yield every stage, with the module that a registry finds for it by name ("" where there is none)."""
     for stage in ("align", "blocks", "split", "augment", "report"):
-        yield (stage,), listing(stage)
-    for adapter in {params.load_dataset(name).adapter or name for name in study_protocols(study)}:
-        for stage in ("acquire", "index"):
-            yield (stage, adapter), listing(stage, f"datasets.{adapter}")
-    for system in {params.load_experiment(name).system for name in study.experiments}:
-        for stage in ("train", "evaluate", "explain"):
-            yield (stage, system), listing(stage, f"systems.{system}")
+        yield stage, ""
+    for adapter in sorted({params.load_dataset(name).adapter or name for name in study_protocols(study)}):
+        yield from (("acquire", adapter), ("index", adapter))
+    for system in sorted({params.load_experiment(name).system for name in study.experiments}):
+        yield from (("train", system), ("evaluate", system), ("explain", system))
 
 
 def parameters(study: Study) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:

@@ -236,8 +236,8 @@ def transfers(study: params.Study) -> dict[str, list[tuple[str, str]]]:
 
 def transfer_runs(study: params.Study, name: str) -> list[Run]:
     """Return the runs of an experiment that are tested on other datasets: its first fold, every seed."""
-    runs = [run for run in study_runs(study) if run.name == name]
-    return [run for run in runs if run.fold == runs[0].fold]
+    fold, layout = study_folds(study, name)[0], Layout(Path(study.root))
+    return [Run(name, fold, seed, study.overrides(name), study.threads, layout) for seed in study.seeds]
 
 
 def experiment_folds(experiment: Experiment) -> list[str]:

@@ -37,6 +37,8 @@ from fer.params.loading import (
     load_explain,
     load_study,
     load_system,
+    read_anew,
+    read_once,
     resolve,
     system_file,
 )

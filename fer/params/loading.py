@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,35 @@ SYSTEMS = Path(__file__).parents[1] / "systems"
 ADAPTERS = Path(__file__).parents[1] / "datasets"
 
 
+_results: dict | None = None  # what was loaded, by loader and name, between `read_once` and `read_anew`
+
+
+def read_once() -> None:
+    """Keep what is loaded from now on: drawing the DAG of a study asks hundreds of times, and no file changes."""
+    global _results
+    _results = {}
+
+
+def read_anew() -> None:
+    """Read parameter files again each time that something is loaded, as at first."""
+    global _results
+    _results = None
+
+
+def kept(load: Callable) -> Callable:
+    """Let a loader return what it returned before, after `read_once`."""
+
+    @wraps(load)
+    def loaded(name: str):
+        if _results is None:
+            return load(name)
+        if (load, name) not in _results:
+            _results[load, name] = load(name)
+        return _results[load, name]
+
+    return loaded
+
+
 def dataset_file(name: str) -> Path:
     return FOLDER / "datasets" / f"{name}.yaml"
 
@@ -35,6 +66,7 @@ def experiment_file(name: str) -> Path:
     return FOLDER / "experiments" / f"{name}.yaml"
 
 
+@kept
 def load_dataset(name: str) -> Dataset:
     path = known(dataset_file(name), "dataset")
     dataset = load(Dataset, path)
@@ -42,6 +74,7 @@ def load_dataset(name: str) -> Dataset:
     return dataset
 
 
+@kept
 def load_system(name: str) -> System:
     path = known(system_file(name), "system")
     system = load(System, path)
@@ -56,6 +89,7 @@ def experiment_files(name: str) -> list[Path]:
     return [own] if base is None else [experiment_file(base), own]
 
 
+@kept
 def load_experiment(name: str) -> Experiment:
     path = known(experiment_file(name), "experiment")
     experiment = check(Experiment, with_base(path), path)
@@ -74,7 +108,7 @@ def with_base(path: Path) -> dict[str, Any]:
     values = mapping(path)
     if (base := values.get("variant_of")) is None:
         return values
-    varied = mapping(known(experiment_file(str(base)), "experiment", f"{path}: variant_of: "))
+    varied = dict(mapping(known(experiment_file(str(base)), "experiment", f"{path}: variant_of: ")))
     if "variant_of" in varied:
         raise FerError(f"{path}: variant_of: {base} is itself a variant, of {varied['variant_of']}; name that one")
     varied.pop("deviations", None)  # those of the sound experiment: a variant has its own

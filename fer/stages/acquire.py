@@ -17,14 +17,13 @@ from fer.datasets import Adapter, Faults, Original
 from fer.errors import FerError
 from fer.faces import crops
 from fer.progress import track
-from fer.storage import batched, open_parquet, sha256, write_rows
+from fer.stages.originals import DRAWN, LEFT_OUT
+from fer.storage import batched, sha256, write_rows
 from fer.wording import counted
 
 SYNTHETIC = "synthetic"
 DECODED_AT_ONCE = 2  # originals; each may be of 134 megapixels
 SEVERAL_IMAGES = (b"GIF8", b"RIFF", b"II*", b"MM\x00*", b"\x89PNG")  # first bytes of formats that can hold them
-# Keys of the Parquet file's metadata (JSON): what of the source is not here, and why; whether we drew the faces
-LEFT_OUT, DRAWN = "left_out", "synthetic"
 SCHEMA = pa.schema(
     [
         ("path", pa.string()),  # inside the source
@@ -68,11 +67,6 @@ def store(adapter: Adapter, source: Path, target: Path, synthetic: bool = False)
 
 def listed(found: dict[str, list[str]]) -> str:
     return "; ".join(f"{reason}: {len(paths):,}, such as {paths[0]}" for reason, paths in found.items())
-
-
-def says(raw: Path, key: str):
-    """Return what a raw file says of itself: LEFT_OUT or DRAWN, None where it says nothing."""
-    return json.loads((open_parquet(raw).metadata.metadata or {}).get(key.encode(), b"null"))
 
 
 def summary(adapter: Adapter) -> dict[str, dict]:

@@ -14,7 +14,7 @@ from fer.datasets import Adapter
 from fer.errors import FerError
 from fer.progress import track
 from fer.protocols import PARTS, WHOLE
-from fer.stages.acquire import DRAWN, LEFT_OUT, says
+from fer.stages.originals import DRAWN, LEFT_OUT, says
 from fer.storage import open_parquet, read_rows, write_json, write_rows
 
 SCHEMA = pa.schema(

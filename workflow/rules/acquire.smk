@@ -9,5 +9,7 @@ rule acquire:
     threads: data_threads
     params:
         options=lambda wildcards: options(**STUDY.dataset_overrides(wildcards.dataset)),
+    message:
+        "acquire {wildcards.dataset}"
     shell:
         "fer --log {log:q} acquire {wildcards.dataset} {params.options}"

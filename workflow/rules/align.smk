@@ -13,5 +13,7 @@ rule align:
     threads: data_threads
     params:
         options=options(),
+    message:
+        "align {wildcards.dataset}"
     shell:
         "fer --log {log:q} align {wildcards.dataset} {params.options}"

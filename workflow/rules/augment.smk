@@ -18,5 +18,7 @@ rule augment:
     threads: data_threads
     params:
         options=lambda wildcards: options(run_overrides(wildcards)),
+    message:
+        "augment {wildcards.experiment} {wildcards.fold}"
     shell:
         "fer --log {log:q} augment {wildcards.experiment} --fold {wildcards.fold} {params.options}"

@@ -16,5 +16,7 @@ rule blocks:
     threads: data_threads
     params:
         options=options(),
+    message:
+        "blocks {wildcards.dataset}"
     shell:
         "fer --log {log:q} blocks {wildcards.dataset} {params.options}"

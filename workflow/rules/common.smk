@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import Quietness
 from snakemake.utils import validate
 
 from fer import checkout, inputs, machine, params, runs
@@ -32,7 +33,12 @@ os.environ["PYTHONPATH"] = os.pathsep.join([os.getcwd(), os.environ.get("PYTHONP
 
 validate(config, "../schemas/config.schema.json")
 
+if workflow.output_settings.dryrun and Quietness.HOST in (workflow.output_settings.quiet or ()):
+    # `snakemake -n` names every job; the profile keeps that from the output of a run, where each job has its own line.
+    workflow.output_settings.quiet.discard(Quietness.RULES)
+
 STUDY_FILE = Path(config["study"])
+params.read_once()
 try:
     STUDY = params.load_study(STUDY_FILE)
 except FerError as error:

@@ -18,5 +18,7 @@ rule evaluate:
         gpu=gpu,
     params:
         options=options(threads=STUDY.threads, **STUDY.evaluate_options()),
+    message:
+        "evaluate {wildcards.experiment} {wildcards.fold}.{wildcards.seed}"
     shell:
         "fer --log {log:q} evaluate {wildcards.experiment} --fold {wildcards.fold} --seed {wildcards.seed} {params.options}"

@@ -23,5 +23,7 @@ rule explain:
     params:
         run=lambda wildcards: "--fold {0.fold} --seed {0.seed}".format(first_run(wildcards)),
         options=options(STUDY.explain_overrides(), threads=STUDY.threads),
+    message:
+        "explain {wildcards.experiment}"
     shell:
         "fer --log {log:q} explain {wildcards.experiment} {params.run} {params.options}"

@@ -10,5 +10,7 @@ rule index:
         LAYOUT.log("index", "{dataset}"),
     params:
         options=options(),
+    message:
+        "index {wildcards.dataset}"
     shell:
         "fer --log {log:q} index {wildcards.dataset} {params.options}"

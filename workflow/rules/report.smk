@@ -21,5 +21,7 @@ rule report:
         LAYOUT.log("report", STUDY.name),
     params:
         study=STUDY_FILE,
+    message:
+        f"report {STUDY.name}"
     shell:
         "fer --log {log:q} report --study {params.study:q}"

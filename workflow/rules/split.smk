@@ -17,5 +17,7 @@ rule split:
         LAYOUT.log("split", "{dataset}.{protocol}"),
     params:
         options=options(seed=STUDY.split_seed),
+    message:
+        "split {wildcards.dataset} {wildcards.protocol}"
     shell:
         "fer --log {log:q} split {wildcards.dataset} {wildcards.protocol} {params.options}"

@@ -17,5 +17,7 @@ rule train:
         gpu=gpu,
     params:
         options=lambda wildcards: options(run_overrides(wildcards), threads=STUDY.threads, **STUDY.train_options()),
+    message:
+        "train {wildcards.experiment} {wildcards.fold}.{wildcards.seed}"
     shell:
         "fer --log {log:q} train {wildcards.experiment} --fold {wildcards.fold} --seed {wildcards.seed} {params.options}"

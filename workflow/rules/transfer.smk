@@ -32,5 +32,7 @@ rule transfer:
             word for pair in TRANSFERS[wildcards.experiment] for word in ("--on", ":".join(pair))
         ),
         options=options(threads=STUDY.threads),
+    message:
+        "transfer {wildcards.experiment} {wildcards.fold}.{wildcards.seed}"
     shell:
         "fer --log {log:q} evaluate {wildcards.experiment} --fold {wildcards.fold} --seed {wildcards.seed} {params.on} {params.options}"

@@ -71,21 +71,24 @@ def dag(study_file: Path):
         StorageSettings,
     )
 
-    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL}, show_failed_logs=False)) as api:
-        logging.getLogger("snakemake").setLevel(logging.ERROR)
-        workflow = api.workflow(
-            resource_settings=ResourceSettings(cores=1),
-            config_settings=ConfigSettings(config={"study": str(study_file)}),
-            storage_settings=StorageSettings(),
-            snakefile=Path("Snakefile"),
-        )
-        settings = DAGSettings(targets={"all"}, max_checksum_file_size=10**12)
-        workflow.dag(settings)
-        # The public calls of the API print the DAG; its jobs are reached as Snakemake's own printdag does (9.27).
-        inner = workflow._workflow
-        inner._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True)
-        inner._build_dag()
-        yield inner.dag
+    try:
+        with SnakemakeApi(OutputSettings(quiet={Quietness.ALL}, show_failed_logs=False)) as api:
+            logging.getLogger("snakemake").setLevel(logging.ERROR)
+            workflow = api.workflow(
+                resource_settings=ResourceSettings(cores=1),
+                config_settings=ConfigSettings(config={"study": str(study_file)}),
+                storage_settings=StorageSettings(),
+                snakefile=Path("Snakefile"),
+            )
+            settings = DAGSettings(targets={"all"}, max_checksum_file_size=10**12)
+            workflow.dag(settings)
+            # The public calls of the API print the DAG; its jobs are reached as Snakemake's own printdag does (9.27).
+            inner = workflow._workflow
+            inner._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True)
+            inner._build_dag()
+            yield inner.dag
+    finally:
+        params.read_anew()  # the Snakefile reads them once
 
 
 def outstanding(graph) -> list[str]:
