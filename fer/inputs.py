@@ -19,7 +19,7 @@ from fer import params
 from fer.closure import listing, sources
 from fer.layout import Layout
 from fer.params import Study
-from fer.runs import Run, study_folds, study_protocols
+from fer.runs import study_protocols, study_runs
 from fer.storage import write_text
 
 # The stages of a dataset, and the keys of its parameters that some of them alone use; any other key counts for all.
@@ -40,6 +40,7 @@ ALONE: dict[str, set[str]] = {
     "blocks": {"blocks"},
     "audit": {"split"},
 }
+AUGMENT = ("experiment", "dataset", "protocol", "modality", "views", "augment_before_split")
 
 
 def write(study: Study) -> None:
@@ -86,15 +87,11 @@ def parameters(study: Study) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]
     for name, values in datasets.items():
         for stage in OF_DATASET:
             yield (stage, name), used_by(stage, values | study.dataset_overrides(name))
-    for name, experiment in experiments.items():
-        first = study_folds(study, name)[0]
-        run = Run(name, first, 0, study.overrides(name), study.threads, Layout(), study.bf16_on_cpu)
+    for name, run in {run.name: run for run in study_runs(study)}.items():
         values = {key: value for key, value in run.resolved().items() if key not in ("fold", "seed")}
-        yield ("train", name), values | {"of_dataset": used_by("train", datasets[experiment.dataset])}
+        yield ("train", name), values | {"of_dataset": used_by("train", datasets[run.experiment.dataset])}
         if run.recipe.offline:
-            network = ("architecture", "input", "recipe", "overrides", "threads", "bf16_on_cpu")
-            shown = {key: value for key, value in values.items() if key not in network}
-            yield ("augment", name), shown | {"offline": values["recipe"]["offline"]}
+            yield ("augment", name), {key: values[key] for key in AUGMENT} | {"offline": values["recipe"]["offline"]}
     yield ("explain",), params.load_explain(study.explain_overrides()).model_dump(mode="json")
     systems = sorted({experiment.system for experiment in experiments.values()})
     yield (

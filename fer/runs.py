@@ -236,8 +236,8 @@ def transfers(study: params.Study) -> dict[str, list[tuple[str, str]]]:
 
 def transfer_runs(study: params.Study, name: str) -> list[Run]:
     """Return the runs of an experiment that are tested on other datasets: its first fold, every seed."""
-    fold, layout = study_folds(study, name)[0], Layout(Path(study.root))
-    return [Run(name, fold, seed, study.overrides(name), study.threads, layout) for seed in study.seeds]
+    first = study_folds(study, name)[0]
+    return [run for run in study_runs(study) if (run.name, run.fold) == (name, first)]
 
 
 def experiment_folds(experiment: Experiment) -> list[str]:

@@ -112,7 +112,7 @@ def resume_point(run: Run, computed_on: dict) -> Path:
     Args:
         computed_on: what the training computes on (`fer.devices.describe`).
     """
-    code = listing("train", f"systems.{run.experiment.system}")
+    code = listing("train", run.experiment.system)
     decisive = [run.resolved(), computed_on, torch.__version__, code]
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
     others = [other.folder / layout.PARAMETERS for other in run.predecessors.values()]
