@@ -144,8 +144,8 @@ def split(
 
     layout, parameters = Layout(root), params.load_dataset(dataset)
     folds(protocol, parameters)  # a wrong name is an error now
-    inputs = (layout.raw(dataset), layout.index(dataset), layout.faces(dataset))
-    outputs = (layout.split(dataset, protocol), layout.audit(dataset, protocol), layout.audit_page(dataset, protocol))
+    inputs = (layout.raw(dataset), layout.index(dataset), layout.faces(dataset), layout.crops(dataset))
+    outputs = [make(dataset, protocol) for make in (layout.split, layout.audit, layout.audit_page, layout.refused_page)]
     arguments = (*inputs, parameters, protocol, seed, *outputs)
     announce("split", f"{dataset} {protocol}", lambda: work(*arguments, synthetic=drawn(layout.raw(dataset))))
 

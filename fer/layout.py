@@ -107,6 +107,10 @@ class Layout:
         """The folders of the digests of code and of the resolved parameters (fer/inputs.py)."""
         return self.root / ".fer" / "code", self.root / ".fer" / "params"
 
+    def refused_page(self, dataset: str, protocol: str) -> Path:
+        """The page of a split that was refused: no output of any job, so that no engine deletes it."""
+        return self.root / "logs" / "split" / f"{dataset}.{protocol}.leakage.html"
+
     def log(self, stage: str, name: str) -> Path:
         return self.root / "logs" / stage / f"{name}.log"
 

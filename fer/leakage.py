@@ -1,168 +1,18 @@
 """The leakage audit: what the parts of a split have in common and should not.
 
-Duplicates are looked for once in the whole dataset and then looked at fold by fold:
-
-- exact: the decoded pixels are equal (column `pixels` of faces, a SHA-256);
-- near: the perceptual hashes differ in few bits (column `phash`; Zauner, Implementation and Benchmarking of Perceptual
-  Image Hash Functions, 2010) *and* the 32×32 grey thumbnails correlate (Pearson): the hash proposes, pixels confirm.
-
-Near duplicates are looked for among visible images only: so small, the infrared faces of different people are alike,
-and a pair is judged by its visible image anyway. Blank images, one constant value, show nothing that could leak: they
-are listed on their own and are nobody's duplicate.
+The duplicates of the dataset (`fer.duplicates`) are looked at fold by fold, and so are its subjects, sequences and
+pairs. Blank images are listed on their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
-from fer.errors import FerError
-from fer.faces import crops
-from fer.parallel import workers
-from fer.params import Audit
 from fer.protocols import PARTS
-from fer.storage import checked, open_parquet
 
 BOUNDARIES = ("train-val", "train-test", "val-test")
 GROUPS = ("subject", "sequence", "pair")
-THUMBNAIL = 32  # side, pixels
-TILE = 1 << 20  # pairs of hashes compared at a time: 8 MB, so memory stays flat and the cache warm
-PAIRS_AT_A_TIME = 1 << 14  # whose thumbnails are correlated
-MOST_PAIRS = 20_000_000  # held at most, some 500 MB; beyond, the criterion tells nothing apart
-BATCH = 256  # originals in memory
-
-
-# --- duplicates of a dataset -----------------------------------------------------------------------------------------
-
-
-def duplicates(samples: pd.DataFrame, raw: Path, audit: Audit) -> pd.DataFrame:
-    """Return every pair of duplicates, whatever their parts.
-
-    Args:
-        samples: columns sample, modality, pixels (hex digest), phash (uint64), blank (bool).
-        raw: the originals; a sample is the row of its number.
-        audit: the thresholds.
-
-    Returns:
-        One row a pair, sorted: first < second (int32 samples), exact (bool), distance (uint8, differing bits),
-        correlation (float32, -1 to 1; 1 for exact duplicates).
-
-    Raises:
-        FerError: so many images are alike that the pairs cannot be held.
-    """
-    seen = samples[~samples["blank"]].sort_values("sample", ignore_index=True)
-    pixels = pd.factorize(seen["pixels"])[0]
-    exact = equal_pixels(pixels)
-    visible = np.flatnonzero(seen["modality"] == "visible").astype(np.int32)
-    first, second, distance = close_hashes(seen["phash"].to_numpy(np.uint64)[visible], audit.distance)
-    first, second = visible[first], visible[second]
-    differ = pixels[first] != pixels[second]
-    number = seen["sample"].to_numpy(np.int32)
-    near = pair_table(number[first[differ]], number[second[differ]], distance[differ])
-    near["correlation"] = correlations(raw, near["first"].to_numpy(), near["second"].to_numpy())
-    near = near[near["correlation"] >= audit.correlation]
-    equal = pair_table(number[exact[0]], number[exact[1]], 0).assign(exact=True)
-    return pd.concat([equal, near]).sort_values(["first", "second"], ignore_index=True)
-
-
-def pair_table(first: np.ndarray, second: np.ndarray, distance: np.ndarray | int) -> pd.DataFrame:
-    table = pd.DataFrame({"first": first, "second": second, "exact": False, "distance": distance, "correlation": 1.0})
-    return table.astype({"first": "int32", "second": "int32", "distance": "uint8", "correlation": "float32"})
-
-
-def equal_pixels(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pairs of positions, first < second, at which `pixels` (int) are equal."""
-    repeats = np.bincount(pixels).astype(np.int64) if len(pixels) else np.zeros(0, np.int64)
-    require_memory(int((repeats * (repeats - 1) // 2).sum()), "have the very same pixels")
-    order = np.argsort(pixels, kind="stable")
-    first, second = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for same in np.split(order, np.cumsum(repeats)[:-1]) if len(pixels) else ():
-        if len(same) > 1:
-            upper = np.triu_indices(len(same), 1)
-            first.append(same[upper[0]])
-            second.append(same[upper[1]])
-    return np.concatenate(first), np.concatenate(second)
-
-
-def close_hashes(hashes: np.ndarray, distance: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the pairs of `hashes` (uint64) that differ in at most `distance` bits.
-
-    Returns:
-        Positions first < second (int32), and the number of differing bits (uint8), each of shape (pairs,).
-    """
-    found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = [(np.zeros(0, np.int32),) * 2 + (np.zeros(0, np.uint8),)]
-    count, start = 0, 0
-    while start < len(hashes):
-        others = len(hashes) - start
-        rows = max(1, TILE // others)
-        differing = np.bitwise_count(hashes[start : start + rows, None] ^ hashes[None, start:])
-        first, second = np.divmod(np.flatnonzero(differing <= distance), others)
-        ahead = second > first
-        first, second = first[ahead], second[ahead]
-        found.append(((first + start).astype(np.int32), (second + start).astype(np.int32), differing[first, second]))
-        count += len(first)
-        require_memory(count, f"have perceptual hashes within {distance} bits")
-        start += rows
-    first, second, bits = map(np.concatenate, zip(*found, strict=True))
-    return first, second, bits
-
-
-def require_memory(pairs: int, what: str) -> None:
-    if pairs > MOST_PAIRS:
-        raise FerError(
-            f"more than {MOST_PAIRS:,} pairs of images {what}: these images are too much alike to be told apart so. "
-            "Lower audit.distance in the dataset's parameter file, or look at what the source holds."
-        )
-
-
-def correlations(raw: Path, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return Pearson's correlation of the thumbnails of each pair of samples (float32); 0 where one is constant."""
-    wanted = np.union1d(first, second)
-    thumbnails = np.empty((len(wanted), THUMBNAIL * THUMBNAIL), np.uint8)
-    with ThreadPoolExecutor(workers()) as pool:
-        for start, images in read_originals(raw, wanted):
-            thumbnails[start : start + len(images)] = list(pool.map(thumbnail, images))
-    result = np.empty(len(first), np.float32)
-    for start in range(0, len(first), PAIRS_AT_A_TIME):
-        pairs = slice(start, start + PAIRS_AT_A_TIME)
-        one, other = (standardised(thumbnails[np.searchsorted(wanted, side[pairs])]) for side in (first, second))
-        result[pairs] = np.einsum("ij,ij->i", one, other)
-    return result
-
-
-def standardised(vectors: np.ndarray) -> np.ndarray:
-    """Return the vectors (n, d) with mean 0 and length 1, constant ones as zeros: products are then correlations."""
-    centred = vectors - vectors.mean(1, dtype=np.float32, keepdims=True)
-    return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
-
-
-def thumbnail(image: bytes) -> np.ndarray:
-    """Return an encoded image as 1,024 grey values (uint8)."""
-    return crops.resized(crops.decode(image, 1, "an image of data/raw"), THUMBNAIL, THUMBNAIL).ravel()
-
-
-def read_originals(raw: Path, samples: np.ndarray) -> Iterator[tuple[int, list[bytes]]]:
-    """Yield (position in `samples`, encoded images from there on) for the sorted `samples`, a few at a time.
-
-    Row groups of the file without any of them are not read.
-    """
-    file, row = open_parquet(raw), 0
-    for group in range(file.num_row_groups):
-        end = row + file.metadata.row_group(group).num_rows
-        if np.searchsorted(samples, row) < np.searchsorted(samples, end):
-            for batch in checked(file.iter_batches(BATCH, row_groups=[group], columns=["image"]), raw):
-                start, stop = np.searchsorted(samples, (row, row + len(batch)))
-                if start < stop:
-                    yield start, batch.column("image").take(samples[start:stop] - row).to_pylist()
-                row += len(batch)
-        row = end
-
-
-# --- folds -----------------------------------------------------------------------------------------------------------
 
 
 def audit_split(split: pd.DataFrame, samples: pd.DataFrame, pairs: pd.DataFrame) -> dict:
@@ -181,8 +31,11 @@ def audit_split(split: pd.DataFrame, samples: pd.DataFrame, pairs: pd.DataFrame)
             `leaked_test`: the test samples with an exact, and with a near duplicate in train;
             `disagreements`: pairs of duplicates with different labels, `within` a part and `across` parts;
             `groups`: the subjects, sequences and pairs on both sides, for each two parts;
+            `shared`: those that are in more than one part, each once, and `known`, how many there are;
             `blank`: the blank images of each part.
-        `totals`: the same as numbers, summed over the folds.
+        `totals`: the same as numbers, summed over the folds;
+        `contradicted`: the samples with an exact, and with a near duplicate that has another label; one with both kinds
+            counts as exact.
     """
     samples = samples.set_index("sample")
     labels = samples["label"]
@@ -208,9 +61,12 @@ def audit_split(split: pd.DataFrame, samples: pd.DataFrame, pairs: pd.DataFrame)
                 }
                 for key in GROUPS
             },
+            "shared": {key: in_several(members, key) for key in GROUPS},
+            "known": {key: int(samples.loc[rows["sample"], key].nunique()) for key in GROUPS},
             "blank": {part: sorted(map(int, members[part].index[members[part]["blank"]])) for part in PARTS},
         }
-    return {"folds": folds, "totals": totals(folds)}
+    used = pairs[["first", "second"]].isin(set(split["sample"])).all(axis=1)
+    return {"folds": folds, "totals": totals(folds), "contradicted": members_of(pairs[used & disagree])}
 
 
 def parts_of(rows: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
@@ -242,6 +98,19 @@ def across(pairs: pd.DataFrame, parts: np.ndarray, boundary: str) -> tuple[dict,
 
 def shared(one: pd.Series, other: pd.Series) -> list[str]:
     return sorted(set(one.dropna()) & set(other.dropna()))
+
+
+def in_several(members: dict[str, pd.DataFrame], key: str) -> list[str]:
+    """Return the subjects, sequences or pairs that are in more than one part."""
+    names = pd.concat([pd.Series(own[key].dropna().unique(), dtype="string") for own in members.values()])
+    return sorted(names[names.duplicated()].unique())
+
+
+def members_of(pairs: pd.DataFrame) -> dict[str, list[int]]:
+    """Return the samples of the exact pairs, and those that are of near pairs alone."""
+    exact = pairs["exact"].to_numpy(bool)
+    equal, near = (np.unique(pairs.loc[rows, ["first", "second"]]) for rows in (exact, ~exact))
+    return {"exact": equal.astype(int).tolist(), "near": np.setdiff1d(near, equal).astype(int).tolist()}
 
 
 def totals(folds: dict[str, dict]) -> dict:
@@ -284,8 +153,60 @@ def remaining(found: dict) -> list[str]:
     if "kept" not in found:
         return leaks(found["totals"])
     counts = {part: sum(len(fold.get(part, [])) for fold in found["removed"].values()) for part in ("train", "val")}
-    removed = f"{counts['train']:,} duplicates removed from train, {counts['val']:,} from val"
-    return [removed, *leaks(found["kept"])]
+    lost = list(found["dropped"].values())
+    shares = {name: np.sum([fold[name] for fold in lost], 0) for name in lost[0]}
+    removed = f"{counts['train']:,} duplicates removed from train"
+    if counts["train"]:
+        removed += f" ({in_words(shares)})"
+    return [f"{removed}, {counts['val']:,} from val", *leaks(found["kept"])]
+
+
+def dropped(split: pd.DataFrame, gone: pd.DataFrame, labels: pd.Series, classes: list[str]) -> dict[str, dict]:
+    """Return, for each fold and class, how many train samples are `gone` and how many there were."""
+    found = {}
+    for fold, rows in split.groupby("fold", sort=False):
+        train = rows[rows["part"] == "train"]
+        taken = train["sample"].isin(gone.loc[gone["fold"] == fold, "sample"])
+        counts = [
+            np.bincount(labels.loc[own["sample"]], minlength=len(classes)).tolist() for own in (train[taken], train)
+        ]
+        found[str(fold)] = dict(zip(classes, zip(*counts, strict=True), strict=True))
+    return found
+
+
+def in_words(shares: dict[str, tuple[int, int]]) -> str:
+    """Return "3 of 10 (30.0 %): angry 2 of 4 (50.0 %), sad 1 of 6 (16.7 %)"; classes without a loss are left out."""
+    of_classes = ", ".join(f"{name} {share(*counts)}" for name, counts in shares.items() if counts[0])
+    return f"{share(*np.sum(list(shares.values()), 0))}: {of_classes}"
+
+
+def share(part: int, whole: int) -> str:
+    return f"{part:,} of {whole:,} ({100 * part / max(whole, 1):.1f} %)"
+
+
+def excessive(lost: dict[str, dict], kept: pd.DataFrame, most: float) -> str:
+    """Return in words why the remedy takes too much, of the fold in which it takes most; "" where it does not.
+
+    Args:
+        lost: what `dropped` returned.
+        kept: columns fold and part: what is left of the split.
+        most: the share of train, and of each class in it, that may go.
+    """
+    emptied = {fold: set(PARTS) - set(kept.loc[kept["fold"] == fold, "part"]) for fold in lost}
+    for fold, parts in emptied.items():
+        if parts:
+            return f"fold {fold}: without its duplicates {' and '.join(sorted(parts))} is empty"
+    largest = {}
+    for fold, shares in lost.items():
+        counts = [*shares.values(), np.sum(list(shares.values()), 0)]
+        largest[fold] = max(gone / max(whole, 1) for gone, whole in counts)
+    worst = max(largest, key=largest.get)
+    if largest[worst] <= most:
+        return ""
+    return (
+        f"fold {worst}: to remove the duplicates would take {in_words(lost[worst])} of the training images, and "
+        f"at most {100 * most:g} % of them or of a class may go"
+    )
 
 
 def removals(split: pd.DataFrame, samples: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
@@ -296,7 +217,7 @@ def removals(split: pd.DataFrame, samples: pd.DataFrame, pairs: pd.DataFrame) ->
     """
     partner = samples.set_index("sample")["pair"]
     gone = []
-    for fold, rows in split.groupby("fold", sort=False):
+    for _, rows in split.groupby("fold", sort=False):
         for part, others in (("val", ("test",)), ("train", ("val", "test"))):
             stay = rows.loc[rows["part"].isin(others), "sample"]
             own = rows[rows["part"] == part]
@@ -306,11 +227,6 @@ def removals(split: pd.DataFrame, samples: pd.DataFrame, pairs: pd.DataFrame) ->
             own = own[leaking | pair.isin(pair[leaking].dropna())]
             rows = rows.drop(own.index)
             gone.append(own)
-        if set(rows["part"]) != set(PARTS):
-            raise FerError(
-                f"fold {fold}: without its duplicates {' and '.join(sorted(set(PARTS) - set(rows['part'])))} is empty. "
-                "Lower audit.distance or raise audit.correlation, or take a protocol by subject."
-            )
     return pd.concat(gone)
 
 
@@ -338,8 +254,3 @@ def crossings(split: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     return pairs.assign(
         boundary=ranks[worst], fold=fold_of, first_part=names[part_of[0]], second_part=names[part_of[1]]
     )
-
-
-def augmented_strays(train: Iterable[int], sources: Iterable[int]) -> list[int]:
-    """Return, sorted, the sources of offline-augmented copies that are not among the train samples: each is a leak."""
-    return sorted(set(map(int, sources)) - set(map(int, train)))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # imported where they are used: the engines write and read JS
 
 # What is buffered before it reaches the disk, rows or bytes of images: bounds the memory of every streaming stage
 ROW_GROUP, ROW_GROUP_BYTES = 1024, 64 << 20
+ORIGINALS = 256  # encoded images of raw in memory
 PARQUET = {"compression": "zstd", "write_page_checksum": True}
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room for a file: the error then names it
 
@@ -104,6 +105,23 @@ def read_rows(path: Path, columns: list[str] | None = None, batch: int = 256) ->
     for group in range(file.num_row_groups):  # Arrow, asked for all at once, keeps each until the last is read
         for chunk in checked(file.iter_batches(batch, row_groups=[group], columns=columns), path):
             yield from chunk.to_pylist()
+
+
+def read_originals(raw: Path, samples: np.ndarray) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield (position in `samples`, encoded images from there on) for the sorted `samples`, a few at a time.
+
+    Row groups of the file without any of them are not read.
+    """
+    file, row = open_parquet(raw), 0
+    for group in range(file.num_row_groups):
+        end = row + file.metadata.row_group(group).num_rows
+        if np.searchsorted(samples, row) < np.searchsorted(samples, end):
+            for batch in checked(file.iter_batches(ORIGINALS, row_groups=[group], columns=["image"]), raw):
+                start, stop = np.searchsorted(samples, (row, row + len(batch)))
+                if start < stop:
+                    yield start, batch.column("image").take(samples[start:stop] - row).to_pylist()
+                row += len(batch)
+        row = end
 
 
 def checked(batches: Iterator[pa.RecordBatch], path: Path) -> Iterator[pa.RecordBatch]:

@@ -45,12 +45,13 @@ def encode(image, kind=".png"):
 
 
 def write(folder, index, images, used=None):
-    """Write raw, index and faces of `images` (arrays, or encoded bytes); return their paths."""
+    """Write raw, index, faces and crops of `images` (arrays, or encoded bytes); return their paths."""
     encoded = [image if isinstance(image, bytes) else encode(image) for image in images]
     decoded = [crops.native(image, "x") for image in encoded]
     faces = pd.DataFrame(
         {
             "sample": index["sample"],
+            "detected": True,
             "used": True if used is None else used,
             "blank": np.array([image.min() == image.max() for image in decoded], bool),
             "pixels": [fingerprint.pixels(image) for image in decoded],
@@ -60,8 +61,9 @@ def write(folder, index, images, used=None):
     pq.write_table(pa.table({"image": pa.array(encoded, pa.binary())}), folder / "raw.parquet", row_group_size=8)
     index.to_parquet(folder / "index.parquet")
     faces.to_parquet(folder / "faces.parquet")
-    return [folder / name for name in ("raw.parquet", "index.parquet", "faces.parquet")]
+    np.save(folder / "faces.npy", [crops.distributed(crops.grey(image), 48) for image in decoded])
+    return [folder / name for name in ("raw.parquet", "index.parquet", "faces.parquet", "faces.npy")]
 
 
 def outputs(folder):
-    return [folder / name for name in ("split.parquet", "audit.json", "audit.html")]
+    return [folder / name for name in ("split.parquet", "audit.json", "audit.html", "refused.html")]

@@ -430,9 +430,10 @@ def test_dropped_samples_are_in_no_part_of_the_split(tmp_path):
     faces, array = run(layout, parameters)
     used = faces["used"].to_numpy()
     assert used[:6].sum() >= 5 and not used[6:].any() and len(array) == 12
-    inputs = (layout.raw("x"), layout.index("x"), layout.faces("x"), parameters, "official", 0)
-    target = layout.split("x", "official")
-    line = split(*inputs, target, layout.audit("x", "official"), layout.audit_page("x", "official"))
+    inputs = [make("x") for make in (layout.raw, layout.index, layout.faces, layout.crops)]
+    made = [make("x", "official") for make in (layout.split, layout.audit, layout.audit_page, layout.refused_page)]
+    target = made[0]
+    line = split(*inputs, parameters, "official", 0, *made)
     assert set(pd.read_parquet(target)["sample"]) == set(np.flatnonzero(used))
     assert f"{(~used).sum()} samples without a face left out" in line
 

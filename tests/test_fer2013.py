@@ -81,8 +81,9 @@ def test_train_csv_holds_the_training_images_alone_and_split_says_what_is_missin
     layout = take(source, tmp_path / "out")
     assert set(pd.read_parquet(layout.index("fer2013"))["part"]) == {"train"}
     find_faces(layout)
-    inputs = (layout.raw("fer2013"), layout.index("fer2013"), layout.faces("fer2013"))
-    outputs = [make("fer2013", "official") for make in (layout.split, layout.audit, layout.audit_page)]
+    inputs = [make("fer2013") for make in (layout.raw, layout.index, layout.faces, layout.crops)]
+    targets = (layout.split, layout.audit, layout.audit_page, layout.refused_page)
+    outputs = [make("fer2013", "official") for make in targets]
     with pytest.raises(FerError, match="no samples for val, test"):
         split(*inputs, parameters(), "official", 0, *outputs)
     assert not any(path.exists() for path in outputs)

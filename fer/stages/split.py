@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fer import leakage, protocols
+from fer.duplicates import duplicates
 from fer.errors import FerError
 from fer.params import Dataset
 from fer.reporting.leakage import page
@@ -18,25 +19,36 @@ from fer.storage import read_frame, write_frame, write_json, write_text
 
 INDEX_COLUMNS = ["sample", "label", "part", "subject", "modality", "pair", "sequence"]
 SHOWN = 5  # folds that a message names
-FACES_COLUMNS = ["sample", "used", "blank", "pixels", "phash"]
+FACES_COLUMNS = ["sample", "detected", "used", "blank", "pixels", "phash"]
+
+# By `on_leak`, what to do where the split is refused
+ADVICE = {
+    "error": "audit.on_leak in the dataset's parameter file may be report or drop_from_train instead, or take a "
+    "protocol that keeps these apart.",
+    "drop_from_train": "look whether these are copies. If so, raise audit.most_dropped in the dataset's parameter "
+    "file, or take a protocol by subject; if not, raise audit.likeness.",
+}
 
 
 def split(
     raw: Path,
     index: Path,
     faces: Path,
+    crops: Path,
     dataset: Dataset,
     protocol: str,
     seed: int,
     target: Path,
     audit_json: Path,
     audit_page: Path,
+    refused_page: Path,
     synthetic: bool = False,
 ) -> str:
     """Write the folds of `protocol` to `target` and their audit to `audit_json` and `audit_page`.
 
     `dataset.audit.on_leak` says what becomes of duplicates across parts: they are reported, or removed from train (and
-    from val, where they duplicate test) after the audit, or an error, which leaves the audit and writes no split.
+    from val, where they duplicate test) after the audit, or an error. Where that, or too large a loss, refuses the
+    split, none is written, and the page lies at `refused_page`, too: Snakemake deletes the outputs of a job that fails.
 
     Args:
         seed: of the protocols that draw.
@@ -53,33 +65,48 @@ def split(
     table = protocols.assign(protocol, samples, dataset, seed)
     absent = require_every_class(table, samples, dataset, protocol, index)
     samples = samples[samples["sample"].isin(table["sample"])]  # official protocols may leave some out
-    pairs = leakage.duplicates(samples, raw, dataset.audit)
+    pairs = duplicates(samples, raw, faces, crops, dataset)
     found = leakage.audit_split(table, samples, pairs)
     line = f"{table['fold'].nunique()} fold(s): {describe(table)}; {without_face:,} samples without a face left out; "
     line += "; ".join(leakage.leaks(found["totals"])) or "no leaks"
-    kept = table
+    kept, refusal = table, ""
     if dataset.audit.on_leak == "drop_from_train":
-        gone = leakage.removals(table, samples, pairs)
-        kept = table.drop(gone.index)
-        protocols.require_every_part(kept, list(table["fold"].unique()), protocol)
-        absent = require_every_class(kept, samples, dataset, protocol, index)
-        found["removed"] = {
-            fold: {part: sorted(map(int, own["sample"])) for part, own in rows.groupby("part")}
-            for fold, rows in gone.groupby("fold")
-        }
-        found["kept"] = leakage.audit_split(kept, samples, pairs)["totals"]
+        kept, refusal = remedied(table, samples, pairs, dataset, found)
         line += f"; {leakage.remaining(found)[0]}"
+    elif dataset.audit.on_leak == "error" and (leaks := leakage.forbidden(found["totals"], protocol)):
+        refusal = f"protocol {protocol!r} of {dataset.title} leaks: {'; '.join(leaks)}"
     found |= {"protocol": protocol, "seed": seed, "parameters": dataset.audit.model_dump(), "synthetic": synthetic}
     write_json(audit_json, found)
-    write_text(audit_page, page(found, dataset, samples, leakage.crossings(table, pairs), raw))
-    if dataset.audit.on_leak == "error" and (leaks := leakage.forbidden(found["totals"], protocol)):
-        raise FerError(
-            f"protocol {protocol!r} of {dataset.title} leaks: {'; '.join(leaks)}. See {audit_page} and {audit_json}.\n"
-            "  What to do: audit.on_leak in the dataset's parameter file may be report or drop_from_train instead, or "
-            "take a protocol that keeps these apart."
-        )
+    html = page(found, dataset, samples, leakage.crossings(table, pairs), raw)
+    write_text(audit_page, html)
+    if refusal:
+        write_text(refused_page, html)
+        raise FerError(f"{refusal}. See {refused_page}.\n  What to do: {ADVICE[dataset.audit.on_leak]}")
+    if kept is not table:
+        absent = require_every_class(kept, samples, dataset, protocol, index)
+    refused_page.unlink(missing_ok=True)
     write_frame(target, kept)
     return line + (f"; no image of {'; '.join(absent)}" if absent else "")
+
+
+def remedied(
+    table: pd.DataFrame, samples: pd.DataFrame, pairs: pd.DataFrame, dataset: Dataset, found: dict
+) -> tuple[pd.DataFrame, str]:
+    """Return the split without its duplicates, and in words why it is refused ("" where it is not).
+
+    What was removed is added to the audit `found`: `removed`, the samples by fold and part; `dropped`, by fold and
+    class the number of train samples removed and that of all; `kept`, what the rest still leaks.
+    """
+    gone = leakage.removals(table, samples, pairs)
+    kept = table.drop(gone.index)
+    lost = leakage.dropped(table, gone, samples.set_index("sample")["label"], dataset.classes)
+    found["removed"] = {
+        fold: {part: sorted(map(int, own["sample"])) for part, own in rows.groupby("part")}
+        for fold, rows in gone.groupby("fold")
+    }
+    found["dropped"] = lost
+    found["kept"] = leakage.audit_split(kept, samples, pairs)["totals"]
+    return kept, leakage.excessive(lost, kept, dataset.audit.most_dropped)
 
 
 def usable(index: Path, faces: Path, dataset: Dataset) -> tuple[pd.DataFrame, int]:

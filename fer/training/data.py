@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -11,7 +12,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from fer import leakage
 from fer.errors import FerError
 from fer.faces.box_geometry import box_numbers, constant_blocks
 from fer.params import Input
@@ -77,12 +77,17 @@ def assigned(source: Source, index: pd.DataFrame) -> pd.DataFrame:
         return originals
     made = variants(source, index, source.modalities[0])
     training = originals.loc[originals["part"] == "train", "sample"].to_numpy()
-    if not source.augment_before_split and (strays := leakage.augmented_strays(training, made["sample"].to_numpy())):
+    if not source.augment_before_split and (strays := augmented_strays(training, made["sample"].to_numpy())):
         raise FerError(
             f"{source.files['augmented_index']} holds variants of {len(strays)} samples that are not in train of fold "
             f"{source.fold}, such as {strays[:5]}: it was made for another split. Run augment again."
         )
     return pd.concat([originals, made[["sample", "variant"]].assign(part="train")], ignore_index=True)
+
+
+def augmented_strays(train: Iterable[int], sources: Iterable[int]) -> list[int]:
+    """Return, sorted, the sources of offline-augmented copies that are not among the train samples: each is a leak."""
+    return sorted(set(map(int, sources)) - set(map(int, train)))
 
 
 def dealt(source: Source, index: pd.DataFrame) -> pd.DataFrame:

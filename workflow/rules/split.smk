@@ -3,6 +3,7 @@ rule split:
         raw=LAYOUT.raw("{dataset}"),
         index=LAYOUT.index("{dataset}"),
         faces=LAYOUT.faces("{dataset}"),
+        crops=LAYOUT.crops("{dataset}"),
         params=LAYOUT.parameters("split", "{dataset}"),
         code=LAYOUT.code("split"),
     output:
