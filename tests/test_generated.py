@@ -60,7 +60,7 @@ def test_imports_run_one_way():
     """cli → stages → parts → (params, protocols, layout, storage, errors)."""
     base = {"errors", "storage", "layout", "params", "protocols", "parallel", "progress", "machine", "registry"}
     base |= {"expressions", "checkout", "folds"}
-    parts = {"sources", "datasets", "faces", "leakage", "systems", "training", "evaluation", "explain"}
+    parts = {"sources", "datasets", "faces", "duplicates", "leakage", "systems", "training", "evaluation", "explain"}
     allowed = {
         **{name: base for name in base},
         **{name: base | parts | {"runs"} for name in parts},
