@@ -303,8 +303,12 @@ def predict(
     ] = None,
     every: Annotated[int, typer.Option(min=1, help="Look at every n-th frame of a video.")] = 1,
     smallest: Annotated[
-        int, typer.Option(min=20, help="Side of the smallest face to look for, in pixels; smaller ones take longer.")
-    ] = 40,
+        int | None,
+        typer.Option(
+            min=20,
+            help="Side of the smallest face to look for, in pixels; default 40, in videos 80. Smaller is slower.",
+        ),
+    ] = None,
     smoothing: Annotated[
         float, typer.Option(min=0, max=0.99, help="Weight of a face's earlier frames in its probabilities in a video.")
     ] = 0.0,
