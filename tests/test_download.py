@@ -441,11 +441,12 @@ def parameters(*downloads, name="fer2013"):
     )
 
 
-def test_download_fetches_every_file_of_the_parameters_into_one_folder(server, tmp_path):
+def test_download_fetches_every_file_of_the_parameters_into_one_folder(server, tmp_path, caplog):
     given = parameters((server.url, SHA256), (server.url.replace("data", "more"), None))
     folder = sources.resolve("download", "viri", given, tmp_path)
     assert folder == tmp_path / "viri" and {path.name for path in folder.glob("[!.]*")} == {"data.zip", "more.zip"}
     assert sources.names(folder) == ["data.zip/images.bin", "more.zip/images.bin"]
+    assert "unpinned: no sha256 is known of 1 download (more.zip)" in caplog.text
     sources.resolve("download", "viri", given, tmp_path)
     assert len(server.requests) == 2
     (folder / "old.zip").write_bytes(FILE)

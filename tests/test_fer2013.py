@@ -286,7 +286,7 @@ def test_a_blank_image_is_kept_counted_and_reported(tmp_path):
     layout = take(made("train/angry/Training_99.png", PNG)(tmp_path), tmp_path / "out")
     line = find_faces(layout)
     faces = pd.read_parquet(layout.faces("fer2013"))
-    assert "1 blank images" in line and len(faces) == 43 and faces["blank"].sum() == 1 and faces["used"].all()
+    assert "1 blank image" in line and len(faces) == 43 and faces["blank"].sum() == 1 and faces["used"].all()
 
 
 def test_a_table_in_a_tar_without_compression_is_read_too(tmp_path):

@@ -263,7 +263,7 @@ def test_dropped_samples_are_in_no_part_and_are_counted(tmp_path):
     line = split(*files, dataset(), "official", 0, *outputs(tmp_path))
     table = pd.read_parquet(tmp_path / "split.parquet")
     assert table["part"].tolist() == PARTS[:10] and table["sample"].tolist() == list(range(10))
-    assert "train 6, val 2, test 2; 1 samples without a face left out; no leaks" in line
+    assert "train 6, val 2, test 2; 1 sample without a face left out; no leaks" in line
 
 
 def test_a_pair_of_which_one_image_was_dropped_is_dropped_whole(tmp_path):

@@ -19,6 +19,7 @@ from fer.parallel import ordered_map
 from fer.params import Alignment, Dataset
 from fer.progress import track
 from fer.storage import array_writer, open_parquet, read_rows, write_json, write_rows
+from fer.wording import counted
 
 SCHEMA = pa.schema(
     [
@@ -148,10 +149,12 @@ def summary(counts: dict[str, dict[str, list[int]]], total: int, from_partner: i
     if from_partner:
         parts.append(f"{from_partner:,} of them in the visible partner")
     if together("several"):
-        parts.append(f"{together('several'):,} images with several faces (of the clear ones the largest is taken)")
+        parts.append(
+            f"{counted(together('several'), 'image')} with several faces (of the clear ones the largest is taken)"
+        )
     if together("used") < total:
         parts.append(f"{total - together('used'):,} dropped")
-    return ", ".join([*parts, f"{together('blank')} blank images"])
+    return ", ".join([*parts, counted(together("blank"), "blank image")])
 
 
 # --- in the workers -------------------------------------------------------------------------------------------------

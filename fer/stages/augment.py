@@ -24,6 +24,7 @@ from fer.reporting.sheets import variants_sheet
 from fer.runs import Run
 from fer.storage import array_writer, read_array, read_frame, write_rows
 from fer.training.offline import TRANSFORMS, variants
+from fer.wording import counted
 
 SCHEMA = pa.schema([
     ("sample", pa.int32()),  # the original, a row of the index
@@ -60,7 +61,7 @@ def augment(run: Run, sheet: Path) -> str:
 
         count = write_rows(run.data["augmented_index"], SCHEMA, rows())
     variants_sheet(shown, names, run.name, sheet)
-    return f"{count:,} variants of {len(originals):,} samples: {len(names) + 1} times the images"
+    return f"{counted(count, 'variant')} of {counted(len(originals), 'sample')}: {len(names) + 1} times the images"
 
 
 def augmented_samples(run: Run) -> pd.DataFrame:

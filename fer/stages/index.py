@@ -16,6 +16,7 @@ from fer.progress import track
 from fer.protocols import PARTS, WHOLE
 from fer.stages.originals import DRAWN, LEFT_OUT, says
 from fer.storage import open_parquet, read_rows, write_json, write_rows
+from fer.wording import counted
 
 SCHEMA = pa.schema(
     [
@@ -66,9 +67,9 @@ def index(adapter: Adapter, raw: Path, target: Path, counts: Path) -> str:
     facts = kinds | {"synthetic": bool(says(raw, DRAWN))}
     left_out = says(raw, LEFT_OUT) or {}
     write_json(counts, {"classes": classes, "found": table, "official": official, "left_out": left_out} | facts)
-    groups = [f"{count:,} {kind}" for kind, count in kinds.items() if count]
+    groups = [counted(count, kind.removesuffix("s")) for kind, count in kinds.items() if count]
     groups += [f"no image of {', '.join(empty)}"] if empty else []
-    return f"{total:,} samples ({'; '.join([comparison(table, official), *groups])})"
+    return f"{counted(total, 'sample')} ({'; '.join([comparison(table, official), *groups])})"
 
 
 def require_every_class(raw: Path, images: Counter, adapter: Adapter) -> list[str]:

@@ -16,6 +16,7 @@ from fer.errors import FerError
 from fer.params import Dataset
 from fer.reporting.leakage import page
 from fer.storage import read_frame, write_frame, write_json, write_text
+from fer.wording import counted
 
 INDEX_COLUMNS = ["sample", "label", "part", "subject", "modality", "pair", "sequence"]
 SHOWN = 5  # folds that a message names
@@ -67,7 +68,8 @@ def split(
     samples = samples[samples["sample"].isin(table["sample"])]  # official protocols may leave some out
     pairs = duplicates(samples, raw, faces, crops, dataset)
     found = leakage.audit_split(table, samples, pairs)
-    line = f"{table['fold'].nunique()} fold(s): {describe(table)}; {without_face:,} samples without a face left out; "
+    line = f"{counted(table['fold'].nunique(), 'fold')}: {describe(table)}; "
+    line += f"{counted(without_face, 'sample')} without a face left out; "
     line += "; ".join(leakage.leaks(found["totals"])) or "no leaks"
     kept, refusal = table, ""
     if dataset.audit.on_leak == "drop_from_train":
