@@ -119,6 +119,70 @@ def test_promise_4_a_changed_system_parameter_reruns_the_same_jobs_in_both_engin
     assert workspace.run(CHECK).stdout == twin.run(CHECK).stdout == BOTH_IDLE
 
 
+RUN_STAGES = ["evaluate", "explain", "train"]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        ("fer/systems/dnn.py", "\nclass ", "\n# a comment\nclass ", set()),
+        ("params/systems/dnn.yaml", "citation:", "# as printed\ncitation:", set()),
+        ("params/systems/dnn.yaml", 'citation: "', 'citation: "See ', {"report"}),
+        ("params/experiments/fer2013-dnn.yaml", "published:", "deviations: [another]\npublished:", {"report"}),
+        (
+            "fer/params/system.py",
+            "label_smoothing: Fraction = 0.0",
+            "label_smoothing: Fraction = 0.1",
+            {f"{stage} fer2013-{system}" for stage in RUN_STAGES for system in ("dnn", "attentional_cnn")} | {"report"},
+        ),
+        (
+            "fer/systems/spatial_transformer.py",
+            "align_corners=False",
+            "align_corners=True",
+            {f"{stage} fer2013-attentional_cnn" for stage in RUN_STAGES} | {"explain fer2013-dnn", "report"},
+        ),
+    ],
+)
+def test_both_engines_rerun_the_same_and_what_a_change_decides_alone(workspace, file, old, new, expected):
+    path = workspace.folder / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    os.utime(path, (1_000_000_000,) * 2)  # the date does not matter
+    assert dvc_would_run(workspace) == snakemake_would_run(workspace) == expected
+
+
+def snakemake_would_run(clone):
+    """Return stage and experiment of the jobs that `snakemake -n` names."""
+    jobs = re.findall(r"^Job \d+: (.+)$", clone.run("snakemake -n all").stdout, re.MULTILINE)
+    return {" ".join(job.split()[:2]).removesuffix(" tiny") for job in jobs} - {"all"}
+
+
+def dvc_would_run(clone):
+    """Return the same of the stages that `dvc repro` runs: those that `dvc status` finds changed, and what follows."""
+    clone.run("dvc repro inputs")
+    stages = yaml.safe_load((clone.folder / "dvc.yaml").read_text())["stages"]
+    changed = set(json.loads(clone.run("dvc status --json 2>/dev/null").stdout)) - {"inputs", "settle"}
+    while True:
+        made = {out for name in changed for out in outs(stages[name])}
+        after = {name for name, entry in stages.items() if made & set(entry["deps"])} - {"settle"}
+        if after <= changed:
+            return {name.removesuffix("-0-0").replace("-", " ", 1) for name in changed}
+        changed |= after
+
+
+def outs(entry):
+    listed = [out for kind in ("outs", "metrics", "plots") for out in entry.get(kind, [])]
+    return {out if isinstance(out, str) else next(iter(out)) for out in listed}
+
+
+def test_what_is_deleted_is_made_again_whatever_it_is(workspace):
+    shutil.rmtree(workspace.folder / "runs/fer2013-dnn")
+    for name in ("data/raw/fer2013.parquet", "data/blocks/fer2013.eyes.npy", "reports/figures/fer2013.faces.png"):
+        (workspace.folder / name).unlink()
+    assert snakemake_would_run(workspace) >= {"train fer2013-dnn", "acquire fer2013", "blocks fer2013"}
+
+
 def test_a_recipe_that_asks_for_offline_variants_gets_them_made_after_the_split(workspace):
     workspace.edit("params/experiments/fer2013-dnn.yaml", recipe={"offline": {"draws": 1}})
     assert jobs_of(workspace, ALL) == ["logs/augment/fer2013-dnn.0.log", *RUN_OF_DNN]
