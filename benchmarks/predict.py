@@ -1,6 +1,6 @@
 """How many frames a second `fer predict` looks at: 640×480 with one face, by the steps it takes.
 
-    python benchmarks/predict.py [MODEL]
+python benchmarks/predict.py [MODEL]
 """
 
 import sys
