@@ -59,7 +59,7 @@ bench: .venv/installed
 
 lock: .venv/installed
 	pip install --quiet uv
-	uv pip compile pyproject.toml --extra engines --extra dev --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --extra engines --extra export --extra docs --extra dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-annotate --upgrade -o requirements.lock
 
 # Exact versions, checked by hash. The mark is made last, so an interrupted installation is done again.
