@@ -65,7 +65,7 @@ def closed(root: Path) -> Iterator[str]:
         return
     for path in (Path(".dvc"), Path(".dvc/tmp"), cache, root / "dvc.yaml", root / "dvc.lock"):
         there = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
-        if not os.access(there, os.W_OK):
+        if not os.access(there, os.W_OK) or not (there.is_dir() or path.is_file()):
             yield f"{path} cannot be written by this user (uid {os.getuid()}): change its owner or its permissions"
 
 

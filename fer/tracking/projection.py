@@ -46,9 +46,13 @@ def project(runs: list[Run], root: Path = Path()) -> str:
             raise FerError(f"{run.folder} lacks {', '.join(missing)}: run `snakemake --cores 8 all` first")
     client = connect(retries=2)
     with failing_in_one_line():
+        # First of all: one that was deleted in the page comes back with its runs.
+        names = dict.fromkeys(run.experiment.dataset for run in runs)
+        experiments = {name: experiment_id(client, name) for name in names}
         book = Book(client, runs[0].layout.root if runs else root)
         for _, group in groupby(runs, lambda run: run.name):
-            enter(book, list(group))
+            group = list(group)
+            enter(book, experiments[group[0].experiment.dataset], group)
         gone = book.retire()
     shown = f"{entries.counted(runs)} in MLflow ({without_password(store_uri())}), {book.added} of them new"
     return shown + (f", {gone} retired" if gone else "")
@@ -117,9 +121,8 @@ def has_artifacts(uri: str) -> bool:
     return bool(elsewhere) or Path(uri.removeprefix("file://")).is_dir()
 
 
-def enter(book: Book, runs: list[Run]) -> None:
+def enter(book: Book, experiment: str, runs: list[Run]) -> None:
     """Bring one experiment up to date: its parent, and below it its runs."""
-    experiment = experiment_id(book.client, runs[0].experiment.dataset)
     digests = [entries.folder_digest(run) for run in runs]
     parent = enter_experiment(book, experiment, runs, digests)
     for run, digest in zip(runs, digests, strict=True):

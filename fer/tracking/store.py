@@ -54,7 +54,7 @@ def connect(retries: int = 0) -> MlflowClient:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(ANSWER))
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", str(retries))
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    for name in ("alembic", "mlflow"):
+    for name in ("alembic", "mlflow", "urllib3"):
         logging.getLogger(name).setLevel(logging.ERROR)
     uri = store_uri()
     check_address(uri)
@@ -115,7 +115,7 @@ def check_file(path: Path) -> None:
         raise wrong(f"{path} is a folder, and an SQLite store is a file: sqlite:///{path / 'mlflow.db'}")
     if path.exists() and not os.access(path, os.R_OK | os.W_OK):
         raise wrong(f"{path} cannot be written by this user: change its permissions, or name another store")
-    if not os.access(folder, os.W_OK):
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise wrong(f"the folder {folder} cannot be written by this user: change that, or name another store")
     if path.exists():
         with open(path, "rb") as handle:
