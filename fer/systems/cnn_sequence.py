@@ -88,7 +88,9 @@ class QueryAttention(nn.Module):
         self.query = nn.Parameter(torch.randn(features))
 
     def forward(self, steps: Tensor) -> Tensor:
-        return (steps @ self.query / math.sqrt(len(self.query))).softmax(1)
+        # The query as a column: ONNX Runtime miscalculates the product of a transposed sequence and a mere vector
+        products = (steps @ self.query.unsqueeze(1)).squeeze(2)
+        return (products / math.sqrt(len(self.query))).softmax(1)
 
 
 def weighted_sum(steps: Tensor, weights: Tensor) -> Tensor:
