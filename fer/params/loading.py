@@ -24,6 +24,9 @@ EXPLAIN = FOLDER / "explain.yaml"
 SYSTEMS = Path(__file__).parents[1] / "systems"
 ADAPTERS = Path(__file__).parents[1] / "datasets"
 
+# Keys of an experiment that say what it is, not what is trained or tested.
+ABOUT = {"variant_of", "kind", "change", "compared_with", "not_compared", "published", "deviations"}
+SECTIONS = {"architecture", "input", "recipe"}  # changes of the system's
 
 _results: dict | None = None  # what was loaded, by loader and name, between `read_once` and `read_anew`
 
@@ -100,6 +103,8 @@ def load_experiment(name: str) -> Experiment:
     for key, other in experiment.predecessors.items():
         known(experiment_file(other), "experiment", f"{path}: {key}: ")
         require_predecessor(experiment, key, other, path)
+    if experiment.compared_with:
+        known(experiment_file(experiment.compared_with), "experiment", f"{path}: compared_with: ")
     return experiment
 
 
@@ -127,6 +132,41 @@ def require_predecessor(experiment: Experiment, key: str, name: str, path: Path)
             raise FerError(f"{path}: {key}: {name} has {what} {getattr(other, what)!r}; it must have {value!r}")
 
 
+def require_likeness(name: str) -> None:
+    """Refuse to compare a variant with an experiment that differs in more than the variant's change.
+
+    The dataset is the same, and so are protocol, size of the input and length of the training, unless one of these is
+    all that differs: then it is the change.
+    """
+    experiment, path = load_experiment(name), experiment_file(name)
+    key = "compared_with" if experiment.compared_with else "variant_of"
+    own, other = conditions(name), conditions(experiment.against)
+    differing = {item for item in own.keys() | other.keys() if own.get(item) != other.get(item)}
+    if "boxes" in (own["views"], other["views"]):  # no image whose size could matter
+        differing.discard("input.size")
+    for item in ("dataset", "protocol", "input.size", "recipe.epochs", "recipe.steps"):
+        more = sorted(differing - {item, "recipe.epochs", "recipe.steps"} if "recipe" in item else differing - {item})
+        if item in differing and (more or item == "dataset"):
+            raise FerError(
+                f"{path}: {key}: {item} is {shown(other.get(item))} in {experiment.against} and "
+                f"{shown(own.get(item))} here"
+                + (f", where {listing(more)} differ, too" if more else "")
+                + ". Name under compared_with an experiment that differs by this one's change alone, or say under "
+                "not_compared why there is none"
+            )
+
+
+def conditions(name: str) -> dict[str, Any]:
+    """Return what decides a run of an experiment, by key; those of a section are such as "recipe.epochs"."""
+    experiment = load_experiment(name)
+    system = resolve(experiment, experiment_file(name))
+    found = {name: getattr(experiment, name) for name in Experiment.model_fields if name not in ABOUT | SECTIONS}
+    sections = {"architecture": system.architecture, "input": system.input.model_dump()}
+    for section, values in (sections | {"recipe": system.recipe.model_dump()}).items():
+        found |= {f"{section}.{name}": value for name, value in values.items()}
+    return found
+
+
 def load_explain(overrides: dict[str, Any] | None = None) -> Explain:
     """Load how to explain, with what a study or the command line changes of it."""
     return check(Explain, load(Explain, EXPLAIN).model_dump() | (overrides or {}), Path("--set"))
@@ -149,6 +189,8 @@ def load_study(path: Path) -> Study:
         for key, other in experiment.predecessors.items():
             if other not in study.experiments:
                 raise FerError(f"{path}: experiments: {name} needs {other} ({key}), which the study must hold too")
+    for name in study.experiments:
+        require_comparable(study, name, path)
     for name, overrides in study.datasets.items():
         known(dataset_file(name), "dataset", f"{path}: datasets: ")
         load_dataset(name)
@@ -159,6 +201,30 @@ def load_study(path: Path) -> Study:
             )
     check_cross_dataset(study, path)
     return study
+
+
+def require_comparable(study: Study, name: str, path: Path) -> None:
+    """Refuse a variant that the study changes in another way than the experiment that it is compared with."""
+    experiment = load_experiment(name)
+    if (against := experiment.against) is None:
+        return
+    require_likeness(name)
+    if against not in study.experiments:  # the tables say so
+        return
+    own, other = study.overrides(name), study.overrides(against)
+    if experiment.protocol == load_experiment(against).protocol:
+        own, other = ({"folds": study.most_folds(item)} | study.overrides(item) for item in (name, against))
+    for key in sorted(own.keys() | other.keys()):
+        if own.get(key) != other.get(key):
+            given, expected = (shown(values.get(key)) for values in (own, other))
+            raise FerError(
+                f"{path}: experiments.{name}.{key}: given {given}, but {against}, which it is compared with, has "
+                f"{expected}. The two are to differ by one change alone ({experiment.change}); give both the same"
+            )
+
+
+def shown(value: Any) -> str:
+    return "no value" if value is None else repr(value)
 
 
 def check_cross_dataset(study: Study, path: Path) -> None:

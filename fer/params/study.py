@@ -27,6 +27,12 @@ class Experiment(Strict):
         "and their choice of the epoch; defect: with one fault of the original; ablation: without a part",
     )
     change: str = Field("", description="of a variant: in a few words, what differs")
+    compared_with: str | None = Field(
+        None,
+        description="of a variant: the experiment that differs from it by `change` alone, which the tables set it "
+        "against; default: variant_of",
+    )
+    not_compared: str = Field("", description="of a variant that no experiment differs from by `change` alone: why")
     dataset: Name
     system: Name
     modality: Modality = Field("visible", description="fused: both images of a pair")
@@ -54,11 +60,20 @@ class Experiment(Strict):
     def variants_say_what_differs(self) -> Experiment:
         if (self.variant_of is None) != (self.kind == "sound") or bool(self.variant_of) != bool(self.change):
             raise ValueError("variant_of, change and a kind other than sound go together")
+        if (self.compared_with or self.not_compared) and not self.variant_of:
+            raise ValueError("compared_with and not_compared are keys of a variant; this experiment has no variant_of")
+        if self.compared_with and self.not_compared:
+            raise ValueError("give either compared_with or not_compared")
         if self.constant_image and self.views not in ("eyes", "mouth", "both"):
             raise ValueError("constant_image needs views eyes, mouth or both")
         if self.infrared_from and self.modality != "fused":
             raise ValueError("infrared_from needs modality fused")
         return self
+
+    @property
+    def against(self) -> str | None:
+        """The experiment that a variant is compared with; None where there is none, and of a sound experiment."""
+        return None if self.not_compared else self.compared_with or self.variant_of
 
     @property
     def predecessors(self) -> dict[str, str]:

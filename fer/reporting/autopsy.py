@@ -2,53 +2,99 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pandas as pd
 
-from fer.reporting.comparison import HOW, named, numbers, runs_of, stamped
+from fer.evaluation.significance import by_sample, compare
+from fer.reporting.comparison import figures, how, named, numbers, stamped
 from fer.reporting.results import Result
-from fer.reporting.tables import Table, percent
+from fer.reporting.significance import by_pair
+from fer.reporting.tables import Table
 
 ROWS = {"as_published": "as published", "defect": "defect", "ablation": "ablation", "sound": "sound"}
+DIFFERENCE = (
+    "Difference is what the change alone does, in points, above (+) or below (−) the experiment under against, which "
+    "has the same data, split and training: on the same test images, with the 95 % interval and the p-value of the "
+    "paired difference, both clustered as above."
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A variant beside the experiment that it is compared with.
+
+    `against` is that experiment's name, or says why there is none; `remark` why there is no difference. The figures are
+    fractions, missing where there is no difference; `test` is the one that `p` comes from.
+    """
+
+    against: str
+    remark: str = ""
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    test: str | None = None
 
 
 def autopsy(results: list[Result]) -> Table:
     """Published → reproduced with the defects → with one defect alone → sound, original by original."""
-    note = (
-        f"{HOW} The published figure, the original repeated as far as it is known, its defects one by one on the sound "
-        "experiment, and the sound one. Difference: points above (+) or below (−) the sound row."
-    )
-    return compared("autopsy", "Autopsy: published, with its defects, sound", note, results, ("as_published", "defect"))
+    title, kinds = "Autopsy: published, with its defects, sound", ("as_published", "defect")
+    what = "The published figure, the original repeated as far as it is known, its defects one by one, the sound one."
+    return compared("autopsy", title, what, results, kinds)
 
 
 def ablations(results: list[Result]) -> Table:
-    note = f"{HOW} Each row leaves a part of the system out or adds one. Difference: points against the system itself."
-    return compared("ablations", "Ablations", note, results, ("ablation",))
+    what = "Each row leaves a part of the system out or adds one."
+    return compared("ablations", "Ablations", what, results, ("ablation",))
 
 
-def compared(name: str, title: str, note: str, results: list[Result], kinds: tuple[str, ...]) -> Table:
-    rows, shown = [], []
-    for base in results:
-        own = [item for item in results if item.first.experiment.variant_of == base.name and item.kind in kinds]
-        for result in [*sorted(own, key=lambda item: kinds.index(item.kind)), base] if own else []:
-            rows.append(row(result, base))
+def compared(name: str, title: str, what: str, results: list[Result], kinds: tuple[str, ...]) -> Table:
+    by_name = {result.name: result for result in results}
+    variants = [result for result in results if result.kind in kinds]
+    shown, rows, found = [], [], []
+    for base in dict.fromkeys(result.first.experiment.variant_of for result in variants):
+        own = [result for result in variants if result.first.experiment.variant_of == base]
+        own.sort(key=lambda result: kinds.index(result.kind))
+        for result in [*own, *([by_name[base]] if base in by_name else [])]:
+            comparison = Comparison("") if result.name == base else beside(result, by_name)
             shown.append(result)
-    columns = list(row(results[0], results[0]))
+            rows.append(row(result, base, comparison))
+            found.append(vars(comparison))
+    columns = list(row(results[0], "", Comparison("")))
     frame = pd.DataFrame(rows, columns=columns)
-    return Table(name, title, note, frame, numbers(shown), stamped(shown), named(shown))
+    note = f"{what} {DIFFERENCE} {how(shown)}"
+    table = pd.concat([numbers(shown), pd.DataFrame(found, columns=list(Comparison.__dataclass_fields__))], axis=1)
+    return Table(name, title, note, frame, table, stamped(shown), named(shown))
 
 
-def row(result: Result, base: Result) -> dict[str, str]:
-    low, high = result.interval
-    difference = 100 * (result.mean("accuracy") - base.mean("accuracy"))
+def beside(result: Result, results: dict[str, Result]) -> Comparison:
+    """Return a variant's difference from what it is compared with, which may lack: then why."""
+    experiment = result.first.experiment
+    if experiment.against is None:
+        return Comparison(f"not compared: {experiment.not_compared}")
+    if (other := results.get(experiment.against)) is None:
+        return Comparison(f"{experiment.against} (not in this study)")
+    augmented = {item.first.experiment.augment_before_split for item in (result, other)}
+    found = compare(by_sample(by_pair(result)), by_sample(by_pair(other)))
+    if len(augmented) > 1 or "difference" not in found:
+        return Comparison(other.name, "other test images")
+    return Comparison(other.name, "", found["difference"], None, None, found["p"], found["test"])
+
+
+def row(result: Result, base: str, comparison: Comparison) -> dict[str, str]:
     return {
-        "experiment": base.name,
+        "experiment": base,
         "row": ROWS[result.kind],
         "change": result.first.experiment.change,
+        "against": comparison.against,
         "protocol": result.first.experiment.protocol.replace("_", " "),
-        "published %": percent(result.published),
-        "ours %": result.plus_minus("accuracy"),
-        "95 % interval": f"{percent(low, 1)} – {percent(high, 1)}",
-        "n": f"{result.n:,}",
-        "seeds": runs_of(result),
-        "difference": "" if result is base else f"{difference:+.1f}".replace("-", "−"),
+        **figures(result),
+        "difference": comparison.remark if comparison.difference is None else difference(comparison),
+        "p": "" if comparison.p is None else f"{comparison.p:.3g}",
     }
+
+
+def difference(comparison: Comparison) -> str:
+    points = [f"{100 * value:+.1f}" for value in (comparison.difference, comparison.low, comparison.high)]
+    return f"{points[0]} ({points[1]} to {points[2]})".replace("-", "−")

@@ -6,14 +6,26 @@ import pandas as pd
 
 from fer.reporting.results import Result
 from fer.reporting.tables import SYNTHETIC, Table, percent
+from fer.storage import read_json
 
-HOW = (
-    "Ours is top-1 accuracy on the test part, mean ± standard deviation over seeds; the 95 % interval is that of the "
-    "accuracy averaged over seeds, over subjects where they are known, else over sequences or images. Majority is the "
-    "accuracy of always answering the most frequent class."
+OURS = (
+    "Ours is top-1 accuracy on the test part, mean ± standard deviation over seeds; the interval is a 95 % bootstrap "
+    "of the accuracy averaged over seeds, over subjects where they are known, else over sequences or images: the "
+    "clusters. Majority is the accuracy of always answering the most frequent class."
 )
-DEVIATIONS = "Deviations are how many ways we know of in which ours departs from the publication; each is named below."
-ALIGNMENT = "Alignment is how the faces were cut, with the first digits of the hash of what the network was given."
+TRAINED = (
+    "Trained is what a run did beside what the recipe asks for; a run that never learned answers one class alone or is "
+    "no better on validation than its largest class."
+)
+LOSSES = (
+    "No face is the share of the dataset's images in which none was found; copies the share of test images with an "
+    "exact or near duplicate in train, with the accuracy on the others (variants: of test images by design)."
+)
+HOW = f"{OURS} {TRAINED} {LOSSES}"
+DEVIATIONS = "Deviations counts the known departures from the publication, the study's own among them, named below."
+UNPUBLISHED = (
+    "The column published is empty for drawn faces: figures on these must not be compared with published ones."
+)
 
 
 def overview(results: list[Result]) -> Table:
@@ -24,9 +36,7 @@ def overview(results: list[Result]) -> Table:
             "experiment": result.name,
             **{key: conditions(result)[key] for key in ("dataset", "protocol")},
             **figures(result),
-            "seeds": runs_of(result),
             "starts from": result.starts_from,
-            "alignment": result.alignment,
             "deviations": str(len(result.deviations)),
         }
         for result in sound
@@ -34,7 +44,7 @@ def overview(results: list[Result]) -> Table:
     if not results:
         empty = pd.DataFrame({"experiment": [], "ours %": []})
         return Table("results", "Published and reproduced", "This study is of data alone.", empty, empty, False)
-    note = f"{HOW} The epoch is chosen on validation alone and the test part opened once. {ALIGNMENT} {DEVIATIONS}"
+    note = f"{how(sound)} The epoch is chosen on validation alone and the test part opened once. {DEVIATIONS}"
     return Table(
         "results", "Published and reproduced", note, pd.DataFrame(rows), numbers(results), stamped(sound), named(sound)
     )
@@ -52,11 +62,10 @@ def of_dataset(name: str, results: list[Result]) -> Table:
             "balanced %": result.plus_minus("balanced_accuracy"),
             "macro F1 %": result.plus_minus("macro_f1"),
             "ECE %": result.plus_minus("ece"),
-            "seeds": runs_of(result),
         }
         for result in own
     ]
-    note = f"{HOW} Balanced accuracy and macro F1 weigh classes alike; ECE is the expected calibration error (15 bins)."
+    note = f"{how(own)} {without_faces(own)} Balanced accuracy and macro F1 weigh classes alike; ECE is the expected calibration error (15 bins)."
     title = f"{own[0].first.dataset.title}{stamp(own[0])}: every system"
     return Table(f"dataset-{name}", title, note, pd.DataFrame(rows), numbers(own), stamped(own), named(own))
 
@@ -73,13 +82,12 @@ def of_system(name: str, results: list[Result]) -> Table:
         | figures(result)
         | {
             "weighted F1 %": result.plus_minus("weighted_f1"),
-            "seeds": runs_of(result),
             "starts from": result.starts_from,
         }
         for result in own
     ]
     title = f"{own[0].first.system.title}: every dataset"
-    return Table(f"system-{name}", title, HOW, pd.DataFrame(rows), numbers(own), stamped(own), named(own))
+    return Table(f"system-{name}", title, how(own), pd.DataFrame(rows), numbers(own), stamped(own), named(own))
 
 
 def costs(results: list[Result]) -> Table:
@@ -98,6 +106,7 @@ def costs(results: list[Result]) -> Table:
                 "ms an image": f"{result.cost['milliseconds']:.2f}",
                 "peak MB": f"{max(machine['peak_memory_mb'] for machine in result.environments):,.0f}",
                 "training s": f"{sum(seconds) / len(seconds):,.0f}",
+                "trained": result.trained,
             }
         )
     note = (
@@ -118,21 +127,41 @@ def conditions(result: Result) -> dict[str, str]:
 
 
 def figures(result: Result) -> dict[str, str]:
+    """Return the figures that no table shows without one another."""
     low, high = result.interval
     return {
-        "published %": percent(result.published),
+        "published %": result.published_cell,
         "ours %": result.plus_minus("accuracy"),
         "95 % interval": f"{percent(low, 1)} – {percent(high, 1)}",
         "n": f"{result.n:,}",
+        "clusters": f"{result.clusters:,}",
         "majority %": percent(result.majority, 1),
+        "trained": result.trained,
+        "seeds": str(len(result.seeds)),
+        "no face %": percent(result.losses.without_face, 1),
+        "copies %": result.losses.copied(),
     }
 
 
-def runs_of(result: Result) -> str:
-    """Return seeds × folds, with the number of folds that the protocol has where the study makes fewer."""
-    folds, all_folds = len(result.folds), len(result.all_folds)
-    shown = f"{folds} of {all_folds}" if folds < all_folds else str(folds)
-    return f"{len(result.seeds)}" + (f" × {shown}" if all_folds > 1 else "")
+def how(results: list[Result]) -> str:
+    """Return how the columns of `figures` are to be read."""
+    return f"{HOW} {UNPUBLISHED}" if stamped(results) else HOW
+
+
+def without_faces(results: list[Result]) -> str:
+    """Return in words in what share of each class of a dataset no face was found, by modality."""
+    counts = read_json(results[0].first.layout.faces_counts(results[0].first.experiment.dataset))
+    lines = []
+    for modality, outcomes in counts["modalities"].items():
+        found, samples = outcomes["detected"], outcomes["samples"]
+        shares = [
+            f"{name} {percent(1 - some / all_, 1)}"
+            for name, some, all_ in zip(counts["classes"], found, samples, strict=True)
+            if all_
+        ]
+        together = percent(1 - sum(found) / max(sum(samples), 1), 1)
+        lines.append(f"Without a face: {together} % of the {modality} images ({', '.join(shares)}).")
+    return " ".join(lines)
 
 
 def numbers(results: list[Result]) -> pd.DataFrame:
@@ -157,15 +186,27 @@ def row(result: Result) -> dict:
         "starts_from": result.starts_from,
         "alignment": result.alignment,
         "published_accuracy": result.published,
-        "published_source": experiment.published.source,
+        "published_source": "" if result.synthetic else experiment.published.source,
         "accuracy_mean": result.mean("accuracy"),
         "accuracy_std": result.std("accuracy"),
         "accuracy_low": low,
         "accuracy_high": high,
         "n_test": result.n,
+        "clusters": result.clusters,
         "majority": result.majority,
         "seeds": len(result.seeds),
         "folds": len(result.folds),
+        "all_folds": len(result.all_folds),
+        "trained": result.trained,
+        f"trained_{result.budget.unit}": result.budget.done,
+        f"recipe_{result.budget.unit}": result.budget.asked,
+        "size": result.budget.size,
+        "recipe_size": result.budget.full_size,
+        "without_face": result.losses.without_face,
+        "copies": result.losses.copies,
+        "accuracy_without_copies": result.losses.without_copies,
+        "never_learned": result.losses.unlearned,
+        "deviations": len(result.deviations),
         **{
             f"{name}_mean": result.mean(name)
             for name in ("balanced_accuracy", "macro_precision", "macro_recall", "macro_f1")

@@ -77,7 +77,7 @@ class DataSummary:
             shares = [share(found, total) for found, total in zip(counts["detected"], counts["samples"], strict=True)]
             row = {"modality": modality, **dict(zip(self.found["classes"], shares, strict=True))}
             row |= {"all": share(sum(counts["detected"]), sum(counts["samples"]))}
-            rows.append(row | {"used": f"{sum(counts['used']):,}", "blank": f"{sum(counts['blank']):,}"})
+            rows.append(row | {key: f"{sum(counts[key]):,}" for key in ("several", "used", "blank") if key in counts})
         return pd.DataFrame(rows)
 
 

@@ -11,6 +11,7 @@ matplotlib.use("Agg")  # no display is needed, or tried
 import matplotlib.pyplot as plt
 import numpy as np
 
+from fer.reporting.losses import kept
 from fer.reporting.results import Result
 from fer.reporting.tables import SYNTHETIC
 from fer.storage import atomic
@@ -41,13 +42,13 @@ def curves(result: Result, target: Path) -> None:
     """Draw loss and accuracy of every run over its epochs; the dot is the epoch that was kept."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.8), layout="constrained")
     for number, history in enumerate(result.histories()):
-        best = history.loc[history["val_accuracy"].idxmax()]
+        mark = kept(history, result.parameters["recipe"]["keep"])
         for axes, quantity, factor in ((left, "loss", 1), (right, "accuracy", 100)):
             for part, color in (("train", BLUE), ("val", ORANGE)):
                 label = {"train": "train", "val": "validation"}[part] if number == 0 else None
                 values = factor * history[f"{part}_{quantity}"]
                 axes.plot(history["epoch"], values, color=color, alpha=0.7, linewidth=1.2, label=label)
-            axes.plot(best["epoch"], factor * best[f"val_{quantity}"], "o", color=ORANGE, markersize=4)
+            axes.plot(mark["epoch"], factor * mark[f"val_{quantity}"], "o", color=ORANGE, markersize=4)
     left.set(xlabel="epoch", ylabel="loss")
     right.set(xlabel="epoch", ylabel="accuracy, %")
     left.legend(frameon=False)

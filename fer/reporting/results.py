@@ -14,7 +14,10 @@ from fer import layout
 from fer.evaluation.intervals import Interval, accuracy_interval
 from fer.evaluation.metrics import metrics
 from fer.params import Study
-from fer.reporting.tables import SYNTHETIC
+from fer.reporting import budget, losses
+from fer.reporting.budget import Budget
+from fer.reporting.losses import Losses
+from fer.reporting.tables import SYNTHETIC, percent
 from fer.runs import Run, experiment_folds, study_runs
 from fer.storage import read_csv, read_frame, read_json
 
@@ -47,8 +50,16 @@ class Result:
 
     @property
     def published(self) -> float | None:
-        """The figure that was published for this experiment: none for a variant that no one but us has run."""
-        return self.first.experiment.published.accuracy if self.kind in ("sound", "as_published") else None
+        """The figure that was published for this experiment: none for a variant that no one but us has run.
+
+        Nor is there one on drawn faces, with which it must not be compared.
+        """
+        own = self.kind in ("sound", "as_published") and not self.synthetic
+        return self.first.experiment.published.accuracy if own else None
+
+    @property
+    def published_cell(self) -> str:
+        return "" if self.synthetic else percent(self.published)
 
     @property
     def row(self) -> str:
@@ -161,6 +172,48 @@ class Result:
         return self.accuracy_interval.clusters
 
     @property
+    def publication(self) -> str:
+        """What was published for this experiment, in words, with its source; on drawn faces, why it is not shown."""
+        published = self.first.experiment.published
+        if self.synthetic:
+            return "Published: not shown beside figures on drawn faces, which must not be compared with it."
+        figure = "none" if published.accuracy is None else f"{100 * published.accuracy:.2f} %"
+        return " ".join(filter(None, (f"Published: {figure} ({published.source}).", published.note)))
+
+    @property
+    def reading(self) -> str:
+        """What the figure is to be read with, in words: training, alignment, lost faces, copies."""
+        found = self.losses
+        lines = [f"Trained: {self.trained}. Alignment: {self.alignment}."]
+        lines.append(f"No face was found in {percent(found.without_face, 1)} % of the dataset's images.")
+        if found.copies is None:
+            lines.append("Variants of its training images are among the test images, by design.")
+        elif found.copies:
+            rest = (
+                "" if found.without_copies is None else f"; accuracy on the others: {percent(found.without_copies)} %"
+            )
+            lines.append(f"{percent(found.copies, 1)} % of the test images have a duplicate in train{rest}.")
+        return " ".join(lines)
+
+    @property
+    def clusters(self) -> int:
+        """How many subjects, sequences or images, whichever the dataset knows first, the test samples are of."""
+        return int(self.predictions["cluster"].nunique())
+
+    @cached_property
+    def budget(self) -> Budget:
+        return budget.measure(self.runs, self.histories(), self.parameters)
+
+    @cached_property
+    def losses(self) -> Losses:
+        return losses.measure(self.runs, self.predictions, self.histories(), self.parameters["recipe"])
+
+    @property
+    def trained(self) -> str:
+        """How long, beside what the recipe asks for, and whether nothing came of it."""
+        return "; ".join(filter(None, (str(self.budget), self.losses.idle())))
+
+    @property
     def majority(self) -> float:
         """The accuracy of always answering the test part's most frequent class, in [0, 1]."""
         return float(self.predictions["label"].value_counts(normalize=True).iloc[0])
@@ -214,7 +267,11 @@ class Result:
 
     @property
     def deviations(self) -> list[str]:
-        return [*self.first.system.deviations, *self.first.experiment.deviations]
+        """Where it departs from the publication: the system, the experiment, and what the study changes of it."""
+        own = [*self.first.system.deviations, *self.first.experiment.deviations]
+        own += budget.overridden(self.first, self.parameters["overrides"])
+        made, all_folds = len(self.folds), len(self.all_folds)
+        return own if made == all_folds else [*own, f"This study: {made} of {all_folds} folds"]
 
 
 def collect(study: Study) -> list[Result]:

@@ -50,7 +50,7 @@ def summary(results: list[Result]) -> Table:
         means = shown.drop(columns=["n", 0]).mean(axis=1)
         row = {"experiment": result.name, "n": f"{shown['n'].max():,}", "untouched %": f"{100 * shown[0].iloc[0]:.1f}"}
         row |= {f"{name.replace('_', ' ')} %": f"{100 * value:.1f}" for name, value in means.items()}
-        rows.append(row | {"mean %": f"{100 * means.mean():.1f}"})
+        rows.append(row | {"mean %": f"{100 * means.mean():.1f}", "trained": result.trained})
     note = (
         "Top-1 accuracy when the test images are corrupted, each kind averaged over three severities (magnitudes in "
         "fer/evaluation/robustness.py, after Hendrycks and Dietterich, ICLR 2019); single severities in the CSV."

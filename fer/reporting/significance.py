@@ -6,10 +6,11 @@ import pandas as pd
 
 from fer.evaluation import significance
 from fer.evaluation.significance import Predictions
+from fer.reporting.budget import compared
 from fer.reporting.comparison import stamped
+from fer.reporting.losses import pair_numbers
 from fer.reporting.results import Result
 from fer.reporting.tables import Table
-from fer.storage import read_frame
 
 NOTE = (
     "Every pair of sound experiments with the same test samples of one dataset: how often one alone is right, the "
@@ -35,6 +36,7 @@ def table(results: list[Result]) -> Table:
             "p": f"{row['p']:.3g}",
             "p (Holm)": f"{row['p_holm']:.3g}",
             "test": row["test"],
+            "budget": row["budget"],
         }
         for row in found[found["n"].notna()].to_dict("records")
     ]
@@ -44,11 +46,14 @@ def table(results: list[Result]) -> Table:
 def comparisons(results: list[Result]) -> pd.DataFrame:
     """Return every pair of experiments on one dataset with the difference in accuracy and its p-value.
 
-    The columns are those of `fer.evaluation.significance.comparisons`.
+    The columns are those of `fer.evaluation.significance.comparisons`, and `budget`: whether both were trained alike.
     """
-    return significance.comparisons(
+    found = significance.comparisons(
         [Predictions(result.name, result.first.experiment.dataset, by_pair(result)) for result in results]
     )
+    budgets = {result.name: result.budget for result in results}
+    pairs = zip(found["first"], found["second"], strict=True)
+    return found.assign(budget=[compared(budgets[first], budgets[second]) for first, second in pairs])
 
 
 def by_pair(result: Result) -> pd.DataFrame:
@@ -56,6 +61,5 @@ def by_pair(result: Result) -> pd.DataFrame:
 
     So a network of infrared images stands on the same samples as one of the visible ones.
     """
-    index = read_frame(result.first.data["index"], ["sample", "pair"]).set_index("sample")
-    number = index.index.to_series().groupby(index["pair"]).transform("min").fillna(index.index.to_series()).astype(int)
+    number = pair_numbers(result.first)
     return result.predictions.assign(sample=number.loc[result.predictions["sample"]].to_numpy())

@@ -13,6 +13,8 @@ SYNTHETIC_NOTE = (
 )
 TEXT_COLUMNS = {  # aligned left
     "alignment",
+    "against",
+    "budget",
     "change",
     "class",
     "corruption",
@@ -29,6 +31,7 @@ TEXT_COLUMNS = {  # aligned left
     "starts from",
     "system",
     "test",
+    "trained",
     "trained on",
 }
 
@@ -60,14 +63,15 @@ class Table:
     def latex(self) -> str:
         """Return a booktabs table to `\\input`; one on synthetic data says so."""
         note = f"{self.title}. {self.note}" + (f" {SYNTHETIC_NOTE}" if self.synthetic else "")
-        frame = self.frame.map(escape).rename(columns=escape)
-        return frame.style.hide(axis="index").to_latex(
+        style = self.frame.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
+        text = style.to_latex(
             hrules=True,
             column_format="".join("l" if name in TEXT_COLUMNS else "r" for name in self.frame.columns),
-            caption=escape(note),
+            caption=latex_text(note),
             label=f"tab:{self.name}",
             position_float="centering",
         )
+        return with_commands(text)
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -80,11 +84,16 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
 
 
-def escape(text: str) -> str:
-    for symbol in "&%#_":
-        text = text.replace(symbol, f"\\{symbol}")
-    for symbol, command in (("±", "$\\pm$"), ("–", "--"), ("−", "$-$"), ("×", "$\\times$"), ("→", "$\\to$")):
-        text = text.replace(symbol, command)
+def latex_text(text: str) -> str:
+    """Return text in which LaTeX reads nothing but letters: pandas escapes the cells of a table alone."""
+    cell = pd.DataFrame([text]).style.hide(axis="index").hide(axis="columns").format(escape="latex").to_latex()
+    return cell.partition("\n")[2].rpartition(" \\\\\n")[0]
+
+
+def with_commands(text: str) -> str:
+    """Return LaTeX with commands for the signs that pdfLaTeX does not know."""
+    for sign, command in (("±", "$\\pm$"), ("–", "--"), ("−", "$-$"), ("×", "$\\times$"), ("→", "$\\to$")):
+        text = text.replace(sign, command)
     return text
 
 

@@ -45,7 +45,9 @@ def table(study: Study, results: list[Result]) -> Table:
         "the network of the first fold, on every test sample whose picture it was not trained on."
     )
     shown = [result for result in results if result.name in study.cross_dataset]
-    frame = readable(found) if len(found) else pd.DataFrame()
+    trained = {result.first.experiment.dataset: result.trained for result in shown}
+    frame = readable(found) if len(found) else pd.DataFrame({"trained on": []})
+    frame["trained"] = frame["trained on"].map(trained)
     return Table("cross_dataset", "Trained on one dataset, tested on another", note, frame, found, stamped(shown))
 
 

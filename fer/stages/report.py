@@ -65,17 +65,18 @@ def make_tables(study: Study, results: list[Result]) -> dict[str, Table]:
     """Return every table beside the overview by its name, in the order of `fer.reporting.names.tables`."""
     if not results:
         return {}
-    made = [
-        autopsy.autopsy(results),
-        autopsy.ablations(results),
-        significance.table(results),
-        *([transfer.table(study, results)] if study.cross_dataset else []),
-        robustness.summary(results),
-        comparison.costs(results),
-        *(comparison.of_dataset(name, results) for name in names.datasets(study)),
-        *(comparison.of_system(name, results) for name in names.systems(study)),
-    ]
-    return {table.name: table for table in made}
+    builders = {
+        "autopsy": lambda _: autopsy.autopsy(results),
+        "ablations": lambda _: autopsy.ablations(results),
+        "significance": lambda _: significance.table(results),
+        "cross_dataset": lambda _: transfer.table(study, results),
+        "robustness": lambda _: robustness.summary(results),
+        "cost": lambda _: comparison.costs(results),
+        "dataset": lambda name: comparison.of_dataset(name, results),
+        "system": lambda name: comparison.of_system(name, results),
+    }
+    split = {name: name.partition("-") for name in names.tables(study)}
+    return {name: builders[kind](of) for name, (kind, _, of) in split.items()}
 
 
 def contents(study: Study, results: list[Result], overview: Table, others: dict[str, Table]) -> dict:
@@ -88,6 +89,7 @@ def contents(study: Study, results: list[Result], overview: Table, others: dict[
         "explained": {item.experiment: item for item in explained},
         "summaries": summaries,
         "results": results,
+        "known": {result.name for result in results},
         "overview": overview,
         "tables": others,
         "shown": [name for name, table in others.items() if "-" not in name and len(table.frame)],

@@ -6,6 +6,7 @@ rule report:
         saliency=[LAYOUT.figure(name, "explain") for name in DRAWN],
         data=DATA_FACTS,
         indexes=[LAYOUT.index(dataset) for dataset in PROTOCOLS],
+        splits=[LAYOUT.split(dataset, protocol) for dataset, wanted in PROTOCOLS.items() for protocol in wanted],
         sheets=SHEETS,
         params=LAYOUT.parameters("report"),
         code=LAYOUT.code("report"),
