@@ -10,6 +10,7 @@ import yaml
 
 from fer import params
 from fer.errors import FerError
+from fer.params import loading
 
 STUDY = Path("params/study.yaml")
 
@@ -202,3 +203,119 @@ def test_a_system_without_a_module_is_told_where_it_should_be(edit):
     shutil.copy("params/systems/dnn.yaml", "params/systems/resnet.yaml")
     with pytest.raises(FerError, match=r"params/systems/resnet\.yaml has no module: .*fer/systems/resnet\.py"):
         params.load_system("resnet")
+
+
+LIKE = {
+    "name": "like",
+    "datasets": {},
+    "experiments": {
+        "jaffe-attentional_cnn": {"epochs": 9, "folds": 2},
+        "jaffe-attentional_cnn-as_published": {"epochs": 9},
+        "jaffe-attentional_cnn-augmented_before_split": {"epochs": 9},
+        "fer2013-deepfer": {"size": 64},
+        "fer2013-deepfer-transformer_on_input": {"size": 64},
+        "ferg-prior_attention": {"folds": 1},
+        "ferg-prior_attention-eyes": {"folds": 1},
+    },
+    "seeds": [0],
+}
+
+
+@pytest.mark.parametrize("variant", [path.stem for path in Path("params/experiments").glob("*.yaml")])
+def test_every_variant_we_ship_is_compared_with_its_like_or_says_why_not(variant):
+    experiment = params.load_experiment(variant)
+    assert (experiment.kind == "sound") == (experiment.against is None and not experiment.not_compared)
+    if experiment.against:
+        loading.require_likeness(variant)
+
+
+def test_augmenting_before_the_split_is_compared_with_the_same_random_split():
+    experiment = params.load_experiment("jaffe-attentional_cnn-augmented_before_split")
+    other = params.load_experiment(experiment.against)
+    assert other.protocol == experiment.protocol != params.load_experiment(experiment.variant_of).protocol
+
+
+@pytest.mark.parametrize(
+    ("experiment", "overrides", "message"),
+    [
+        (
+            "jaffe-attentional_cnn-augmented_before_split",
+            {"epochs": 30},
+            "epochs: given 30, but jaffe-attentional_cnn-as_published, which it is compared with, has 9",
+        ),
+        ("jaffe-attentional_cnn-as_published", {"steps": 9}, "epochs: given no value, but jaffe-attentional_cnn, .* 9"),
+        ("fer2013-deepfer-transformer_on_input", {"size": 96}, "size: given 96, but fer2013-deepfer, .* has 64"),
+        (
+            "fer2013-deepfer",
+            {"size": 64, "learning_rate": 0.1},
+            "transformer_on_input.learning_rate: given no value, .* has 0.1",
+        ),
+        ("ferg-prior_attention-eyes", None, "folds: given no value, but ferg-prior_attention, .* has 1"),
+        ("ferg-prior_attention", {"folds": 2}, "ferg-prior_attention-eyes.folds: given 1, .* has 2"),
+    ],
+)
+def test_a_study_that_trains_a_variant_unlike_what_it_is_compared_with_is_refused(
+    tmp_path, experiment, overrides, message
+):
+    path = tmp_path / "study.yaml"
+    study = LIKE | {"root": "x"}
+    path.write_text(yaml.safe_dump(study))
+    params.load_study(path)
+    path.write_text(yaml.safe_dump(study | {"experiments": LIKE["experiments"] | {experiment: overrides}}))
+    with pytest.raises(FerError, match=message):
+        params.load_study(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "message"),
+    [
+        (
+            "experiments/jaffe-attentional_cnn-augmented_before_split.yaml",
+            "compared_with: jaffe-attentional_cnn-as_published\n",
+            "",
+            "variant_of: protocol is 'leave_one_subject_out' in jaffe-attentional_cnn and 'stratified_56_11_33' here, "
+            "where augment_before_split, recipe.offline differ, too",
+        ),
+        (
+            "experiments/fer2013-attentional_cnn-epoch_chosen_on_test.yaml",
+            "recipe: {",
+            "recipe: {epochs: 9, ",
+            "variant_of: recipe.epochs is 500 in fer2013-attentional_cnn and 9 here, where recipe.choose_epoch_on",
+        ),
+        (
+            "experiments/ferg-prior_attention-small.yaml",
+            "small: true}",
+            "small: true}\ninput: {size: 48}",
+            "variant_of: input.size is 32 in ferg-prior_attention and 48 here, where architecture.small differ",
+        ),
+        (
+            "experiments/ferg-prior_attention-small.yaml",
+            "kind: ablation",
+            "kind: ablation\ncompared_with: jaffe-attentional_cnn",
+            "compared_with: dataset is 'jaffe' in jaffe-attentional_cnn and 'ferg' here",
+        ),
+        (
+            "experiments/ferg-prior_attention-small.yaml",
+            "kind: ablation",
+            "kind: ablation\ncompared_with: ferg-prior",
+            "compared_with: unknown experiment 'ferg-prior'",
+        ),
+        (
+            "experiments/ferg-prior_attention-small.yaml",
+            "kind: ablation",
+            "kind: ablation\ncompared_with: ferg-prior_attention\nnot_compared: so",
+            "give either compared_with or not_compared",
+        ),
+        (
+            "experiments/fer2013-dnn.yaml",
+            "system: dnn",
+            "system: dnn\nnot_compared: so",
+            "are keys of a variant; this experiment has no variant_of",
+        ),
+    ],
+)
+def test_a_comparison_of_unlike_experiments_is_refused(edit, path, old, new, message):
+    edit(f"params/{path}", old, new)
+    with pytest.raises(FerError) as error:
+        params.load_study(STUDY)
+    assert f"params/{path}" in str(error.value) and message in str(error.value)

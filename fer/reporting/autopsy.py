@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from fer.evaluation.intervals import difference_interval
 from fer.evaluation.significance import by_sample, compare
 from fer.reporting.comparison import figures, how, named, numbers, stamped
 from fer.reporting.results import Result
@@ -75,11 +76,14 @@ def beside(result: Result, results: dict[str, Result]) -> Comparison:
         return Comparison(f"not compared: {experiment.not_compared}")
     if (other := results.get(experiment.against)) is None:
         return Comparison(f"{experiment.against} (not in this study)")
-    augmented = {item.first.experiment.augment_before_split for item in (result, other)}
-    found = compare(by_sample(by_pair(result)), by_sample(by_pair(other)))
-    if len(augmented) > 1 or "difference" not in found:
+    own, others = by_sample(by_pair(result)), by_sample(by_pair(other))
+    found = compare(own, others)
+    augmented = [item.first.experiment.augment_before_split for item in (result, other)]  # tests variants, too
+    if "difference" not in found or augmented[0] != augmented[1]:
         return Comparison(other.name, "other test images")
-    return Comparison(other.name, "", found["difference"], None, None, found["p"], found["test"])
+    shares = (answers["right"] / answers["asked"] for answers in (own, others))
+    interval = difference_interval(*(share.to_numpy() for share in shares), own["cluster"].to_numpy(str))
+    return Comparison(other.name, "", found["difference"], interval.low, interval.high, found["p"], found["test"])
 
 
 def row(result: Result, base: str, comparison: Comparison) -> dict[str, str]:

@@ -65,7 +65,8 @@ def of_dataset(name: str, results: list[Result]) -> Table:
         }
         for result in own
     ]
-    note = f"{how(own)} {without_faces(own)} Balanced accuracy and macro F1 weigh classes alike; ECE is the expected calibration error (15 bins)."
+    weighed = "Balanced accuracy and macro F1 weigh classes alike; ECE is the expected calibration error (15 bins)."
+    note = f"{how(own)} {without_faces(own)} {weighed}"
     title = f"{own[0].first.dataset.title}{stamp(own[0])}: every system"
     return Table(f"dataset-{name}", title, note, pd.DataFrame(rows), numbers(own), stamped(own), named(own))
 

@@ -189,10 +189,9 @@ class Result:
         if found.copies is None:
             lines.append("Variants of its training images are among the test images, by design.")
         elif found.copies:
-            rest = (
-                "" if found.without_copies is None else f"; accuracy on the others: {percent(found.without_copies)} %"
-            )
-            lines.append(f"{percent(found.copies, 1)} % of the test images have a duplicate in train{rest}.")
+            lines.append(f"{percent(found.copies, 1)} % of the test images have a duplicate in train.")
+            if found.without_copies is not None:
+                lines.append(f"On the others the accuracy is {percent(found.without_copies)} %.")
         return " ".join(lines)
 
     @property

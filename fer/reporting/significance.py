@@ -16,7 +16,8 @@ NOTE = (
     "Every pair of sound experiments with the same test samples of one dataset: how often one alone is right, the "
     "difference of their accuracies in points, and the p-value of McNemar's test or, where samples are clustered by "
     "subject, sequence or seed, of Obuchowski's (1998); Holm's correction over the pairs of a dataset. The tests take "
-    "the trained networks as given. Pairs with other test samples, which cannot be compared, are in the CSV alone."
+    "the trained networks as given: where the budget is unequal, in epochs, steps or size of the input, the difference "
+    "may be one of training alone. Pairs with other test samples, which cannot be compared, are in the CSV alone."
 )
 
 
