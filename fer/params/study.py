@@ -27,7 +27,7 @@ class Experiment(Strict):
         "and their choice of the epoch; defect: with one fault of the original; ablation: without a part",
     )
     change: str = Field("", description="of a variant: in a few words, what differs")
-    compared_with: str | None = Field(
+    compared_with: Name | None = Field(
         None,
         description="of a variant: the experiment that differs from it by `change` alone, which the tables set it "
         "against; default: variant_of",

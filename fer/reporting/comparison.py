@@ -9,9 +9,9 @@ from fer.reporting.tables import SYNTHETIC, Table, percent
 from fer.storage import read_json
 
 OURS = (
-    "Ours is top-1 accuracy on the test part, mean ± standard deviation over seeds; the interval is a 95 % bootstrap "
-    "of the accuracy averaged over seeds, over subjects where they are known, else over sequences or images: the "
-    "clusters. Majority is the accuracy of always answering the most frequent class."
+    "Ours is top-1 accuracy on the test part, mean ± standard deviation over seeds; the 95 % interval is "
+    "that of the accuracy averaged over seeds, for other clusters of the kind: subjects where they are known, else "
+    "sequences or images. Majority is the accuracy of always answering the most frequent class."
 )
 TRAINED = (
     "Trained is what a run did beside what the recipe asks for; a run that never learned answers one class alone or is "
@@ -192,6 +192,7 @@ def row(result: Result) -> dict:
         "accuracy_std": result.std("accuracy"),
         "accuracy_low": low,
         "accuracy_high": high,
+        "interval_method": result.accuracy_interval.method,
         "n_test": result.n,
         "clusters": result.clusters,
         "majority": result.majority,

@@ -194,11 +194,6 @@ class Result:
                 lines.append(f"On the others the accuracy is {percent(found.without_copies)} %.")
         return " ".join(lines)
 
-    @property
-    def clusters(self) -> int:
-        """How many subjects, sequences or images, whichever the dataset knows first, the test samples are of."""
-        return int(self.predictions["cluster"].nunique())
-
     @cached_property
     def budget(self) -> Budget:
         return budget.measure(self.runs, self.histories(), self.parameters)
