@@ -3,7 +3,8 @@
 # make pull    the artifacts of this commit from the DVC remote, both engines up to date
 # make check   do both engines have nothing to do?
 # make verify  has every artifact the bytes that were recorded? Damaged ones are brought back from DVC's cache
-# make lint    formatting, lints, and generated files up to date
+# make lint    formatting, lints, generated files, documentation
+# make docs    the documentation, as pages in site/
 # make bench   the benchmarks of benchmarks/README.md
 # make lock    new versions of everything, within pyproject.toml
 
@@ -24,7 +25,7 @@ endif
 # Commands in .venv call the Python of the place where they were installed: a moved or copied checkout installs its own.
 $(shell cd "$(CURDIR)" && [ -s .venv/installed ] && [ "$$(cat .venv/installed)" != "$(CURDIR)" ] && rm -f .venv/installed)
 
-.PHONY: all test pull check verify lint bench lock
+.PHONY: all test pull check verify lint docs bench lock
 .DEFAULT_GOAL := all
 
 all: .venv/installed
@@ -44,11 +45,14 @@ check: .venv/installed
 verify: .venv/installed
 	python workflow/scripts/engines.py verify --study $(STUDY)
 
-lint: .venv/installed
+lint: docs
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow/rules
 	pytest tests/test_generated.py
+
+docs: .venv/installed
+	mkdocs build --quiet --strict
 
 bench: .venv/installed
 	python benchmarks/training.py

@@ -1,0 +1,51 @@
+"""What the documentation names exists: files, links, commands and targets."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fer.cli import app
+
+PAGES = [Path(name) for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(Path("docs").glob("*.md"))
+README_LINES = 150
+EXAMPLES = {"params/studies/mine.yaml"}  # what a reader writes
+TOP = ("fer", "params", "docs", "tests", "workflow", "benchmarks", "reports/real")
+
+
+def read(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_file_and_link_that_a_page_names_exists(page):
+    text = read(page)
+    written = EXAMPLES | set(re.findall(r"^# (\S+\.\w+)$", text, flags=re.MULTILINE))
+    named = set(re.findall(rf"`((?:{'|'.join(TOP)})/[\w./-]*)`", text)) - written
+    assert {name for name in named if not Path(name).exists()} == set()
+    links = {link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link}
+    assert {link for link in links if not (page.parent / link).exists()} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_command_and_target_that_a_page_names_exists(page):
+    blocks = re.findall(r"```bash\n(.*?)```", read(page), re.DOTALL)
+    prose = re.sub(r"```.*?```", "", read(page), flags=re.DOTALL)
+    code = "\n".join(blocks + re.findall(r"`([^`]+)`", prose))
+    commands = {command.name or command.callback.__name__ for command in app.registered_commands}
+    assert set(re.findall(r"\bfer ([a-z]+)\b", code)) <= commands
+    targets = set(re.findall(r"^([a-z]+):", Path("Makefile").read_text(), flags=re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z]+)\b", code)) <= targets
+
+
+def test_the_readme_is_read_in_five_minutes():
+    text = read(Path("README.md"))
+    assert len(text.splitlines()) <= README_LINES
+    assert text.index("## Results") < text.index("## Run it") < text.index("## Your own dataset")
+
+
+def test_the_readme_s_figures_are_those_of_the_report_on_real_images():
+    shown = read(Path("README.md")).partition("<!-- results:start -->")[2].partition("<!-- results:end -->")[0]
+    measured = " ".join(read(path) for path in Path("reports/real").glob("*.md"))
+    figures = re.findall(r"\d+\.\d+", shown)
+    assert figures and [figure for figure in figures if figure not in measured] == []
