@@ -23,8 +23,11 @@ OF_ANOTHER_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDE
 
 
 def put_own_commands_first() -> None:
-    """Let jobs find `fer` also when Snakemake is called by its path, without an activated environment."""
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    """Let jobs find `fer` when Snakemake is called by its path, without an activated environment, and let it be the
+    code of the checkout they run in, wherever the package was installed from.
+    """
+    for name, folder in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", Path.cwd())):
+        os.environ[name] = os.pathsep.join([str(folder), *filter(None, [os.environ.get(name)])])
 
 
 def cores() -> int:

@@ -1,7 +1,6 @@
 # What the rules share: the study, checked before any job runs, and where files lie.
 
 import functools
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -29,7 +28,6 @@ from fer.layout import (
 )
 
 machine.put_own_commands_first()
-os.environ["PYTHONPATH"] = os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])  # this checkout's own code
 
 validate(config, "../schemas/config.schema.json")
 
