@@ -18,6 +18,7 @@ import pandas as pd
 from fer.errors import FerError
 from fer.folds import FOLDS, folds
 from fer.params import Dataset, Protocol
+from fer.wording import counted
 
 PARTS = ("train", "val", "test")
 WHOLE = "all"  # the part of a dataset whose owners define none
@@ -100,7 +101,7 @@ def stratified(index: pd.DataFrame, val: float, test: float, seed: int) -> pd.Se
         sizes = {"val": size(len(drawn), val), "test": size(len(drawn), test)}
         if sum(sizes.values()) >= len(drawn):
             raise FerError(
-                f"class {label} has {len(drawn)} samples that do not belong together (pairs and sequences count once); "
+                f"class {label} has {counted(len(drawn), 'independent sample')} (pairs and sequences count once); "
                 f"a stratified split needs at least {sum(map(bool, sizes.values())) + 1} of each class"
             )
         names = np.repeat(["val", "test", "train"], [*sizes.values(), len(drawn) - sum(sizes.values())])

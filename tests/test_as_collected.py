@@ -3,8 +3,12 @@
 import bz2
 import gzip
 import io
+import itertools
 import re
+import shlex
+import string
 import tarfile
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -198,7 +202,7 @@ def test_a_seed_that_numpy_does_not_take_is_refused_with_the_parameters(seed):
         TypeAdapter(params.Seed).validate_python(seed)
 
 
-@pytest.mark.parametrize("name", ["my faces", "a.b", "../x", "-x", "é", "a/b", "x" * 65, ""])
+@pytest.mark.parametrize("name", ["my faces", "a.b", "../x", "-x", "x-", "a--b", "é", "a/b", "x" * 65, ""])
 def test_a_name_outside_the_grammar_is_refused_wherever_it_is_given(name):
     with pytest.raises(ValidationError, match="is not a valid name; expected letters A to z"):
         params.Study.model_validate({"name": name, "experiments": {}, "datasets": {"jaffe": None}})
@@ -206,10 +210,31 @@ def test_a_name_outside_the_grammar_is_refused_wherever_it_is_given(name):
         parameters(subjects=["a", "b", name])
 
 
-def test_a_name_of_the_grammar_suits_snakemake_dvc_and_the_shell():
-    import shlex
-    import string
+FORBIDDEN = set(string.punctuation) - set("_-")  # in a stage's name by DVC
 
+
+def test_a_name_of_the_grammar_suits_snakemake_dvc_and_the_shell():
     for name in ("Mine-2", "a_b-C", "0"):
         assert params.valid_name(name) == name == shlex.quote(name)
-        assert not set(name) & (set(string.punctuation) - set("_-"))  # what DVC forbids in a stage's name
+        assert not set(name) & FORBIDDEN
+
+
+def test_no_two_names_share_a_stage_of_dvc(monkeypatch):
+    monkeypatch.syspath_prepend("workflow/scripts")
+    from engines import stage_name
+
+    names = [
+        name for size in (1, 3, 4) for name in map("".join, itertools.product("0x_-", repeat=size)) if is_name(name)
+    ]
+    rule = SimpleNamespace(name="train")
+    jobs = [{"experiment": name, "fold": fold, "seed": 0} for name in names for fold in names]
+    stages = {stage_name(SimpleNamespace(rule=rule, wildcards_dict=job)) for job in jobs}
+    assert len(stages) == len(jobs) > 3_000
+    assert not set("".join(stages)) & FORBIDDEN
+
+
+def is_name(name):
+    try:
+        return params.valid_name(name) == name
+    except ValueError:
+        return False

@@ -299,6 +299,8 @@ def test_a_hostile_archive_inside_an_archive_is_refused_by_its_whole_path(tmp_pa
 def test_a_name_cut_by_a_nul_byte_is_refused(tmp_path):
     data = pack_zip({"a.pngX.txt": b"x"}).replace(b"a.pngX", b"a.png\0")
     refused(source_of(tmp_path / "a.zip", data), "a.png\0.txt", "control character")
+    data = pack_zip({"Xa.png": b"x"}).replace(b"Xa.png", b"\0a.png")  # zipfile's own name of it is empty
+    refused(source_of(tmp_path / "b.zip", data), "\0a.png", "control character")
 
 
 @pytest.mark.parametrize("flag", [True, False])

@@ -128,7 +128,7 @@ def test_the_smallest_class_is_in_every_part():
 
 def test_a_class_with_fewer_groups_than_parts_is_named():
     index = index_of(66, label=[0] * 60 + [1] * 6, sequence=[None] * 60 + list("aaabbb"))
-    with pytest.raises(FerError, match="class 1 has 2 samples that do not belong together .* at least 3 of each class"):
+    with pytest.raises(FerError, match="class 1 has 2 independent samples .* at least 3 of each class"):
         protocols.assign("stratified_70_15_15", index, dataset(), 0)
 
 

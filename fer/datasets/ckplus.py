@@ -35,6 +35,7 @@ from fer.errors import FerError
 from fer.expressions import expression
 from fer.parallel import ordered_map
 from fer.params import Dataset, Positive
+from fer.wording import counted
 
 # The official classes in the order of their codes, and how many sequences have each label.
 SEQUENCES = {
@@ -152,8 +153,8 @@ class CKPlus(Adapter):
         first = int(self.neutral_first_frame)
         if len(paths) < first + self.frames:
             raise FerError(
-                f"sequence {sequence} has {len(paths)} frames (such as {paths[0]}), fewer than the last {self.frames}"
-                f"{' and the first' * first} that the options ask for: is the source whole?"
+                f"sequence {sequence} has {counted(len(paths), 'frame')} (such as {paths[0]}), fewer than the "
+                f"last {self.frames}{' and the first' * first} that the options ask for: is the source whole?"
             )
         self.leave_all_out(paths[first : -self.frames], f"frame before the last {self.frames} of a labelled sequence")
         return paths[:first], paths[-self.frames :]

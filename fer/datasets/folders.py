@@ -44,6 +44,7 @@ from fer.errors import FerError
 from fer.expressions import expression
 from fer.parallel import ordered_map
 from fer.params import Dataset
+from fer.wording import counted
 
 SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}  # of the synthetic source, unless official counts tell others
 SEED = 104  # these people are in no other dataset
@@ -64,8 +65,8 @@ class Folders(Adapter):
             raise FerError(f"options.subject: {subject!r} is no regular expression: {error}") from error
         if self.subject is not None and self.subject.groups != 1:
             raise FerError(
-                f"options.subject: {subject!r} has {self.subject.groups} groups; expected one pair of brackets, "
-                "around the subject, such as '/(S\\d+)_' (other brackets begin with ?:)"
+                f"options.subject: {subject!r} has {counted(self.subject.groups, 'group')}; expected one "
+                "pair of brackets, around the subject, such as '/(S\\d+)_' (other brackets begin with ?:)"
             )
 
     def originals(self, source: Path) -> Iterator[Original]:

@@ -189,7 +189,9 @@ def one_group(option: str, pattern: str | None) -> re.Pattern | None:
     except re.error as error:
         raise FerError(f"options.{option}: {pattern!r} is not a regular expression: {error}") from error
     if compiled.groups != 1:
-        raise FerError(f"options.{option}: {pattern!r} has {compiled.groups} groups; expected one, around the {option}")
+        raise FerError(
+            f"options.{option}: {pattern!r} has {counted(compiled.groups, 'group')}; expected one, around the {option}"
+        )
     return compiled
 
 

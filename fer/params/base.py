@@ -8,20 +8,28 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 # Names of datasets, systems, experiments, folds and studies. They become parts of file names, wildcards of Snakemake,
-# stages of DVC and words of a shell, so one grammar suits all of these; a dot separates names in a file's name.
-NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
-GRAMMAR = "letters A to z, digits, _ and - (at most 64 of them, the first a letter or a digit)"
+# stages of DVC and words of a shell, so one grammar suits all of these. A dot separates names in a file's name; a
+# hyphen does in a stage's, where a fold's own hyphen is doubled, so that no two jobs share a stage.
+NAME = r"[A-Za-z0-9][A-Za-z0-9_]*(?:-[A-Za-z0-9_]+)*"
+LONGEST_NAME = 64
+GRAMMAR = (
+    f"letters A to z, digits, _ and single hyphens between them (the first a letter or a digit, {LONGEST_NAME} at most)"
+)
 LARGEST_SEED = 2**32 - 1  # what NumPy takes
 
 
 def valid_name(name: str) -> str:
     """Return a name that fits the grammar of names; anything else is a ValueError."""
-    if not re.fullmatch(NAME, name):
+    if len(name) > LONGEST_NAME or not re.fullmatch(NAME, name):
         raise ValueError(f"{name!r} is not a valid name; expected {GRAMMAR}")
     return name
 
 
-Name = Annotated[str, AfterValidator(valid_name), Field(json_schema_extra={"pattern": f"^{NAME}$"})]
+Name = Annotated[
+    str,
+    AfterValidator(valid_name),
+    Field(json_schema_extra={"pattern": f"^{NAME}$", "maxLength": LONGEST_NAME}),
+]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 # The upper bounds lie far above what anyone needs and below what NumPy, OpenCV or the memory refuse with a traceback.
 Positive = Annotated[int, Field(gt=0, le=1_000_000_000)]

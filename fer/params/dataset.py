@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from fer.params.base import Fraction, Name, Positive, Side, Strict
+from fer.wording import counted
 
 
 class Alignment(Strict):
@@ -107,5 +108,7 @@ class Dataset(Strict):
             if min(counts, default=0) < 0:
                 raise ValueError(f"official_counts.{part} has a negative number")
             if len(counts) != len(self.classes):
-                raise ValueError(f"official_counts.{part} has {len(counts)} numbers for {len(self.classes)} classes")
+                raise ValueError(
+                    f"official_counts.{part} has {counted(len(counts), 'number')} for {len(self.classes)} classes"
+                )
         return self

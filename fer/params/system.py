@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from fer.params.base import Fraction, Positive, Side, Strict
+from fer.wording import counted
 
 
 class Input(Strict):
@@ -22,7 +23,7 @@ class Input(Strict):
         for name in ("mean", "std"):
             value = getattr(self, name)
             if isinstance(value, list) and len(value) != self.channels:
-                raise ValueError(f"{name} has {len(value)} numbers for {self.channels} channel(s)")
+                raise ValueError(f"{name} has {counted(len(value), 'number')} for {counted(self.channels, 'channel')}")
         return self
 
 

@@ -18,6 +18,7 @@ from fer.params import Dataset
 from fer.progress import track
 from fer.stages.align import BATCH, prepare_worker
 from fer.storage import array_writer, open_parquet, read_array, read_rows, write_rows
+from fer.wording import counted
 
 PARTS = ("eyes", "mouth")
 SIDES = ("x", "y", "width", "height")
@@ -80,10 +81,12 @@ def blocks(
     arrays = {name: read_array(file) for name, file in files.items()}
     tiles = {number: tile(original, parameters) for number, original in shown.items()}
     name = parameters.title + (" (SYNTHETIC)" if synthetic else "")
-    title = f"{name}: faces found in {total - canonical:,} of {total:,} images ({1 - canonical / total:.1%})"
+    title = f"{name}: faces found in {total - canonical:,} of {counted(total, 'image')} ({1 - canonical / total:.1%})"
     aligned = parameters.alignment.crop == "similarity"
     draw(title, parameters.classes, choice, tiles, arrays, sheet_file, aligned)
-    return f"{2 * total:,} blocks" + (f", those of {canonical:,} images at canonical places" if canonical else "")
+    return counted(2 * total, "block") + (
+        f", those of {counted(canonical, 'image')} at canonical places" if canonical else ""
+    )
 
 
 def row(places: Boxes) -> dict:

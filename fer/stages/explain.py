@@ -31,6 +31,7 @@ from fer.reporting.saliency import Column, Row, Single, draw, draw_none
 from fer.runs import TrainedRun
 from fer.storage import atomic, read_json, write_json
 from fer.training.data import Part, load_part, normalise
+from fer.wording import counted
 
 NO_PLACES = "left out: what this system sees is numbers without a place in an image, so that there is no map"
 NOTHING: dict = {"planes": [], "samples": [], "scored": 0, "scores": [], "methods": []}
@@ -83,7 +84,7 @@ def explain(run: TrainedRun, device: str = "auto", overrides: dict[str, Any] | N
     write(run, of | found, means)
     rows = rows_of(part, explanation, found["samples"], found["planes"], parameters.columns, input)
     draw(title, rows, columns_of(means), of["synthetic"], figure)
-    return f"{len(part)} samples, {found['scored']} of them classified correctly; {figure}"
+    return f"{counted(len(part), 'sample')}, {found['scored']} of them classified correctly; {figure}"
 
 
 def write(run: TrainedRun, found: dict, means: dict[str, np.ndarray]) -> None:
@@ -141,7 +142,7 @@ def bounded(count: int, parameters: Explain) -> list[str]:
     if count == parameters.samples:
         return []
     return [
-        f"{count} samples of each expression at most instead of {parameters.samples}, "
+        f"{counted(count, 'sample')} of each expression at most instead of {parameters.samples}, "
         f"for the budget of {parameters.budget:g} TFLOPs."
     ]
 
@@ -158,7 +159,7 @@ def plainly(recipe: Recipe) -> list[str]:
 def silent(explanation: Explanation) -> list[str]:
     """Return what there is to say of images for which Grad-CAM found nothing that speaks for their class."""
     none = int((explanation.maps[CAM].max((1, 2, 3)) == 0).sum())
-    return [f"Grad-CAM is zero everywhere for {none} of {len(explanation.correct)} images."] if none else []
+    return [f"Grad-CAM is zero everywhere for {none} of {counted(len(explanation.correct), 'image')}."] if none else []
 
 
 # --- the figure's parts ---------------------------------------------------------------------------------------------

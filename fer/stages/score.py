@@ -22,6 +22,7 @@ from fer.evaluation.predictions import clusters_of, interval_of, predictions
 from fer.expressions import expression
 from fer.layout import Layout
 from fer.storage import read_frame, read_json, read_rows, require, write_bytes, write_frame, write_json, write_text
+from fer.wording import counted
 
 SEEN = ("no", "yes", "unknown")
 
@@ -133,7 +134,7 @@ def matched(table: pd.DataFrame, test: pd.DataFrame, file: Path) -> np.ndarray:
         if not given.isin(wanted).any() and names.is_unique:
             given, wanted = given.map(lambda path: Path(path).name), names
     if (repeated := given[given.duplicated()]).any():
-        raise FerError(f"{file} answers {len(repeated):,} samples more than once, such as {repeated.iloc[0]}")
+        raise FerError(f"{file} answers {counted(len(repeated), 'sample')} more than once, such as {repeated.iloc[0]}")
     if (strays := given[~given.isin(wanted)]).any():
         raise FerError(
             f"{file}: {len(strays):,} rows are not of the test part, such as {strays.iloc[0]}. "

@@ -28,6 +28,7 @@ from fer.training.data import load_part
 from fer.training.loop import HISTORY_COLUMNS
 from fer.training.loop import train as train_network
 from fer.training.targets import Teacher, teacher
+from fer.wording import counted
 
 
 def train(run: Run, device: str = "auto", checkpoint_seconds: float = SECONDS) -> str:
@@ -67,7 +68,7 @@ def train(run: Run, device: str = "auto", checkpoint_seconds: float = SECONDS) -
         leftover.unlink()
     last = recipe.keep == "last"
     kept = state.history[-1] if last else max(state.history, key=lambda row: row["val_accuracy"])
-    what = f"{'last' if last else 'best'} of {len(state.history)} epochs: {kept['epoch']}"
+    what = f"{'last' if last else 'best'} of {counted(len(state.history), 'epoch')}: {kept['epoch']}"
     part = "validation" if recipe.choose_epoch_on == "val" else "TEST"
     return f"{what}, {part} accuracy {kept['val_accuracy']:.2%}"
 
@@ -93,8 +94,9 @@ def make_teacher(run: Run, device: torch.device) -> Teacher | None:
     given, taken = run.system.input, other.parameters.input
     if (given.size, given.channels) != (taken.size, taken.channels):
         raise FerError(
-            f"{run.name}: its teacher {other.name} takes {taken.size}×{taken.size} images with {taken.channels} "
-            f"channel(s), it itself {given.size}×{given.size} with {given.channels}: they must see the same images"
+            f"{run.name}: its teacher {other.name} takes {taken.size}×{taken.size} images with "
+            f"{counted(taken.channels, 'channel')}, it itself {given.size}×{given.size} with "
+            f"{given.channels}: they must see the same images"
         )
     return teacher(load_network(other.folder, device)[0], taken)
 

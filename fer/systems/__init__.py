@@ -24,6 +24,7 @@ from torch import nn
 from fer.errors import FerError
 from fer.params import Input, RunParameters, System
 from fer.registry import Registry
+from fer.wording import counted
 
 _systems: Registry[type[nn.Module]] = Registry("fer.systems")
 register = _systems.register
@@ -43,7 +44,7 @@ def require_size(given: Input, size: int, channels: int) -> None:
     """Refuse an input that the published layer table cannot take."""
     if (given.size, given.channels) != (size, channels):
         raise FerError(
-            f"this system takes {size}×{size} images with {channels} channel(s); "
+            f"this system takes {size}×{size} images with {counted(channels, 'channel')}; "
             f"input gives size {given.size} and channels {given.channels}"
         )
 
@@ -52,7 +53,7 @@ def require_multiple(given: Input, side: int, channels: int) -> None:
     """Refuse an input that the network cannot halve as often as it must."""
     if given.size % side or given.channels != channels:
         raise FerError(
-            f"this system takes images whose side is a multiple of {side}, with {channels} channel(s); "
+            f"this system takes images whose side is a multiple of {side}, with {counted(channels, 'channel')}; "
             f"input gives size {given.size} and channels {given.channels}"
         )
 
@@ -62,6 +63,6 @@ def require_range(given: Input, sizes: range, channels: tuple[int, ...]) -> None
     if given.size not in sizes or given.channels not in channels:
         raise FerError(
             f"this system takes square images of {sizes[0]} to {sizes[-1]} pixels a side "
-            f"with {' or '.join(map(str, channels))} channel(s); "
+            f"with {' or '.join(map(str, channels))} channel{'s' * (channels != (1,))}; "
             f"input gives size {given.size} and channels {given.channels}"
         )

@@ -129,8 +129,15 @@ def settle(study_file: Path) -> None:
 
 
 def stage_name(job) -> str:
-    """Return the DVC stage's name of a job, such as train-fer2013-dnn-0-1 (`@` is reserved, dots are not allowed)."""
-    return "-".join([job.rule.name, *(str(value) for value in job.wildcards_dict.values())]).replace(".", "_")
+    """Return the DVC stage's name of a job, such as train-fer2013-dnn-0-1.
+
+    DVC allows no other mark than hyphens and underscores. Names have single hyphens, so one of a fold's is doubled:
+    the fold y-0 of x is x-y--0, the fold 0 of x-y is x-y-0.
+    """
+    values = {key: str(value) for key, value in job.wildcards_dict.items()}
+    if "fold" in values:
+        values["fold"] = values["fold"].replace("-", "--")
+    return "-".join([job.rule.name, *values.values()])
 
 
 def stage_of(job) -> str:
