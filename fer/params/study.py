@@ -14,6 +14,16 @@ class Published(Strict):
     source: str
     note: str = ""
 
+    @property
+    def sentence(self) -> str:
+        figure = "none" if self.accuracy is None else f"{100 * self.accuracy:.2f} %"
+        return f"Published: {figure} ({self.source}). {self.note}".rstrip()
+
+    @property
+    def withheld(self) -> str:
+        """What stands in its place beside figures on drawn faces."""
+        return "Published: not shown beside figures on drawn faces, which must not be compared with it."
+
 
 class Experiment(Strict):
     """A system on a dataset. As a variant (`variant_of`) it says only what differs from another experiment."""

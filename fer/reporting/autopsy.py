@@ -15,9 +15,9 @@ from fer.reporting.tables import Table
 
 ROWS = {"as_published": "as published", "defect": "defect", "ablation": "ablation", "sound": "sound"}
 DIFFERENCE = (
-    "Difference is what the change alone does, in points, above (+) or below (−) the experiment under against, which "
-    "has the same data, split and training: on the same test images, with the 95 % interval and the p-value of the "
-    "paired difference, both clustered as above."
+    "Difference is what the change alone does, in points, above (+) or below (−) the experiment under against, from "
+    "which the row differs by its change alone: on the same test images, with the 95 % interval and the p-value of the "
+    "paired difference, both clustered. Where the change is the split, other images are tested, and there is none."
 )
 
 

@@ -175,10 +175,7 @@ class Result:
     def publication(self) -> str:
         """What was published for this experiment, in words, with its source; on drawn faces, why it is not shown."""
         published = self.first.experiment.published
-        if self.synthetic:
-            return "Published: not shown beside figures on drawn faces, which must not be compared with it."
-        figure = "none" if published.accuracy is None else f"{100 * published.accuracy:.2f} %"
-        return " ".join(filter(None, (f"Published: {figure} ({published.source}).", published.note)))
+        return published.withheld if self.synthetic else published.sentence
 
     @property
     def reading(self) -> str:

@@ -143,8 +143,7 @@ def dataset_input(run: Run):
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     hashes = read_json(run.folder / layout.PARAMETERS)["data"]
-    counts = run.layout.counts(run.experiment.dataset)
-    drawn = counts.exists() and read_json(counts)["synthetic"]
+    drawn = is_drawn(run)
     raw = str(run.layout.raw(run.experiment.dataset))
     source = {"uri": raw, "title": run.dataset.title, "drawn": drawn}
     profile = {"split": run.experiment.protocol, "fold": run.fold, "classes": len(run.dataset.classes)}
@@ -156,6 +155,12 @@ def dataset_input(run: Run):
         profile=json.dumps(profile),
     )
     return DatasetInput(entity, [InputTag("mlflow.data.context", f"{run.experiment.protocol}, fold {run.fold}")])
+
+
+def is_drawn(run: Run) -> bool:
+    """Tell whether the run's faces are drawn, as the data say; false where they are not there."""
+    counts = run.layout.counts(run.experiment.dataset)
+    return counts.exists() and read_json(counts)["synthetic"]
 
 
 # --- an experiment --------------------------------------------------------------------------------------------------
@@ -184,11 +189,9 @@ def note(runs: list[Run]) -> str:
     """Return the description of an experiment (Markdown): what was published, how ours departs, where to read on."""
     run = runs[0]
     experiment = run.experiment
-    published = experiment.published
-    figure = "no figure" if published.accuracy is None else f"{100 * published.accuracy:.2f} %"
     lines = [f"**{run.system.title}** on {run.dataset.title}, {experiment.protocol}, {counted(runs)}.", ""]
     lines += [f"Set beside `{experiment.variant_of}`: {experiment.change}.", ""] if experiment.variant_of else []
-    lines += [f"Published: {figure} ({published.source}). {published.note}".rstrip(), ""]
+    lines += [experiment.published.withheld if is_drawn(run) else experiment.published.sentence, ""]
     if run.overrides:
         lines += ["The study changes: " + ", ".join(f"{name} = {value}" for name, value in run.overrides.items()), ""]
     deviations = [*run.system.deviations, *experiment.deviations]
