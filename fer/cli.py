@@ -22,36 +22,36 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    help="A reproducible benchmark of facial-expression recognition. The stages, in their order: "
+    help="A reproducible benchmark of facial-expression recognition. The stages, in order: "
     "**acquire → index → align → blocks → split → augment → train → evaluate → explain → report**. "
-    "`snakemake --cores 8 all` or `dvc repro` run them all; each can also be run by hand, from the project's folder.",
+    "`snakemake --cores 8 all` or `dvc repro` runs them all. Each can also be run by hand from the project's folder.",
 )
 logger = logging.getLogger("fer")
 
-DatasetName = Annotated[str, typer.Argument(help="A dataset: the name of a file in params/datasets/.")]
-ExperimentName = Annotated[str, typer.Argument(help="An experiment: the name of a file in params/experiments/.")]
-Root = Annotated[Path, typer.Option(help="Folder of the study's artifacts.")]
+DatasetName = Annotated[str, typer.Argument(help="Dataset: the name of a file in params/datasets/.")]
+ExperimentName = Annotated[str, typer.Argument(help="Experiment: the name of a file in params/experiments/.")]
+Root = Annotated[Path, typer.Option(help="Folder that holds the study's artifacts.")]
 StudyFile = Annotated[Path, typer.Option(help="The study file.")]
 Fold = Annotated[str, typer.Option(help="Fold of the experiment's protocol.")]
 Seed = Annotated[int, typer.Option(min=0, max=params.LARGEST_SEED, help="Seed of weights, order and augmentation.")]
-Device = Annotated[str, typer.Option(help="auto (CUDA, MPS, CPU in this order), cpu, cuda or mps.")]
+Device = Annotated[str, typer.Option(help="auto (the first available of CUDA, MPS and CPU), cpu, cuda or mps.")]
 Threads = Annotated[
-    int, typer.Option(min=1, max=1024, help="CPU threads; part of what makes a run repeatable to the bit.")
+    int, typer.Option(min=1, max=1024, help="CPU threads. Runs are repeatable to the bit for the same number.")
 ]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Change the recipe (epochs=5), or size (of the input), weights (of a backbone), draws (of each offline "
-        "transform); repeatable.",
+        help="Override the recipe (epochs=5), the input's size, a backbone's weights, or the draws of each offline "
+        "transform. Repeatable.",
     ),
 ]
 
 
 @app.callback()
 def options(
-    log: Annotated[Path | None, typer.Option(help="Write the full log to this file (progress included).")] = None,
+    log: Annotated[Path | None, typer.Option(help="Write the full log, progress included, to this file.")] = None,
 ) -> None:
     """Set up logging: warnings on the terminal, everything in the log file."""
     formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
@@ -83,14 +83,14 @@ def acquire(
     dataset: DatasetName,
     source: Annotated[
         str | None,
-        typer.Option(help="synthetic; an archive, file or folder; a URL; kaggle:…; or download."),
+        typer.Option(help="synthetic; the path of an archive, file or folder; a URL; kaggle:…; or download."),
     ] = None,
     samples: Annotated[
-        int | None, typer.Option(min=1, max=1_000_000_000, help="How many faces the synthetic source draws.")
+        int | None, typer.Option(min=1, max=1_000_000_000, help="Number of faces that the synthetic source draws.")
     ] = None,
     root: Root = Path(),
 ) -> None:
-    """Bring every original image of a dataset into data/raw/."""
+    """Read every original image of a dataset into data/raw/."""
     from fer.datasets import adapter
     from fer.stages.acquire import acquire as work
 
@@ -101,7 +101,7 @@ def acquire(
 
 @app.command(epilog="Example: `fer index fer2013`")
 def index(dataset: DatasetName, root: Root = Path()) -> None:
-    """Say what each original shows, and count classes and parts against the official figures."""
+    """Label every original, and compare the counts of classes and parts with the official ones."""
     from fer.datasets import adapter
     from fer.stages.index import index as work
 
@@ -112,7 +112,7 @@ def index(dataset: DatasetName, root: Root = Path()) -> None:
 
 @app.command(epilog="Example: `fer align fer2013`")
 def align(dataset: DatasetName, root: Root = Path()) -> None:
-    """Find faces and 68 landmarks, and cut the face crops."""
+    """Detect faces and their 68 landmarks, and crop the faces."""
     from fer.stages.align import align as work
 
     layout, parameters = Layout(root), params.load_dataset(dataset)
@@ -123,7 +123,7 @@ def align(dataset: DatasetName, root: Root = Path()) -> None:
 
 @app.command(epilog="Example: `fer blocks ckplus`")
 def blocks(dataset: DatasetName, root: Root = Path()) -> None:
-    """Cut the eyes and the mouth block of every face, and draw a sheet of samples."""
+    """Crop the eyes and the mouth of every face, and draw a sheet of samples."""
     from fer.stages.blocks import blocks as work
 
     layout, parameters = Layout(root), params.load_dataset(dataset)
@@ -136,10 +136,10 @@ def blocks(dataset: DatasetName, root: Root = Path()) -> None:
 def split(
     dataset: DatasetName,
     protocol: Annotated[str, typer.Argument(help=f"One of {', '.join(get_args(params.Protocol))}.")],
-    seed: Annotated[int, typer.Option(min=0, max=params.LARGEST_SEED, help="Seed of the protocols that draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=params.LARGEST_SEED, help="Seed of the random protocols.")] = 0,
     root: Root = Path(),
 ) -> None:
-    """Decide who trains, who validates and who tests, and audit the decision for leaks."""
+    """Assign every sample to train, val or test, and audit the split for leaks."""
     from fer.stages.split import split as work
 
     layout, parameters = Layout(root), params.load_dataset(dataset)
@@ -150,9 +150,9 @@ def split(
     announce("split", f"{dataset} {protocol}", lambda: work(*arguments, synthetic=drawn(layout.raw(dataset))))
 
 
-@app.command(epilog="Example: `fer augment EXPERIMENT --fold 0`, of an experiment whose recipe has `offline`")
+@app.command(epilog="Example: `fer augment EXPERIMENT --fold 0`, for an experiment whose recipe has `offline`")
 def augment(experiment: ExperimentName, fold: Fold = "0", set_: Overrides = None, root: Root = Path()) -> None:
-    """Make the offline variants of a fold's training images that the recipe asks for."""
+    """Make the offline variants of a fold's training images, as the recipe specifies."""
     run = resolve(experiment, fold, 0, set_, 1, root)
     from fer.stages.augment import augment as work
 
@@ -173,12 +173,12 @@ def train(
         bool,
         typer.Option(
             "--bf16-on-cpu",
-            help="Where the recipe says bf16-mixed, train so also on a CPU that computes in bfloat16: faster, but the "
-            "bits then depend on the machine.",
+            help="Apply the recipe's bf16-mixed on a CPU that supports bfloat16, too. Faster, but the "
+            "bits of the result then depend on the machine.",
         ),
     ] = False,
     checkpoint_seconds: Annotated[
-        float, typer.Option(min=0, help="Save the training after an epoch at most so often; 0: after each.")
+        float, typer.Option(min=0, help="Shortest time between two checkpoints, in seconds; 0: one after each epoch.")
     ] = 60,
     root: Root = Path(),
 ) -> None:
@@ -190,7 +190,7 @@ def train(
 
 
 @app.command(
-    epilog="Example: `fer evaluate fer2013-attentional_cnn --seed 1`, and on another dataset "
+    epilog="Example: `fer evaluate fer2013-attentional_cnn --seed 1`; on other datasets "
     "`fer evaluate fer2013-attentional_cnn --on ckplus:kfold_subject --on rafdb:official`"
 )
 def evaluate(
@@ -201,21 +201,21 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="DATASET:PROTOCOL",
-            help="Instead: test on the test samples of another dataset, by the expressions both have; repeatable. "
-            "Replaces what an earlier call with --on wrote.",
+            help="Test on another dataset instead, on the expressions that both have. Repeatable. "
+            "Overwrites the result of an earlier call with --on.",
         ),
     ] = None,
     contempt: Annotated[
-        bool, typer.Option("--contempt", help="With --on: contempt is one of the expressions.")
+        bool, typer.Option("--contempt", help="With --on: count contempt among the expressions.")
     ] = False,
     corrupted: Annotated[
-        int, typer.Option(min=1, help="At most so many test images are corrupted, to see how robust the network is.")
+        int, typer.Option(min=1, help="Largest number of test images to corrupt when robustness is measured.")
     ] = 1000,
     threads: Threads = 1,
     device: Device = "auto",
     root: Root = Path(),
 ) -> None:
-    """Open the test part once: predictions, metrics, confusion and cost of one run."""
+    """Evaluate a run on the test part: predictions, metrics, confusion matrix and cost."""
     name, others = f"{experiment} {fold}.{seed}", [dataset_and_protocol(pair) for pair in on or []]
     run = trained(experiment, fold, seed, threads, root)
     from fer.stages.evaluate import evaluate as work
@@ -234,13 +234,13 @@ def explain(
     seed: Seed = 0,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change params/explain.yaml, such as samples=4; repeatable."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Override params/explain.yaml, such as samples=4. Repeatable."),
     ] = None,
     threads: Threads = 1,
     device: Device = "auto",
     root: Root = Path(),
 ) -> None:
-    """Map what a trained network's answers rest on: occlusion, Grad-CAM, its own attention; and score the maps."""
+    """Compute and score saliency maps of a trained network: occlusion, Grad-CAM and its own attention."""
     overrides = settings(set_)
     params.load_explain(overrides)  # a wrong one is an error now
     run = trained(experiment, fold, seed, threads, root)
@@ -251,23 +251,26 @@ def explain(
 
 @app.command(
     epilog="Example: `fer score theirs.csv --dataset fer2013 --protocol official --name theirs`, after "
-    "`fer score --images test/ --dataset fer2013 --protocol official` wrote the test images to classify"
+    "`fer score --images test/ --dataset fer2013 --protocol official` has written the test images"
 )
 def score(
     predictions: Annotated[
-        Path | None, typer.Argument(help="CSV: sample or path, then label or a probability for each class.")
+        Path | None,
+        typer.Argument(help="CSV file with the columns sample or path, and label or a probability for each class."),
     ] = None,
-    dataset: Annotated[str, typer.Option(help="The dataset, the name of a file in params/datasets/.")] = ...,
-    protocol: Annotated[str, typer.Option(help="The protocol whose test part was classified.")] = ...,
-    name: Annotated[str | None, typer.Option(help="What the system is called; default: the file's name.")] = None,
-    trained_on: Annotated[str, typer.Option(help="What its authors say it was trained on.")] = "not stated",
-    saw_test: Annotated[str, typer.Option(help="Were the test images among it? no, yes or unknown.")] = "unknown",
+    dataset: Annotated[str, typer.Option(help="Dataset: the name of a file in params/datasets/.")] = ...,
+    protocol: Annotated[str, typer.Option(help="Protocol whose test part was classified.")] = ...,
+    name: Annotated[str | None, typer.Option(help="Name of the system; default: the file's name.")] = None,
+    trained_on: Annotated[str, typer.Option(help="Training data, as stated by the system's authors.")] = "not stated",
+    saw_test: Annotated[
+        str, typer.Option(help="Whether the test images were among the training data: no, yes or unknown.")
+    ] = "unknown",
     images: Annotated[
-        Path | None, typer.Option(help="Instead: write the test images to this folder, with samples.csv.")
+        Path | None, typer.Option(help="Write the test images and samples.csv to this folder instead.")
     ] = None,
     root: Root = Path(),
 ) -> None:
-    """Score the predictions of any other system on the test part, beside the benchmark's own."""
+    """Score the predictions of another system on the test part, beside the benchmark's own systems."""
     from fer.stages.score import External, export_test
     from fer.stages.score import score as work
 
@@ -276,7 +279,7 @@ def score(
     if images is not None:
         print(export_test(dataset, protocol, layout, images))
     elif predictions is None:
-        raise FerError("name a CSV file of predictions, or --images FOLDER for the images to classify")
+        raise FerError("no predictions given: name a CSV file, or use --images FOLDER to write the test images")
     else:
         system = External(name or predictions.stem, trained_on, saw_test)
         announce("score", system.name, lambda: work(predictions, system, dataset, protocol, layout))
@@ -289,42 +292,40 @@ def score(
 )
 def predict(
     sources: Annotated[
-        list[Path] | None, typer.Argument(help="Images, videos, or folders of them.", show_default=False)
+        list[Path] | None, typer.Argument(help="Images, videos, or folders of images and videos.", show_default=False)
     ] = None,
     model: Annotated[
-        str, typer.Option(help="A released model, or the folder of a trained run, such as runs/fer2013-dnn/0.0.")
+        str, typer.Option(help="Name of a released model, or folder of a trained run, such as runs/fer2013-dnn/0.0.")
     ] = "fer2013-fer_baseline",
     output: Annotated[
-        Path | None, typer.Option(help="Write a row for each face to this .csv or .jsonl file, not to the terminal.")
+        Path | None, typer.Option(help="Write a row for each face to this .csv or .jsonl file instead of the terminal.")
     ] = None,
-    draw: Annotated[Path | None, typer.Option(help="Folder for pictures and videos with what was found.")] = None,
-    camera: Annotated[
-        int | None, typer.Option(min=0, help="Look at a camera, too: 0 is the first. Ctrl-C ends.")
+    draw: Annotated[
+        Path | None, typer.Option(help="Folder for copies of the pictures and videos with the faces marked.")
     ] = None,
-    every: Annotated[int, typer.Option(min=1, help="Look at every n-th frame of a video.")] = 1,
+    camera: Annotated[int | None, typer.Option(min=0, help="Read from a camera; 0 is the first. Ctrl-C ends.")] = None,
+    every: Annotated[int, typer.Option(min=1, help="Analyse every n-th frame of a video.")] = 1,
     smallest: Annotated[
         int | None,
         typer.Option(
             min=20,
-            help="Side of the smallest face to look for, in pixels; default 40, in videos 80. Smaller is slower.",
+            help="Side of the smallest face to detect, in pixels; default 40, in videos 80. Smaller is slower.",
         ),
     ] = None,
     smoothing: Annotated[
-        float, typer.Option(min=0, max=0.99, help="Weight of a face's earlier frames in its probabilities in a video.")
+        float, typer.Option(min=0, max=0.99, help="Weight of a face's earlier frames in its probabilities, in videos.")
     ] = 0.0,
-    about: Annotated[
-        bool, typer.Option("--about", help="Say what the model is, how accurate, and its limits.")
-    ] = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all that may be used.")] = None,
+    about: Annotated[bool, typer.Option("--about", help="Describe the model, its accuracy and its limits.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all available.")] = None,
     device: Device = "cpu",
 ) -> None:
-    """Recognise the expression of every face in images, videos, or a camera's picture."""
+    """Recognise the expression of every face in images, videos or the pictures of a camera."""
     from fer.recognition import load
     from fer.recognition.predict import Options
     from fer.recognition.predict import predict as work
 
     if not (sources or about or camera is not None):
-        raise FerError("nothing to look at: name images, videos or folders, or --camera 0 (fer predict --help)")
+        raise FerError("no input given: name images, videos or folders, or use --camera 0 (see fer predict --help)")
     recognizer = load(model, device, threads)
     if about:
         print(recognizer.about)
@@ -336,7 +337,7 @@ def predict(
 
 @app.command(epilog="Example: `fer report --study params/study.yaml`")
 def report(study: StudyFile = Path("params/study.yaml")) -> None:
-    """Make the results tables and figures of a study."""
+    """Make the tables, figures and pages of a study."""
     from fer.stages.report import report as work
 
     loaded = params.load_study(study)
@@ -345,7 +346,7 @@ def report(study: StudyFile = Path("params/study.yaml")) -> None:
 
 @app.command(epilog="Example: `MLFLOW_TRACKING_URI=http://127.0.0.1:5000 fer track`")
 def track(study: StudyFile = Path("params/study.yaml")) -> None:
-    """Make MLflow show the study's runs, exactly one for each, from their folders."""
+    """Bring MLflow up to date with the study's runs."""
     from fer.runs import study_runs
     from fer.tracking.projection import project
 
@@ -427,7 +428,7 @@ def main() -> None:
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        logger.error("error: the machine is out of memory; fewer jobs at once (snakemake --cores) need less")
+        logger.error("error: out of memory. Run fewer jobs at once (snakemake --cores)")
         sys.exit(1)
 
 

@@ -77,14 +77,14 @@ def test_a_stage_that_runs_out_of_memory_says_so_in_one_line(tmp_path):
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # whose threads' stacks would count
     result = fer(*arguments, preexec_fn=limit, env=environment)
     assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
-    assert result.stderr.startswith("error: the machine is out of memory")
+    assert result.stderr.startswith("error: out of memory")
 
 
 def test_torch_out_of_memory_is_said_in_one_line():
     code = "import torch; from fer import cli; cli.app = lambda prog_name: torch.empty(1 << 50); cli.main()"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 1 and len(result.stderr.splitlines()) == 1, result.stderr
-    assert result.stderr.startswith("error: the machine is out of memory")
+    assert result.stderr.startswith("error: out of memory")
 
 
 def test_a_stage_says_in_one_line_what_came_of_it_and_keeps_a_full_log(data, tmp_path):

@@ -187,7 +187,7 @@ def test_predict_follows_the_faces_of_a_video_and_writes_a_video_and_json_lines(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "nothing to look at"),
+        ((), "no input given"),
         (("nowhere",), "nowhere does not exist"),
         (("--camera", "9"), "camera 9 cannot be opened"),
         (("README.md",), "nothing could be read"),
