@@ -64,7 +64,7 @@ def precision_in_effect(asked: str, device: torch.device, bf16_on_cpu: bool = Fa
     if device.type == "cuda":
         return asked if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
     if bf16_on_cpu and not cpu_has_bf16():
-        logger.warning("bf16 on the CPU: this processor does not compute in bfloat16, training in 32 bits")
+        logger.warning("bf16 on the CPU: this processor does not support bfloat16; training in 32 bits")
     return asked if bf16_on_cpu and cpu_has_bf16() else "32-true"
 
 

@@ -115,8 +115,8 @@ def close_hashes(hashes: np.ndarray, distance: int) -> tuple[np.ndarray, np.ndar
 def require_memory(pairs: int, what: str) -> None:
     if pairs > MOST_PAIRS:
         raise FerError(
-            f"more than {MOST_PAIRS:,} pairs of images {what}: these images are too much alike to be told apart so. "
-            "Lower audit.distance in the dataset's parameter file, or look at what the source holds."
+            f"more than {MOST_PAIRS:,} pairs of images {what}: these images are too similar for this criterion. "
+            "Lower audit.distance in the dataset's parameter file, or check the source."
         )
 
 

@@ -204,8 +204,8 @@ def excessive(lost: dict[str, dict], kept: pd.DataFrame, most: float) -> str:
     if largest[worst] <= most:
         return ""
     return (
-        f"fold {worst}: to remove the duplicates would take {in_words(lost[worst])} of the training images, and "
-        f"at most {100 * most:g} % of them or of a class may go"
+        f"fold {worst}: removing the duplicates would take {in_words(lost[worst])} of the training images, and "
+        f"at most {100 * most:g} % of them or of a class may be removed"
     )
 
 

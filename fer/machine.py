@@ -81,7 +81,7 @@ def commit(folder: Path = CHECKOUT) -> str:
     except subprocess.CalledProcessError as error:
         if "safe.directory" in error.stderr:
             logger.warning(
-                "git refuses to say which commit this is, since the folder belongs to someone else: "
+                "git does not name the commit, because the folder belongs to another user: "
                 "git config --global --add safe.directory %s",
                 folder,
             )

@@ -192,8 +192,8 @@ def require_one_subject_a_group(index: pd.DataFrame) -> None:
     if (subjects > 1).any():
         mixed = index[index["group"] == subjects.index[subjects > 1][0]]
         raise FerError(
-            f"samples {listing(map(str, mixed['sample'].head(5)))} belong together (pair or sequence) and yet show "
-            f"the subjects {listing(mixed['subject'].unique())}. Check the adapter's names of them."
+            f"samples {listing(map(str, mixed['sample'].head(5)))} belong together (pair or sequence) but show "
+            f"the subjects {listing(mixed['subject'].unique())}. Check how the adapter names subjects."
         )
 
 
@@ -204,8 +204,12 @@ def require_these_subjects(index: pd.DataFrame, names: list[str], dataset: Datas
         raise FerError(
             f"the subjects of {dataset.title} and `subjects` of its parameter file differ."
             + (f" In the data alone: {listing(unlisted)}." if unlisted else "")
-            + (f" Without a sample (left out, or dropped for want of a face): {listing(absent)}." if absent else "")
-            + " Correct the list, or bring the samples."
+            + (
+                f" Without a sample (left out, or dropped because no face was found): {listing(absent)}."
+                if absent
+                else ""
+            )
+            + " Correct the list, or add the samples."
         )
 
 
@@ -247,7 +251,7 @@ def require_every_part(split: pd.DataFrame, names: list[str], protocol: str) -> 
         if missing:
             raise FerError(
                 f"protocol {protocol!r}, fold {fold}: no samples for {listing(missing)}. "
-                "Is the source complete? (FER2013's train.csv, for one, holds the Training images alone.)"
+                "Is the source complete? (FER2013's train.csv, for example, holds only the Training images.)"
             )
 
 

@@ -218,7 +218,7 @@ class ArrayWriter:
 def require(path: Path) -> Path:
     """Return `path` if it exists; otherwise say which stage is missing."""
     if not path.exists():
-        raise FerError(f"{path} does not exist. Run the stage before this one, or all of them: snakemake --cores 8 all")
+        raise FerError(f"{path} does not exist. Run the stage that makes it, or all of them: snakemake --cores 8 all")
     return path
 
 

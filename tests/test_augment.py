@@ -124,5 +124,5 @@ def test_colour_crops_keep_their_channels(data):
 
 def test_a_recipe_without_offline_variants_is_told_so(data):
     run = Run("fer2013-attentional_cnn", "0", 0, {}, 1, data)
-    with pytest.raises(FerError, match="has no `offline`: there is nothing to augment"):
+    with pytest.raises(FerError, match="has no `offline`: nothing is augmented"):
         augment(run, data.figure("x", "augment"))

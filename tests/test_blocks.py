@@ -108,7 +108,7 @@ def test_a_face_cut_by_the_frame_still_has_both_blocks(tmp_path):
 def test_without_a_detection_the_boxes_are_those_of_the_full_frame_and_say_so(tmp_path):
     images = [render("happiness", 2, 1).visible, np.tile(np.arange(100, dtype=np.uint8), (200, 1))]
     table, eyes, mouth, line = run(make_raw(images, tmp_path), with_alignment())
-    assert table["source"].tolist() == ["landmarks", "canonical"] and "1 images at canonical places" in line
+    assert table["source"].tolist() == ["landmarks", "canonical"] and "1 image at canonical places" in line
     row, wanted = table.iloc[1], canonical_boxes(200, 100, MARGIN)
     assert row["angle"] == 0 and row["eyes_x"] == pytest.approx(wanted.eyes.x)
     assert row["mouth_y"] == pytest.approx(wanted.mouth.y) and row["mouth_height"] == pytest.approx(wanted.mouth.height)

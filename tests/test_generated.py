@@ -59,7 +59,7 @@ def test_the_lock_file_names_exact_versions_with_hashes_and_no_index():
 def test_imports_run_one_way():
     """cli → stages → parts → (params, protocols, layout, storage, errors)."""
     base = {"errors", "storage", "layout", "params", "protocols", "parallel", "progress", "machine", "registry"}
-    base |= {"expressions", "checkout", "folds"}
+    base |= {"expressions", "checkout", "folds", "wording"}
     parts = {"sources", "datasets", "faces", "duplicates", "leakage", "systems", "training", "evaluation", "explain"}
     allowed = {
         **{name: base for name in base},

@@ -451,7 +451,7 @@ def test_a_loss_over_a_fifth_of_train_is_refused_unless_allowed(tmp_path):
     with pytest.raises(FerError) as refused:
         audit(tmp_path, images, on_leak="drop_from_train", most_dropped=params.Audit().most_dropped)
     target, *audits = outputs(tmp_path)
-    assert "fold 0: to remove the duplicates would take 2 of 6 (33.3 %): angry 2 of 2 (100.0 %)" in str(refused.value)
+    assert "fold 0: removing the duplicates would take 2 of 6 (33.3 %): angry 2 of 2 (100.0 %)" in str(refused.value)
     assert "at most 20 %" in str(refused.value) and "audit.most_dropped" in str(refused.value)
     assert not target.exists() and all(path.exists() for path in audits)
 

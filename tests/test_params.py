@@ -163,7 +163,12 @@ def test_a_study_s_overrides_reach_its_runs_alone():
         ("systems/dnn.yaml", "mean: 0.0", "mean: false", "input.mean: given False"),
         ("systems/dnn.yaml", "mean: 0.0", "mean: .nan", "input.mean: given nan; input should be a finite number"),
         ("systems/dnn.yaml", "learning_rate: 0.0001", "learning_rate: .inf", "recipe.learning_rate: given inf"),
-        ("datasets/fer2013.yaml", "  val:", "  valid:", "official_counts.valid is no part; expected train, val, test"),
+        (
+            "datasets/fer2013.yaml",
+            "  val:",
+            "  valid:",
+            "official_counts.valid is not a part; expected train, val, test",
+        ),
         ("datasets/fer2013.yaml", "436", "-436", "official_counts.train has a negative number"),
         ("datasets/fer2013.yaml", "angry, disgust", "angry, angry", "repeat"),
         ("study.yaml", "[0]", "[0, true]", "seeds: given [0, True]"),

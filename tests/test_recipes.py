@@ -310,10 +310,10 @@ FUSED = "variant_of: viri-fused-resnet18_attention\nkind: ablation\nchange: x\n"
         ("variant_of: nothing\n", "variant_of: unknown experiment 'nothing'"),
         ("variant_of: fer2013-acnn_alstm-one_step\nkind: defect\nchange: x\n", "is itself a variant, of"),
         ("variant_of: fer2013-dnn\n", "variant_of, change and a kind other than sound go together"),
-        (FUSED + "modality: visible\n", "infrared_from needs modality fused"),
+        (FUSED + "modality: visible\n", "infrared_from needs modality: fused"),
         (FUSED + "infrared_from: nvie-infrared-resnet18_attention\n", "has dataset 'nvie'; it must have 'viri'"),
         (FUSED + "infrared_from: viri-visible-resnet18_attention\n", "has modality 'visible'; it must have 'infrared'"),
-        ("variant_of: ferg-attentional_cnn\nkind: defect\nchange: x\nconstant_image: true\n", "needs views eyes"),
+        ("variant_of: ferg-attentional_cnn\nkind: defect\nchange: x\nconstant_image: true\n", "needs views: eyes"),
     ],
 )
 def test_a_mistake_in_a_variant_or_a_predecessor_is_named(own_params, text, message):

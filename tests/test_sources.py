@@ -362,10 +362,8 @@ def test_a_zip_or_7z_entry_that_is_no_plain_file_is_refused(mode, message, tmp_p
 def test_an_entry_that_is_there_twice_is_refused(tmp_path):
     for other in ("x.png", "./x.png"):
         twice = [("x.png", b"1"), (other, b"2")]
-        refused(source_of(tmp_path / "a.zip", pack_zip(twice)), other, "is there twice")
-        refused(
-            source_of(tmp_path / "a.tar", pack_tar([member(*item) for item in twice], "w")), other, "is there twice"
-        )
+        refused(source_of(tmp_path / "a.zip", pack_zip(twice)), other, "occurs twice")
+        refused(source_of(tmp_path / "a.tar", pack_tar([member(*item) for item in twice], "w")), other, "occurs twice")
 
 
 def test_an_encrypted_archive_is_refused(tmp_path):

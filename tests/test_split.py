@@ -208,7 +208,7 @@ def test_a_sample_without_a_subject_is_named(protocol, of_subjects):
 @pytest.mark.parametrize("protocol", ["kfold_subject", "leave_one_subject_out"])
 def test_a_group_of_several_subjects_is_named(protocol, of_subjects):
     of_subjects.loc[0, "subject"] = "S05"
-    with pytest.raises(FerError, match="samples 0, 1, 2 belong together .* and yet show the subjects S05, S00"):
+    with pytest.raises(FerError, match="samples 0, 1, 2 belong together .* but show the subjects S05, S00"):
         protocols.assign(protocol, of_subjects, dataset(SUBJECTS), 0)
 
 
@@ -285,7 +285,7 @@ def test_a_part_whose_every_sample_was_dropped_is_named_and_nothing_is_written(t
 def test_a_split_before_its_inputs_says_what_is_missing(tmp_path, missing):
     files = write(tmp_path, index_of(11, part=PARTS), noise(11))
     files[missing].unlink()
-    with pytest.raises(FerError, match=rf"{files[missing].name} does not exist. Run the stage before this one"):
+    with pytest.raises(FerError, match=rf"{files[missing].name} does not exist. Run the stage that makes it"):
         split(*files, dataset(), "official", 0, *outputs(tmp_path))
 
 

@@ -370,7 +370,7 @@ def test_weights_in_torchvision_s_folder_are_used_without_a_download(published, 
 
 def test_a_damaged_file_in_torchvision_s_folder_is_named(cache):
     (cache / "resnet18-f37072fd.pth").write_bytes(b"half a downl")
-    with pytest.raises(FerError, match="resnet18-f37072fd.pth can be had neither from .*KeyError"):
+    with pytest.raises(FerError, match="resnet18-f37072fd.pth is available neither from .*KeyError"):
         build("resnet18_attention", weights="imagenet")
 
 
@@ -406,7 +406,7 @@ class Harmful:
 def test_a_file_that_would_run_code_is_refused_and_does_not(save, tmp_path):
     path, target = tmp_path / "weights.pth", tmp_path / "executed"
     save({"conv1.weight": Harmful(target)}, path)
-    with pytest.raises(FerError, match="cannot be read as tensors alone"):
+    with pytest.raises(FerError, match="cannot be read as a file of tensors only"):
         read_weights(path)
     assert not target.exists()
 

@@ -236,7 +236,7 @@ def test_progressive_sizes_share_the_epochs_and_the_last_share_has_the_input_s(d
     ("name", "sizes", "message"),
     [
         ("fer2013-fer_baseline", [64], r"--set: recipe.progressive_sizes: given 64; at most the input's size, 48"),
-        ("fer2013-dnn", [32], r"progressive_sizes: DNN takes no images of 32 pixels a side"),
+        ("fer2013-dnn", [32], r"progressive_sizes: DNN cannot take images of 32×32 pixels"),
     ],
 )
 def test_a_progressive_size_that_cannot_be_shown_is_refused_before_the_first_step(data, name, sizes, message):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-NONE = "The system has no attention with a place in the image; a gate on pooled features, where it has one, is none."
+NONE = "The system has no attention with a place in the image; a gate on pooled features does not count as one."
 STEPS = (
     "Attention, global: step t has read the positions up to t in reading order, so that its weight is not that of "
     "position t alone."

@@ -21,7 +21,7 @@ from fer.progress import track
 
 WRONG, DROP, CAM, RANDOM = "occlusion, wrong", "occlusion, drop", "Grad-CAM", "random"
 METHODS = {
-    WRONG: "share of the occluding windows over a pixel with a wrong prediction; of images that are classified rightly",
+    WRONG: "share of the occluding windows over a pixel with a wrong prediction; for correctly classified images",
     DROP: "mean drop of the true class's probability over the occluding windows over a pixel",
     CAM: "Grad-CAM of the true class on the last map that has places, each image's map divided by its maximum",
     RANDOM: "the control of the scores: a smooth random map",

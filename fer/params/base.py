@@ -64,5 +64,5 @@ class Strict(BaseModel):
         items = value if isinstance(value, list) else [value]
         truth = any(isinstance(item, bool) for item in items)
         if truth and "bool" not in str(cls.model_fields[info.field_name].annotation):
-            raise ValueError("true and false are no values of this key")
+            raise ValueError("true and false are not values of this key")
         return value

@@ -30,7 +30,9 @@ class Alignment(Strict):
         "partner",
         description="whose landmarks an infrared image takes: those of its visible partner, or its own",
     )
-    missing: Literal["full_frame", "drop", "error"] = Field(description="what becomes of an image without a detection")
+    missing: Literal["full_frame", "drop", "error"] = Field(
+        description="what to do with an image without a detected face"
+    )
 
 
 class Blocks(Strict):
@@ -46,19 +48,19 @@ class Audit(Strict):
     """What counts as a leak between the parts of a fold, and what becomes of it."""
 
     distance: Annotated[int, Field(ge=0, le=64)] = Field(
-        12, description="near duplicates: differing bits, at most, of two 64-bit perceptual hashes"
+        12, description="near duplicates: at most so many differing bits of two 64-bit perceptual hashes"
     )
-    correlation: Fraction = Field(0.9, description="and the least correlation of the pictures as a whole")
+    correlation: Fraction = Field(0.9, description="… and at least this correlation of the whole pictures")
     likeness: Fraction = Field(
         0.97,
-        description="and the least correlation of the faces' detail once they are registered: higher where one person "
+        description="… and at least this correlation of the registered faces' detail: higher where one person "
         "poses several expressions under one light, lower where watermarks cover copies",
     )
     on_leak: Literal["report", "drop_from_train", "error"] = Field(
         "report", description="duplicates across parts are reported, removed from train, or an error"
     )
     most_dropped: Fraction = Field(
-        0.2, description="drop_from_train: the largest share of train, and of each class in it, that may go"
+        0.2, description="drop_from_train: the largest share of train, and of each class in it, that may be removed"
     )
 
 
@@ -89,11 +91,11 @@ class Dataset(Strict):
     )
     unreadable: Literal["error", "leave_out"] = Field(
         "error",
-        description="what becomes of image files that cannot be decoded: an error that names them all, or they are "
-        "left out and counted",
+        description="what to do with image files that cannot be decoded: stop and name all of them, or leave "
+        "them out and count them",
     )
     downloads: list[Download] = Field(default_factory=list, description="what `source: download` fetches")
-    samples: Positive = Field(description="about how many images the synthetic source draws")
+    samples: Positive = Field(description="approximate number of images that the synthetic source draws")
     alignment: Alignment
     blocks: Blocks = Blocks()
     audit: Audit = Audit()
@@ -104,7 +106,7 @@ class Dataset(Strict):
             raise ValueError(f"classes {self.classes} repeat")
         for part, counts in self.official_counts.items():
             if part not in ("train", "val", "test", "all"):
-                raise ValueError(f"official_counts.{part} is no part; expected train, val, test or all")
+                raise ValueError(f"official_counts.{part} is not a part; expected train, val, test or all")
             if min(counts, default=0) < 0:
                 raise ValueError(f"official_counts.{part} has a negative number")
             if len(counts) != len(self.classes):

@@ -233,7 +233,7 @@ def check_cross_dataset(study: Study, path: Path) -> None:
     for name in names:
         if name not in study.experiments:
             raise FerError(
-                f"{where} {name!r} is no experiment of this study{suggestion(name, list(study.experiments))}. "
+                f"{where} {name!r} is not an experiment of this study{suggestion(name, list(study.experiments))}. "
                 f"Its experiments: {listing(study.experiments)}"
             )
     if len(names) == 1:

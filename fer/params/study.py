@@ -33,8 +33,8 @@ class Experiment(Strict):
     )
     kind: Literal["sound", "as_published", "defect", "ablation"] = Field(
         "sound",
-        description="sound: subjects apart, epoch chosen on validation, test opened once; as_published: their split "
-        "and their choice of the epoch; defect: with one fault of the original; ablation: without a part",
+        description="sound: subjects kept apart, epoch chosen on validation, test part used once; as_published: "
+        "with the original's split and choice of epoch; defect: with one of its faults; ablation: without a part",
     )
     change: str = Field("", description="of a variant: in a few words, what differs")
     compared_with: Name | None = Field(
@@ -51,7 +51,7 @@ class Experiment(Strict):
         False, description="a defect: every block is cut from one image, so that it shows the place of its box alone"
     )
     augment_before_split: bool = Field(
-        False, description="a defect: images and their offline variants are dealt to the parts together, at random"
+        False, description="a defect: images and their offline variants are divided among the parts together, at random"
     )
     protocol: Protocol
     published: Published
@@ -62,7 +62,7 @@ class Experiment(Strict):
         None, description="of a fused system: the experiment whose trained network its infrared branch starts from"
     )
     teacher: Name | None = Field(
-        None, description="label-distribution training: the experiment whose network says the target distributions"
+        None, description="label-distribution training: the experiment whose network gives the target distributions"
     )
     deviations: list[str] = Field(default_factory=list)
 
@@ -75,9 +75,9 @@ class Experiment(Strict):
         if self.compared_with and self.not_compared:
             raise ValueError("give either compared_with or not_compared")
         if self.constant_image and self.views not in ("eyes", "mouth", "both"):
-            raise ValueError("constant_image needs views eyes, mouth or both")
+            raise ValueError("constant_image needs views: eyes, mouth or both")
         if self.infrared_from and self.modality != "fused":
-            raise ValueError("infrared_from needs modality fused")
+            raise ValueError("infrared_from needs modality: fused")
         return self
 
     @property

@@ -84,7 +84,9 @@ class Recipe(Strict):
     )
     keep: Literal["best", "last"] = Field("best", description="the epoch of best validation accuracy, or the last")
     test_time_flip: bool = Field(False, description="average the probabilities of an image and its mirror image")
-    choose_epoch_on: Literal["val", "test"] = Field("val", description="test is a defect: the figure is then no test")
+    choose_epoch_on: Literal["val", "test"] = Field(
+        "val", description="test is a defect: the figure is then not a test result"
+    )
     dropout_at_evaluation: bool = Field(False, description="a defect: dropout stays on when images are classified")
     dense_penalty: Annotated[float, Field(ge=0)] = Field(
         0.0, description="λ of λ·‖w‖² over the weights of the last two fully connected layers, added to the loss"

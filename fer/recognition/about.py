@@ -42,7 +42,7 @@ class About:
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.system}, trained on {self.dataset} ({self.protocol})"]
         if self.synthetic:
-            lines.append("SYNTHETIC: trained on drawn faces; what it says of real faces means nothing")
+            lines.append("SYNTHETIC: trained on drawn faces; its answers on real faces mean nothing")
         if self.accuracy is not None:
             low, high = self.interval or (None, None)
             bounds = "" if low is None else f", 95 % interval {100 * low:.1f} to {100 * high:.1f} %"

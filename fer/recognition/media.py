@@ -82,7 +82,7 @@ def camera_frames(number: int, every: int = 1) -> Iterator[Frame]:
     """Yield the frames of a camera until it is unplugged or the caller stops."""
     capture = cv2.VideoCapture(number)
     if not capture.isOpened():
-        raise FerError(f"camera {number} cannot be opened; is it connected, and is no other program using it?")
+        raise FerError(f"camera {number} cannot be opened; is it connected, and not in use by another program?")
     yield from video_frames(capture, f"camera {number}", every)
 
 

@@ -79,7 +79,7 @@ def rows(adapter: Adapter, source: Path) -> Iterator[dict]:
     faults = Faults()
     for original in track(decodable(adapter, source, faults), None, "acquire"):
         if original.path in seen:
-            raise FerError(f"{source}: {original.path} is there twice")
+            raise FerError(f"{source}: {original.path} occurs twice")
         seen.add(original.path)
         yield row(original)
     if faults.found:
@@ -104,7 +104,9 @@ def decodable(adapter: Adapter, source: Path, faults: Faults) -> Iterator[Origin
             for original, fault in zip(originals, pool.map(image_fault, originals), strict=True):
                 if fault is None:
                     if several_images(original.image):
-                        adapter.remark(original.path, "of an animation or of several pages the first image is used")
+                        adapter.remark(
+                            original.path, "only the first image of an animation or of several pages is used"
+                        )
                     yield original
                 elif adapter.parameters.unreadable == "leave_out":
                     adapter.leave_out(original.path, fault)

@@ -92,7 +92,7 @@ def originals(raw: Path, index: Path) -> Iterator[tuple[dict, dict]]:
     for original in read_rows(raw, ["path", "image"], BATCH):
         sample = next(known, None)
         if sample is None or sample["path"] != original["path"]:
-            raise FerError(f"{index} is not the index of {raw} (at {original['path']}). Run index again.")
+            raise FerError(f"{index} does not index {raw} (at {original['path']}). Run index again.")
         yield original, sample
     if next(known, None) is not None:
         raise FerError(f"{index} has more rows than {raw}. Run index again.")
@@ -149,9 +149,7 @@ def summary(counts: dict[str, dict[str, list[int]]], total: int, from_partner: i
     if from_partner:
         parts.append(f"{from_partner:,} of them in the visible partner")
     if together("several"):
-        parts.append(
-            f"{counted(together('several'), 'image')} with several faces (of the clear ones the largest is taken)"
-        )
+        parts.append(f"{counted(together('several'), 'image')} with several faces (the largest clear one is taken)")
     if together("used") < total:
         parts.append(f"{total - together('used'):,} dropped")
     return ", ".join([*parts, counted(together("blank"), "blank image")])

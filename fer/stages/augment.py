@@ -38,10 +38,10 @@ def augment(run: Run, sheet: Path) -> str:
     """Write the variants of the fold's training crops and a sheet of samples; return a line for the terminal."""
     parameters = run.recipe.offline
     if parameters is None:
-        raise FerError(f"the recipe of {run.name} has no `offline`: there is nothing to augment before training")
+        raise FerError(f"the recipe of {run.name} has no `offline`: nothing is augmented before training")
     originals = augmented_samples(run)
     if run.experiment.views != "face":
-        raise FerError(f"{run.name}: offline variants are made of faces; its views are {run.experiment.views!r}")
+        raise FerError(f"{run.name}: offline variants are made from faces; its views are {run.experiment.views!r}")
     crops = read_array(run.data["crops"])
     shape = (len(originals) * len(TRANSFORMS) * parameters.draws, *crops.shape[1:])
     names = [(transform, draw) for transform in TRANSFORMS for draw in range(parameters.draws)]

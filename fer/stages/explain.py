@@ -33,7 +33,7 @@ from fer.storage import atomic, read_json, write_json
 from fer.training.data import Part, load_part, normalise
 from fer.wording import counted
 
-NO_PLACES = "left out: what this system sees is numbers without a place in an image, so that there is no map"
+NO_PLACES = "left out: this system sees numbers, which have no place in an image, so there is no map"
 NOTHING: dict = {"planes": [], "samples": [], "scored": 0, "scores": [], "methods": []}
 OWN = "the system's own attention"
 SAME_HAND = "Occlusion and deletion hide pixels by the same value, which favours the occlusion maps at deletion."
@@ -51,7 +51,7 @@ def explain(run: TrainedRun, device: str = "auto", overrides: dict[str, Any] | N
     (network, own), part = load_network(run.folder, chosen), load_part(run.source, "test")
     of = {"experiment": run.name, "fold": run.fold, "seed": own.seed, "parameters": parameters.model_dump()}
     of["synthetic"] = read_json(run.layout.counts(own.dataset))["synthetic"]
-    title = f"{run.name}, fold {run.fold}, seed {own.seed}: what the network's answers rest on"
+    title = f"{run.name}, fold {run.fold}, seed {own.seed}: what the network's answers depend on"
     figure = run.layout.figure(run.name, "explain")
     if part.images.shape[-1] == 1:
         write(run, of | NOTHING | {"remarks": [NO_PLACES]}, {})
@@ -150,8 +150,8 @@ def bounded(count: int, parameters: Explain) -> list[str]:
 def plainly(recipe: Recipe) -> list[str]:
     """Return what there is to say of a recipe whose evaluation asks the network otherwise than explain does."""
     said = {
-        "Dropout is off here; the evaluation leaves it on.": recipe.dropout_at_evaluation,
-        "Images are shown once here; the evaluation averages each with its mirror image.": recipe.test_time_flip,
+        "Dropout is off here; evaluation leaves it on.": recipe.dropout_at_evaluation,
+        "Images are shown once here; evaluation averages each with its mirror image.": recipe.test_time_flip,
     }
     return [remark for remark, applies in said.items() if applies]
 

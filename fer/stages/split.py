@@ -26,8 +26,8 @@ FACES_COLUMNS = ["sample", "detected", "used", "blank", "pixels", "phash"]
 ADVICE = {
     "error": "audit.on_leak in the dataset's parameter file may be report or drop_from_train instead, or take a "
     "protocol that keeps these apart.",
-    "drop_from_train": "look whether these are copies. If so, raise audit.most_dropped in the dataset's parameter "
-    "file, or take a protocol by subject; if not, raise audit.likeness.",
+    "drop_from_train": "check whether these are copies. If so, raise audit.most_dropped in the dataset's parameter "
+    "file, or choose a protocol by subject; if not, raise audit.likeness.",
 }
 
 
@@ -132,7 +132,11 @@ def require_faces_of_every_class(found: pd.Series, left: pd.Series, dataset: Dat
     found, left = (np.bincount(labels, minlength=len(dataset.classes)) for labels in (found, left))
     names = np.array(dataset.classes)
     lost, never = names[(left == 0) & (found > 0)], names[found == 0]
-    faults = [f"{faces}: all images of {protocols.listing(lost)} were left out for want of a face"] if len(lost) else []
+    faults = (
+        [f"{faces}: all images of {protocols.listing(lost)} were left out because no face was found"]
+        if len(lost)
+        else []
+    )
     faults += [f"{index} has no image of {protocols.listing(never)}"] if len(never) else []
     if faults:
         counts = ", ".join(
@@ -140,7 +144,7 @@ def require_faces_of_every_class(found: pd.Series, left: pd.Series, dataset: Dat
         )
         raise FerError(
             f"{'; '.join(faults)}. Images left: {counts}.\n  What to do: `alignment.missing: full_frame` keeps images "
-            f"without a face; more factors in `alignment.enlarge` find more. {protocols.go_on(index.stem)}"
+            f"without a face; more factors in `alignment.enlarge` find more faces. {protocols.go_on(index.stem)}"
         )
 
 
@@ -156,7 +160,7 @@ def require_every_class(
             f"protocol {protocol!r} of {dataset.title} leaves parts without images of a class: {'; '.join(shown)}. "
             "Images with a face: "
             + ", ".join(f"{name} {counts.get(label, 0):,}" for label, name in enumerate(dataset.classes))
-            + f".\n  What to do: check {index}, or take a protocol that spreads every class. "
+            + f".\n  What to do: check {index}, or choose a protocol that spreads every class. "
             + protocols.go_on(index.stem)
         )
     return absent

@@ -94,9 +94,9 @@ def make_teacher(run: Run, device: torch.device) -> Teacher | None:
     given, taken = run.system.input, other.parameters.input
     if (given.size, given.channels) != (taken.size, taken.channels):
         raise FerError(
-            f"{run.name}: its teacher {other.name} takes {taken.size}×{taken.size} images with "
+            f"{run.name}: the teacher {other.name} takes {taken.size}×{taken.size} images with "
             f"{counted(taken.channels, 'channel')}, it itself {given.size}×{given.size} with "
-            f"{given.channels}: they must see the same images"
+            f"{given.channels}: both must take the same images"
         )
     return teacher(load_network(other.folder, device)[0], taken)
 

@@ -54,8 +54,8 @@ def download(imagenet: WeightsEnum) -> Mapping[str, Tensor]:
     except Exception as error:  # no connection, or a damaged file, of which torch may say anything
         cache = Path(torch.hub.get_dir()) / "checkpoints"
         raise FerError(
-            f"weights: imagenet: {name} can be had neither from {cache} nor from {imagenet.url} ({brief(error)}). "
-            f"Put the file somewhere and give its path as `weights`, or say `weights: random`."
+            f"weights: imagenet: {name} is available neither from {cache} nor from {imagenet.url} ({brief(error)}). "
+            f"Give the path of the file as `weights`, or set `weights: random`."
         ) from error
 
 
@@ -70,9 +70,9 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
             return load_file(path)
         state = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # on a damaged file torch's reader fails with whatever it stumbles over
-        raise FerError(f"weights: {path} cannot be read as tensors alone: {brief(error)}") from error
+        raise FerError(f"weights: {path} cannot be read as a file of tensors only: {brief(error)}") from error
     if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
-        raise FerError(f"weights: {path} holds no tensors by name (a state_dict), but a {type(state).__name__}")
+        raise FerError(f"weights: {path} does not hold tensors by name (a state_dict), but a {type(state).__name__}")
     return state
 
 

@@ -83,7 +83,7 @@ class Checkpoint:
         except Exception as error:  # of a damaged file torch's reader makes exceptions of many kinds
             if isinstance(error, MemoryError) or getattr(error, "errno", None) not in (None, errno.EINVAL):
                 raise  # the machine's fault: the file may be well
-            logger.warning("%s is damaged (%s): training starts anew", self.path, error)
+            logger.warning("%s is damaged (%s): training restarts from the beginning", self.path, error)
             return
         state.network.load_state_dict(saved["network"])
         state.optimizer.load_state_dict(saved["optimizer"])
@@ -113,4 +113,4 @@ def verify(path: Path) -> None:
     """Check the checksums of a checkpoint, which torch writes and does not read."""
     with zipfile.ZipFile(path) as archive:
         if damaged := archive.testzip():
-            raise zipfile.BadZipFile(f"{damaged} is not what was written")
+            raise zipfile.BadZipFile(f"{damaged} differs from what was written")

@@ -80,7 +80,7 @@ def assigned(source: Source, index: pd.DataFrame) -> pd.DataFrame:
     if not source.augment_before_split and (strays := augmented_strays(training, made["sample"].to_numpy())):
         raise FerError(
             f"{source.files['augmented_index']} holds variants of {len(strays)} samples that are not in train of fold "
-            f"{source.fold}, such as {strays[:5]}: it was made for another split. Run augment again."
+            f"{source.fold}, such as {strays[:5]}: they were made for another split. Run augment again."
         )
     return pd.concat([originals, made[["sample", "variant"]].assign(part="train")], ignore_index=True)
 

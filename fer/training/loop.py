@@ -156,7 +156,7 @@ def require_side(network: nn.Module, image: Tensor, side: int) -> None:
             network(resized(image, side))
     except RuntimeError as error:
         raise FerError(
-            f"progressive_sizes: {type(network).__name__} takes no images of {side} pixels a side ({error})"
+            f"progressive_sizes: {type(network).__name__} cannot take images of {side}×{side} pixels ({error})"
         ) from error
 
 
@@ -164,7 +164,7 @@ def diverged(loss: float, epoch: int, step: int, samples: np.ndarray) -> str:
     """Return where the loss stopped being a number, in words."""
     return (
         f"the loss became {loss} in epoch {epoch} at step {step}, whose batch is the samples "
-        f"{', '.join(map(str, samples))}. The checkpoint of the epoch before is kept; a lower learning_rate may help"
+        f"{', '.join(map(str, samples))}. The checkpoint of the previous epoch is kept. A lower learning_rate may help"
     )
 
 
