@@ -168,11 +168,67 @@ def test_numbered_class_folders_are_read_once_the_parameters_say_which_is_which(
     assert taken.seen("image", "label", "part") == FLAT_EXPECTED
 
 
-def test_an_image_in_folders_that_disagree_and_a_table_beside_flat_images_are_named(tmp_path):
+def test_an_image_in_folders_that_disagree_is_named(tmp_path):
     with pytest.raises(FerError, match=r"happy/angry/1\.png: lies in the folder of happy and in that of angry"):
         read(unpacked(tmp_path / "a", FLAT | {"happy/angry/1.png": image(1)}), tmp_path / "out")
-    with pytest.raises(FerError, match=r"labels in a table \(labels\.csv\) are not read: sort the images"):
-        read(unpacked(tmp_path / "b", {"1.png": image(1), "labels.csv": b"image,label\n1.png,happy\n"}), tmp_path / "o")
+
+
+def table_of(rows, head="image,label"):
+    return "\n".join([head, *(",".join(row) for row in rows)]).encode()
+
+
+IMAGES = {f"images/{number}.png": image(number) for number in range(6)}
+NAMED = ["angry", "HAPPY", "neutral"] * 2
+LABEL_TABLES = {
+    "names": ("image,label", lambda n, label: (f"{n}.png", label)),
+    "paths and another order": ("Age,Emotion,File_Path", lambda n, label: ("30", label, f".\\images\\{n}.png")),
+    "no endings": ("Expression,Image Name", lambda n, label: (label, str(n))),
+    "parts": ("file,class,Usage", lambda n, label: (f"{n}.png", label, ("Training", "PublicTest", "test")[n % 3])),
+}
+
+
+@pytest.mark.parametrize("form", LABEL_TABLES)
+def test_a_flat_folder_is_read_by_the_table_of_labels_beside_it(form, tmp_path):
+    head, write = LABEL_TABLES[form]
+    files = IMAGES | {"labels.csv": table_of([write(number, label) for number, label in enumerate(NAMED)], head)}
+    parts = ("train", "val", "test") if form == "parts" else (None,) * 3
+    expected = sorted((image(number), number % 3, parts[number % 3]) for number in range(6))
+    assert read(unpacked(tmp_path / "in", files), tmp_path / "out").seen("image", "label", "part") == expected
+
+
+def test_all_rows_of_a_table_of_labels_that_fit_no_image_or_disagree_are_named_at_once(tmp_path):
+    rows = [(f"{number}.png", label) for number, label in enumerate(NAMED)]
+    wrong = [("7.png", "happy"), ("8.png", "happy"), ("0.png", "neutral")]
+    with pytest.raises(FerError) as error:
+        read(unpacked(tmp_path / "in", IMAGES | {"labels.csv": table_of(rows + wrong)}), tmp_path / "a")
+    assert "'7.png' is not among" in str(error.value) and "'8.png' is not among" in str(error.value)
+    assert "'0.png' has another label or part in labels.csv, row 0 (line 2)" in str(error.value)
+    codes = {"labels.csv": table_of([(f"{number}.png", str(number % 3)) for number in range(6)])}
+    with pytest.raises(FerError, match=r'labels 0, 1, 2 are numbers.*options: \{folders: \{"0": angry'):
+        read(unpacked(tmp_path / "codes", IMAGES | codes), tmp_path / "b")
+    with pytest.raises(FerError, match=r"a column for the image \(image, .* which labels\.csv is not"):
+        read(unpacked(tmp_path / "other", IMAGES | {"labels.csv": table_of(rows, "a,b")}), tmp_path / "c")
+
+
+def test_bad_rows_and_copies_are_named_all_at_once(tmp_path):
+    lines = write_csv(tmp_path / "whole.csv").read_text().splitlines()
+    lines[2], lines[4], lines[6] = "0,1", "9" + lines[4][1:], lines[6] + ",more"
+    with pytest.raises(FerError) as error:
+        take("fer2013", unpacked(tmp_path / "a", {"fer2013.csv": "\n".join(lines).encode()}), tmp_path / "out")
+    for fault in ("(line 3): 2 values for 3 columns", "(line 5): unknown label '9'", "(line 7): 4 values"):
+        assert fault in str(error.value)
+    copies = FOLDERS | {path.replace("DATASET", "copy"): data for path, data in FOLDERS.items()}
+    with pytest.raises(FerError) as error:
+        take("rafdb", unpacked(tmp_path / "b", copies), tmp_path / "out")
+    assert str(error.value).count("are the same image") > 1
+
+
+@pytest.mark.parametrize(("mark", "words"), [("_", ("visible", "infrared")), (" ", ("VIS", "Thermal"))])
+def test_viri_s_folders_may_be_separated_otherwise_and_say_the_modality_in_full(mark, words, tmp_path):
+    folders = [mark.join(["VIRI", name, word]) for name in params.load_dataset("viri").classes for word in words]
+    files = {f"{folder}/001.JPG": image(number, ".jpg") for number, folder in enumerate(folders)}
+    taken = take("viri", unpacked(tmp_path / "in", files), tmp_path / "out", changed("viri", official_counts={}))
+    assert list(taken.rows["modality"].value_counts()) == [5, 5] and not taken.left_out
 
 
 def test_fer2013_in_numbered_folders_and_with_parts_below_them_is_read(tmp_path):

@@ -132,12 +132,12 @@ BAD = {
     "other name": (listed(lambda text: text.replace("train_00004", "img4")), r"line 4: 'img4\.jpg 2'; expected"),
     "other encoding": (
         without_archives(OFFICIAL) | {LIST: LINES.encode("utf-16")},
-        r"list_patition_label\.txt is no text in UTF-8",
+        r"list_patition_label\.txt is not text in UTF-8",
     ),
     "wrong columns": (FOLDERS | {"train_labels.csv": b"file,class\n"}, r"train_labels\.csv, line 1: 'file,class'"),
     "table disagrees": (
         FOLDERS | TABLES | {"test_labels.csv": TABLE.replace(b"1_aligned.jpg,7", b"1_aligned.jpg,2")},
-        r"test/7/test_0001_aligned\.jpg: lies in the folder of 7, but is 2 in test_labels\.csv, line 2",
+        r"test/7/test_0001_aligned\.jpg: lies in the folder of 7, but is 2 in test_labels\.csv, row 0 \(line 2\)",
     ),
     "not in the table": (FOLDERS | TABLES | {NEW: image(9)}, "has no label"),
     "unknown folder": (FOLDERS | {"DATASET/train/8/train_00099_aligned.jpg": image(9)}, r"unknown code '8'"),

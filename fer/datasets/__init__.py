@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fer.errors import Faults as Faults
 from fer.errors import FerError
 from fer.expressions import expression
 from fer.params import Dataset
 from fer.registry import Registry
-from fer.wording import counted, examples
 
 
 @dataclass(frozen=True)
@@ -44,32 +43,6 @@ class Sample:
     pair: str | None = None
     sequence: str | None = None
     votes: list[float] | None = None
-
-
-class Faults:
-    """What is wrong with the files of a source, gathered so that one error names all of them, kind by kind."""
-
-    def __init__(self):
-        self.found: dict[str, list[str]] = {}
-
-    @contextmanager
-    def of(self, path: str) -> Iterator[None]:
-        """Gather the fault of one file, an error that begins with its path, instead of stopping at it."""
-        try:
-            yield
-        except FerError as error:
-            self.add(path, str(error).removeprefix(f"{path}: "))
-
-    def add(self, path: str, fault: str) -> None:
-        self.found.setdefault(fault, []).append(path)
-
-    def check(self) -> None:
-        if self.found:
-            raise FerError("\n".join(one_line(fault, paths) for fault, paths in self.found.items()))
-
-
-def one_line(fault: str, paths: list[str]) -> str:
-    return f"{paths[0]}: {fault}" if len(paths) == 1 else f"{counted(len(paths), 'file')}: {fault}: {examples(paths)}"
 
 
 class Adapter(ABC):

@@ -70,6 +70,7 @@ class CKPlus(Adapter):
         """Return {sequence: (path of its label, the label as written)} and {sequence: paths of its frames in order}."""
         labels: dict[str, tuple[str, str]] = {}
         frames: dict[str, dict[int, str]] = defaultdict(dict)
+        faults = Faults()
         for path, handle in sources.files(source):
             is_label = path.lower().endswith(LABEL_ENDING)
             match = parse(path) if is_label or sources.is_image_name(path) else None
@@ -79,13 +80,15 @@ class CKPlus(Adapter):
             sequence, number = sequence_of(path), int(match["frame"])
             if is_label:
                 if sequence in labels:
-                    raise FerError(f"sequence {sequence} has two labels: {labels[sequence][0]} and {path}")
+                    faults.say(f"sequence {sequence} has two labels: {labels[sequence][0]} and {path}")
                 labels[sequence] = path, handle.read(100).decode("ascii", "replace").strip()
-                official_class(labels[sequence][1], path)
+                with faults.of(path):
+                    official_class(labels[sequence][1], path)
             elif number in frames[sequence]:
-                raise FerError(f"{path} and {frames[sequence][number]} are the same frame; a source is one copy of CK+")
+                faults.say(f"{path} and {frames[sequence][number]} are the same frame; a source is one copy of CK+")
             else:
                 frames[sequence][number] = path
+        faults.check()
         return labels, {sequence: [paths[number] for number in sorted(paths)] for sequence, paths in frames.items()}
 
     def of_archives(self, labels: dict[str, tuple[str, str]], sequences: dict[str, list[str]]) -> dict[str, dict]:

@@ -61,16 +61,20 @@ class Fer2013(Adapter):
 
     def table(self, name: str, handle: BinaryIO) -> Iterator[Original]:
         """Yield the rows of a CSV form; the path of an original is the table's name and the row, counted from 0."""
-        lines = read_table(handle, name)
+        faults = Faults("row")
+        lines = read_table(handle, name, faults)
         _, header = next(lines, ("", []))
         if not {"emotion", "pixels"} <= set(header) <= {"emotion", "pixels", "Usage"}:
             raise FerError(f"{name}: columns {header}; expected emotion, pixels and Usage (train.csv: emotion, pixels)")
         for number, (where, values) in enumerate(lines):
             row = dict(zip(header, values, strict=True))
             annotation = {"emotion": row["emotion"], "usage": row.get("Usage", "Training")}
-            self.check(annotation, where)
-            png = cv2.imencode(".png", parse_pixels(row["pixels"], where))[1].tobytes()
-            yield Original(f"{name}#{number}", png, annotation)
+            with faults.of(where):
+                self.check(annotation, where)
+                png = cv2.imencode(".png", parse_pixels(row["pixels"], where))[1].tobytes()
+            if not faults.found:  # the first fault decides that nothing is kept
+                yield Original(f"{name}#{number}", png, annotation)
+        faults.check()
 
     def folders(self, source: Path) -> Iterator[Original]:
         seen: dict[tuple[str, str], str] = {}
@@ -84,8 +88,8 @@ class Fer2013(Adapter):
                 self.describe(name, {})
             identity = (match["usage"], match["number"])
             if identity in seen:
-                raise FerError(f"{source}: {name} and {seen[identity]} are the same image {'_'.join(identity)}")
-            seen[identity] = name
+                faults.say(f"{name} and {seen[identity]} are the same image {'_'.join(identity)}")
+            seen.setdefault(identity, name)
             yield Original(name, handle.read())
         faults.check()
 

@@ -44,8 +44,8 @@ class Ferg(Adapter):
                 self.describe(path, {})
             frame = PurePosixPath(path).stem.lower()
             if frame in seen:
-                raise FerError(f"{path} and {seen[frame]} are the same image {frame}")
-            seen[frame] = path
+                faults.say(f"{path} and {seen[frame]} are the same image {frame}")
+            seen.setdefault(frame, path)
             yield Original(path, handle.read())
         faults.check()
 

@@ -25,7 +25,7 @@ from typing import BinaryIO, NoReturn
 import numpy as np
 
 from fer import sources
-from fer.datasets import Original, Sample, register, synthetic
+from fer.datasets import Faults, Original, Sample, register, synthetic
 from fer.datasets.fer2013 import EMOTIONS, IMAGES_A_SUBJECT, USAGES, Fer2013
 from fer.errors import FerError
 from fer.sources.tables import read_table
@@ -91,7 +91,8 @@ class FerPlus(Fer2013):
             yield from self.votes_table(found[0], handle)
 
     def votes_table(self, name: str, handle: BinaryIO) -> Iterator[dict[str, str]]:
-        lines = read_table(handle, name)
+        faults = Faults("row")
+        lines = read_table(handle, name, faults)
         _, header = next(lines, ("", []))
         expected = ["Usage", "Image name", *self.columns]
         if header != expected:
@@ -101,8 +102,10 @@ class FerPlus(Fer2013):
             counts = [row[column] for column in self.columns]
             whole = all(count.isascii() and count.isdigit() and len(count) < 6 for count in counts)
             if not (whole and sum(map(int, counts))):
-                raise FerError(f"{where}: votes {', '.join(counts)}; expected whole numbers, not all of them 0")
-            yield row
+                faults.add(where, f"votes {', '.join(counts)}; expected whole numbers, not all of them 0")
+            if not faults.found:
+                yield row
+        faults.check()
 
     def plurality(self, annotation: dict[str, str]) -> str:
         """Return the column with the most votes, the first of equals."""

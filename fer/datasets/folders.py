@@ -22,6 +22,10 @@ below them and may be called training, valid, validation and so on; all images a
 Folders around all of it do not matter, nor others between a class and its images. Each part and each class may be an
 archive of its own (train.zip, happy.tar.gz).
 
+Where no image lies in a class folder, labels are read from CSV files beside the images (`fer.datasets.label_tables`):
+
+    labels.csv, images/<image>                    columns such as image,label (and split, where there are parts)
+
 Option `folders`: which class a folder of another name is, such as `folders: {"0": angry, "1": happy, smiling: happy}`.
 
 Option `subject`: a regular expression with one group, searched in the path of each image, whose group is the subject:
@@ -40,6 +44,7 @@ import numpy as np
 from fer import sources
 from fer.datasets import Adapter, Faults, Original, Sample, register, synthetic
 from fer.datasets.folder_names import part_named, plain
+from fer.datasets.label_tables import IMAGE_COLUMNS, LABEL_COLUMNS, Labels
 from fer.errors import FerError
 from fer.expressions import expression
 from fer.parallel import ordered_map
@@ -70,13 +75,35 @@ class Folders(Adapter):
             )
 
     def originals(self, source: Path) -> Iterator[Original]:
-        annotations = self.annotate(sources.names(source))
+        found = sources.names(source)
+        annotations = self.annotate(found, self.table_of_labels(source, found))
         for path, handle in sources.files(source):
             if path in annotations:
                 yield Original(path, handle.read(), annotations[path])
 
-    def annotate(self, paths: list[str]) -> dict[str, dict[str, str]]:
-        """Return {path: class folder and part} of every image; leave out what is none."""
+    def table_of_labels(self, source: Path, paths: list[str]) -> Labels | None:
+        """Return the tables of labels of a source none of whose images lies in a class folder; None without one."""
+        images = [path for path in paths if sources.is_image_name(path)]
+        above = {plain(folder) for path in images for folder in PurePosixPath(path).parts[:-1]}
+        tables = [path for path in paths if path.lower().endswith((".csv", ".csv.gz"))]
+        if not tables or any(self.knows(folder) for folder in above):
+            return None
+        labels = Labels(images)
+        for path, handle in sources.files(source):
+            if path in tables:
+                labels.read(path, handle)
+        labels.check()
+        return labels if labels.annotations else None
+
+    def annotate(self, paths: list[str], labels: Labels | None = None) -> dict[str, dict[str, str]]:
+        """Return {path: class and part} of every image, from its folders or from `labels`; leave out what is none."""
+        if labels:
+            for path in paths:
+                if path not in labels.annotations and path not in labels.tables:
+                    image = sources.is_image_name(path)
+                    self.leave_out(path, "without a row in the table of labels" if image else "not named as an image")
+            self.check(labels.annotations, "labels")
+            return labels.annotations
         above: dict[str, list[str]] = {}
         tables = [path for path in paths if path.lower().endswith(TABLES)]
         for path in paths:
@@ -104,8 +131,9 @@ class Folders(Adapter):
             elif tables:
                 self.leave_out(
                     path,
-                    f"in no class folder; labels in a table ({tables[0]}) are not read: sort the images "
-                    f"into a folder for each class ({', '.join(self.classes)})",
+                    f"in no class folder; labels are read from a CSV file with a column for the image "
+                    f"({', '.join(IMAGE_COLUMNS)}) and one for the class ({', '.join(LABEL_COLUMNS)}), which "
+                    f"{tables[0]} is not. Or sort the images into a folder for each class ({', '.join(self.classes)})",
                 )
             else:
                 self.leave_out(path, "in no class folder")
@@ -133,7 +161,7 @@ class Folders(Adapter):
             return False
         return True
 
-    def check(self, annotations: dict[str, dict[str, str]]) -> None:
+    def check(self, annotations: dict[str, dict[str, str]], what: str = "class folders") -> None:
         classes: dict[str, list[str]] = {}
         for path, item in annotations.items():
             classes.setdefault(item["class"], []).append(path)
@@ -141,14 +169,14 @@ class Folders(Adapter):
         if unknown and all(name.isdecimal() for name in unknown):
             shown = ", ".join(f'"{name}": {own}' for name, own in zip(unknown, self.classes, strict=False))
             raise FerError(
-                f"class folders {', '.join(unknown)} are numbers, which do not say the class (such as "
+                f"{what} {', '.join(unknown)} are numbers, which do not say the class (such as that of "
                 f"{classes[unknown[0]][0]}). Say in the parameter file which is which, such as "
-                f"options: {{folders: {{{shown}}}}}, or rename the folders: {', '.join(self.classes)}"
+                f"options: {{folders: {{{shown}}}}}, or use the names: {', '.join(self.classes)}"
             )
         if unknown:
             more = [name for name in unknown if is_expression(name)]
             raise FerError(
-                f"unknown class folders {', '.join(unknown)} (such as that of {classes[unknown[0]][0]}); expected "
+                f"unknown {what} {', '.join(unknown)} (such as that of {classes[unknown[0]][0]}); expected "
                 f"{', '.join(self.classes)}: rename or remove them, or change the classes of the parameter file"
                 + (f" ({', '.join(more)}: an expression that its `classes` lack)" if more else "")
             )

@@ -24,7 +24,7 @@ import cv2
 import py7zr
 
 from fer import sources
-from fer.datasets import Adapter, Original, Sample, synthetic
+from fer.datasets import Adapter, Faults, Original, Sample, synthetic
 from fer.errors import FerError
 from fer.expressions import expression
 from fer.parallel import ordered_map
@@ -79,7 +79,7 @@ class Paired(Adapter):
             FerError: two images that are the same, or images that do not pair.
         """
         found: dict[Shot, str] = {}
-        alone = []
+        alone, faults = [], Faults()
         for path in sources.names(source):
             if self.archive_of(path) is None:
                 self.leave_out(path, f"in no archive or folder {self.dataset}-<class>-Vis or {self.dataset}-<class>-Ir")
@@ -88,11 +88,13 @@ class Paired(Adapter):
             elif not (shot := self.shot(path)).number:
                 alone.append(path)
             elif (other := found.setdefault(shot, path)) != path:
-                raise FerError(
-                    f"{source}: {other} and {path} are both {shot.modality} {self.pair(shot)}: class, modality and "
-                    "number agree. If one is a copy, remove it; where the names tell them apart otherwise, say how "
-                    "with the option number (NVIE: or subject)"
-                )
+                faults.say(f"{other} and {path} are both {shot.modality} {self.pair(shot)}")
+        if faults.found:
+            faults.say(
+                "Class, modality and number of these agree. If one is a copy, remove it; where the names tell "
+                "them apart otherwise, say how with the option number (NVIE: or subject)"
+            )
+        faults.check()
         pairs = {}
         for shot, path in found.items():
             if all(shot._replace(modality=modality) in found for modality in MODALITIES.values()):

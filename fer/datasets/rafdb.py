@@ -20,7 +20,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
@@ -31,6 +31,7 @@ from fer.datasets.folder_names import class_folder, parts_above
 from fer.errors import FerError
 from fer.expressions import expression
 from fer.parallel import ordered_map
+from fer.sources.tables import read_list, read_table
 from fer.wording import counted, examples
 
 EMOTIONS = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")  # codes 1 to 7
@@ -69,42 +70,46 @@ class RafDb(Adapter):
         """
         labels: dict[Face, Label] = {}
         images: dict[Face, str] = {}
+        faults = Faults()
         for path, handle in sources.files(source):
             match = IMAGE.search(path) if sources.is_image_name(path) else None
             if COMPOUND.search(path):
                 self.leave_out(path, "of the compound set")
             elif LIST.fullmatch(PurePosixPath(path).name):
-                self.read_labels(path, handle.read(), labels)
+                self.read_labels(path, handle, labels)
             elif match:
                 other = images.setdefault(face := identity(match), path)
                 if other != path:
-                    raise FerError(f"{source}: {path} and {other} are the same image {face.part}_{face.number}")
+                    faults.say(f"{path} and {other} are the same image {face.part}_{face.number}")
             elif sources.is_image_name(path):
                 self.leave_out(path, "no aligned face (its name does not end in _aligned)")
             else:
                 self.leave_out(path, "no image")
+        faults.check()
         return self.match(source, images, labels)
 
-    def read_labels(self, path: str, data: bytes, labels: dict[Face, Label]) -> None:
-        """Add what a label list or table says to `labels`."""
-        table = path.lower().endswith(".csv")
-        try:
-            lines = data.decode("utf-8-sig").splitlines()
-        except UnicodeDecodeError as error:
-            raise FerError(f"{path} is no text in UTF-8: {error}") from error
-        for line, text in enumerate(lines, 1):
-            fields = [value.strip() for value in text.split("," if table else None)]
-            where = f"{path}, line {line}"
-            if not text.strip() or (table and line == 1 and fields == ["image", "label"]):
+    def read_labels(self, path: str, handle: BinaryIO, labels: dict[Face, Label]) -> None:
+        """Add what a label list (separated by blanks) or a table (by commas, header or not) says to `labels`."""
+        table, faults = path.lower().endswith(".csv"), Faults("row")
+        lines = read_table(handle, path, faults) if table else read_list(handle, path)
+        for number, (where, values) in enumerate(lines):
+            if table and number == 0 and values == ["image", "label"]:
                 continue
-            match = LISTED.fullmatch(fields[0])
-            if match is None or len(fields) != 2:
+            match = LISTED.fullmatch(values[0])
+            if match is None or len(values) != 2:
                 expected = "train_00001_aligned.jpg,5" if table else "train_00001.jpg 5"
-                raise FerError(f"{where}: {text!r}; expected the name of an image and its code, such as {expected!r}")
-            self.check(fields[1], where)
-            label = labels.setdefault(identity(match), Label(fields[1], where))
+                faults.add(
+                    where,
+                    f"{(',' if table else ' ').join(values)!r}; expected the name of an image and its code, such as "
+                    f"{expected!r}",
+                )
+                continue
+            with faults.of(where):
+                self.check(values[1], where)
+            label = labels.setdefault(identity(match), Label(values[1], where))
             if label.where != where:
-                raise FerError(f"{where}: {fields[0]} has a label already ({label.where})")
+                faults.add(where, f"{values[0]} has a label already ({label.where})")
+        faults.check()
 
     def match(self, source: Path, images: dict[Face, str], labels: dict[Face, Label]) -> dict[str, str]:
         """Return the code of every image by its path: from a list, from its folder, or from both if they agree."""

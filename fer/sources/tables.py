@@ -7,20 +7,22 @@ import io
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from fer.errors import FerError
+from fer.errors import Faults, FerError
+from fer.wording import counted
 
 LONGEST_LINE = 1 << 20  # characters; the 2,304 numbers of an image of FER2013 are less than ten thousand
 OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
 
 
-def read_table(handle: BinaryIO, name: str) -> Iterator[tuple[str, list[str]]]:
+def read_table(handle: BinaryIO, name: str, faults: Faults) -> Iterator[tuple[str, list[str]]]:
     """Yield (where it stands, its values without blanks around them) for every line of a CSV file, its header first.
 
     Lines without any value are skipped and not counted: editors and concatenation leave them. A byte order mark and
     any line endings are read. Very long lines come in pieces, since a file without line ends would fill the memory.
+    Rows of another length than the header are passed over and added to `faults`, which the caller checks at the end.
 
     Raises:
-        FerError: the file is not comma-separated text in UTF-8, or a line has more or fewer values than the header.
+        FerError: the file is not comma-separated text in UTF-8, or its columns are separated otherwise.
     """
     text = io.TextIOWrapper(handle, encoding="utf-8-sig", newline="")
     reader = csv.reader(iter(lambda: text.readline(LONGEST_LINE), ""))
@@ -39,12 +41,25 @@ def read_table(handle: BinaryIO, name: str) -> Iterator[tuple[str, list[str]]]:
             count += 1
             where = f"{name}, row {count} (line {reader.line_num})"
             if len(values) != len(header):
-                raise FerError(f"{where}: {len(values)} values for {len(header)} columns; is the file truncated?")
-            yield where, values
+                short = f"{counted(len(values), 'value')} for {counted(len(header), 'column')}; is the file truncated?"
+                faults.add(where, short)
+            else:
+                yield where, values
     except (csv.Error, UnicodeDecodeError) as error:
         raise FerError(
             f"{name} is not a table of comma-separated values in UTF-8: {error}. Save it as CSV in UTF-8"
         ) from error
+
+
+def read_list(handle: BinaryIO, name: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield (where it stands, its values) for every line of a text without a header, its values separated by blanks."""
+    text = io.TextIOWrapper(handle, encoding="utf-8-sig")
+    try:
+        for number, line in enumerate(iter(lambda: text.readline(LONGEST_LINE), ""), 1):
+            if values := line.split():
+                yield f"{name}, line {number}", values
+    except UnicodeDecodeError as error:
+        raise FerError(f"{name} is not text in UTF-8: {error}. Save it in UTF-8") from error
 
 
 def require_commas(header: list[str], name: str) -> None:
