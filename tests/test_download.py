@@ -1,17 +1,13 @@
 """Downloads from a real server on loopback that drops, lies, forgets and changes its mind; and by Kaggle's client."""
 
-import gzip
 import hashlib
 import io
 import random
 import resource
-import signal
 import subprocess
 import sys
 import threading
-import time
 import zipfile
-from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -45,13 +41,11 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.content, self.tag, self.date = FILE, '"v1"', None
-        self.ranges = True
+        self.content = FILE
         self.drops: list[int | None] = []  # bytes after which each answer in turn is dropped; None: it is not
         self.statuses: list[tuple[int, dict]] = []  # what is answered first, one request each
         self.lie = 0  # added to every Content-Length
         self.headers: dict[str, str] = {}
-        self.before = lambda: None  # called before each answer
         self.requests: list[dict[str, str]] = []
 
     @property
@@ -68,21 +62,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         server = self.server
         server.requests.append(dict(self.headers))
-        server.before()
         if server.statuses:
             status, headers = server.statuses.pop(0)
             return self.answer(status, b"busy", headers)
-        headers = {"ETag": server.tag, "Last-Modified": server.date} | server.headers
-        asked = self.headers.get("Range")
-        current = self.headers.get("If-Range") in (None, server.tag, server.date)
-        if not (server.ranges and asked and current):
-            return self.answer(200, server.content, headers)
-        start, total = int(asked[len("bytes=") : -1]), len(server.content)
-        if start >= total:
-            return self.answer(416, b"", {"Content-Range": f"bytes */{total}"})
-        return self.answer(
-            206, server.content[start:], headers | {"Content-Range": f"bytes {start}-{total - 1}/{total}"}
-        )
+        self.answer(200, server.content, server.headers)
 
     def answer(self, status, body, headers):
         self.send_response(status)
@@ -104,25 +87,17 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-    monkeypatch.setattr(downloading, "BACKOFF", 0.001)
+    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
     with Server() as running:
         threading.Thread(target=lambda: running.serve_forever(0.01), daemon=True).start()
         yield running
         running.shutdown()
 
 
-@pytest.fixture
-def waits(monkeypatch):
-    """The seconds that were waited, none of them really."""
-    waited = []
-    monkeypatch.setattr(time, "sleep", waited.append)
-    return waited
-
-
 def whole(path, content=FILE):
     """Assert that the download is there, to the byte, and nothing else but the note of where it is from."""
     assert path.read_bytes() == content
-    assert {item.name for item in path.parent.iterdir()} == {path.name, f".{path.name}.json"}
+    assert {item.name for item in path.parent.iterdir()} == {path.name, f".{path.name}.url"}
 
 
 # --- the good server ------------------------------------------------------------------------------------------------
@@ -163,82 +138,30 @@ def test_the_name_comes_from_the_address_or_from_what_follows_a_hash(server, tmp
             download(bad, tmp_path)
 
 
-def test_an_archive_that_the_server_calls_an_encoding_is_kept_as_it_is(server, tmp_path):
-    server.content, server.headers = gzip.compress(b"table" * 1000), {"Content-Encoding": "gzip"}
-    whole(download(server.url.replace(".zip", ".tar.gz"), tmp_path), server.content)
-
-
 # --- connections that drop ------------------------------------------------------------------------------------------
 
 
-def test_dropped_connections_are_resumed_where_they_broke(server, tmp_path):
-    server.drops = [50_000, 30_000, 0, 70_000]
+def test_a_dropped_connection_or_a_busy_server_is_tried_again_from_the_start(server, tmp_path):
+    server.drops, server.statuses = [50_000, 0, 30_000], [(503, {}), (429, {})]
     whole(download(server.url, tmp_path))
-    assert [request.get("Range") for request in server.requests] == [
-        None, "bytes=50000-", "bytes=80000-", "bytes=80000-", "bytes=150000-",
-    ]  # fmt: skip
-    assert {request.get("If-Range") for request in server.requests[1:]} == {'"v1"'}
+    assert len(server.requests) == 6
 
 
-@pytest.mark.parametrize("trial", range(5))
-def test_wherever_connections_drop_and_the_file_changes_what_arrives_is_one_version_of_it(server, tmp_path, trial):
-    generator = random.Random(trial)
-    versions = [zipped(number, generator.randrange(50_000, 200_000)) for number in range(3)]
-
-    def before():
-        number = generator.randrange(3)
-        server.content, server.tag = versions[number], f'"{number}"'
-        server.ranges = generator.random() < 0.8
-
-    server.before = before
-    server.drops = [generator.randrange(100_000) for _ in range(4)]
-    path = download(server.url, tmp_path)
-    assert path.read_bytes() in versions
-    whole(path, path.read_bytes())
-
-
-def test_a_date_serves_where_there_is_no_strong_tag(server, tmp_path):
-    server.tag, server.date, server.drops = 'W/"weak"', formatdate(0, usegmt=True), [50_000]
-    whole(download(server.url, tmp_path))
-    assert server.requests[1]["Range"] == "bytes=50000-" and server.requests[1]["If-Range"] == server.date
-
-
-def test_without_anything_that_tells_the_version_a_download_starts_over_unless_a_hash_will_tell(server, tmp_path):
-    server.tag, server.drops = None, [50_000]
-    whole(download(server.url, tmp_path / "a"))
-    assert "Range" not in server.requests[1]
-    server.drops = [50_000]
-    whole(download(server.url, tmp_path / "b", SHA256))
-    assert server.requests[-1]["Range"] == "bytes=50000-" and "If-Range" not in server.requests[-1]
-
-
-def test_a_server_that_ignores_ranges_is_listened_to_from_the_start(server, tmp_path):
-    server.ranges, server.drops = False, [50_000, 20_000]
-    whole(download(server.url, tmp_path))
-
-
-def test_a_server_that_always_drops_is_given_up_and_what_arrived_serves_the_next_run(server, tmp_path):
-    server.drops = [100_000] + [0] * 20
-    with pytest.raises(FerError, match=r"6 tries in a row failed, the last because .*100,000 bytes are kept"):
+@pytest.mark.parametrize(
+    "fault", [{"drops": [100_000] * 20}, {"lie": 1000}, {"statuses": [(503, {})] * 20}], ids=["drops", "length", "busy"]
+)
+def test_a_server_that_keeps_failing_is_given_up_and_leaves_nothing(server, tmp_path, fault):
+    vars(server).update(fault)
+    with pytest.raises(FerError, match=r"data\.zip could not be downloaded: 6 tries failed.*give its path"):
         download(server.url, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".data.zip.json", ".data.zip.part"]
-    assert len(server.requests) == downloading.TRIES
-    server.drops = []
+    assert len(server.requests) == downloading.RETRIES + 1 and not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_download_left_is_neither_read_nor_kept(server, tmp_path):
+    (tmp_path / ".under-way").mkdir()
+    (tmp_path / ".under-way/tmp1").write_bytes(FILE[:1000])
+    assert sources.names(tmp_path) == []
     whole(download(server.url, tmp_path))
-    assert server.requests[-1]["Range"] == "bytes=100000-"
-
-
-def test_as_long_as_bytes_arrive_any_number_of_drops_is_forgiven(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(downloading, "PROGRESS", 10_000)
-    server.drops = [10_000] * 15
-    whole(download(server.url, tmp_path))
-
-
-def test_a_server_that_starts_over_and_always_drops_at_the_same_place_is_given_up(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(downloading, "PROGRESS", 10_000)
-    server.ranges, server.drops = False, [100_000] * 20
-    with pytest.raises(FerError, match="6 tries in a row failed"):
-        download(server.url, tmp_path)
 
 
 def test_no_server_at_all_is_an_error_that_says_so(server, tmp_path):
@@ -251,25 +174,12 @@ def test_no_server_at_all_is_an_error_that_says_so(server, tmp_path):
 # --- servers that lie, and files that change ------------------------------------------------------------------------
 
 
-def test_a_length_that_is_too_long_is_an_error_after_some_tries(server, tmp_path):
-    server.lie, server.ranges = 1000, False
-    with pytest.raises(FerError, match="6 tries in a row failed"):
-        download(server.url, tmp_path)
-    assert not (tmp_path / "data.zip").exists()
-
-
-def test_a_length_that_is_too_long_does_no_harm_where_the_server_then_says_that_there_is_no_more(server, tmp_path):
-    server.lie = 1000
-    whole(download(server.url, tmp_path))
-    assert [request.get("Range") for request in server.requests] == [None, f"bytes={len(FILE)}-"]
-
-
 @pytest.mark.parametrize("sha256", [None, SHA256], ids=["hash unknown", "hash known"])
 def test_a_length_that_is_too_short_is_an_error_after_some_tries(server, tmp_path, sha256):
     server.lie = -1000
     with pytest.raises(FerError, match="the end of the archive is missing"):
         download(server.url, tmp_path, sha256)
-    assert len(server.requests) == downloading.TRIES and not list(tmp_path.iterdir())
+    assert len(server.requests) == downloading.RETRIES + 1 and not list(tmp_path.iterdir())
 
 
 def test_a_7z_whose_end_is_missing_is_noticed(server, tmp_path):
@@ -282,44 +192,6 @@ def test_a_7z_whose_end_is_missing_is_noticed(server, tmp_path):
     server.content = data.getvalue()[:-1]
     with pytest.raises(FerError, match="the end of the archive is missing"):
         download(url, tmp_path / "b")
-
-
-def test_a_range_that_was_not_asked_for_is_not_appended(server, tmp_path):
-    server.drops = [50_000]
-    server.headers = {"Content-Range": "bytes 10-20/30"}
-    whole(download(server.url, tmp_path))
-    server.drops = [50_000]
-
-    def shift():
-        server.statuses = [(206, {"Content-Range": f"bytes 0-3/{len(FILE)}"})] if len(server.requests) == 4 else []
-
-    server.headers, server.before = {}, shift
-    server.requests.clear()
-    server.requests.extend([{}] * 2)
-    whole(download(server.url, tmp_path / "b"))
-
-
-def test_a_part_that_is_already_whole_is_taken(server, tmp_path):
-    part = downloading.Part(tmp_path, "data.zip", server.url, None)
-    part.start('"v1"')
-    part.path.write_bytes(FILE)
-    whole(download(server.url, tmp_path))
-    assert len(server.requests) == 1
-
-
-def test_a_part_that_is_longer_than_the_file_is_dropped(server, tmp_path):
-    part = downloading.Part(tmp_path, "data.zip", server.url, None)
-    part.start('"v1"')
-    part.path.write_bytes(FILE + b"more")
-    whole(download(server.url, tmp_path))
-
-
-def test_a_part_of_another_address_is_not_continued(server, tmp_path):
-    part = downloading.Part(tmp_path, "data.zip", "http://elsewhere/data.zip", None)
-    part.start('"v1"')
-    part.path.write_bytes(b"another file")
-    whole(download(server.url, tmp_path))
-    assert "Range" not in server.requests[0]
 
 
 def test_a_file_of_the_wrong_hash_is_deleted_and_both_hashes_are_told(server, tmp_path):
@@ -356,22 +228,6 @@ def test_a_refusal_is_an_error_at_once_with_the_address_and_the_status(server, t
     assert len(server.requests) == 1 and not list(tmp_path.iterdir())
 
 
-def test_a_busy_server_is_asked_again_when_it_says(server, tmp_path, waits):
-    date = formatdate(time.time() + 1000, usegmt=True)
-    asked = [{"Retry-After": "7"}, {"Retry-After": "99999"}, {}, {"Retry-After": date}, {"Retry-After": "soon"}]
-    server.statuses = list(zip([503, 429, 500, 502, 504], asked, strict=True))
-    whole(download(server.url, tmp_path))
-    backoff = downloading.BACKOFF
-    assert waits == [7, downloading.LONGEST_WAIT, 4 * backoff, downloading.LONGEST_WAIT, 16 * backoff]
-
-
-def test_a_server_that_stays_busy_is_given_up(server, tmp_path):
-    server.statuses = [(503, {})] * 20
-    with pytest.raises(FerError, match="the last because the server answered 503 Service Unavailable"):
-        download(server.url, tmp_path)
-    assert len(server.requests) == downloading.TRIES
-
-
 def test_redirects_are_followed_but_not_to_files_nor_in_circles(server, tmp_path):
     server.statuses = [(302, {"Location": "/elsewhere/data.zip"})]
     whole(download(server.url, tmp_path / "a"))
@@ -379,7 +235,7 @@ def test_redirects_are_followed_but_not_to_files_nor_in_circles(server, tmp_path
         server.statuses = [(302, {"Location": place})] * 40
         with pytest.raises(FerError, match="cannot be downloaded"):
             download(server.url, tmp_path / "b")
-    assert not (tmp_path / "b").exists()
+    assert not list((tmp_path / "b").iterdir())
 
 
 # --- interrupts and full disks, in a process of their own -----------------------------------------------------------
@@ -392,43 +248,12 @@ def fetching(url, folder, **options):
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, **options)
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_download_goes_on_from_its_part(server, tmp_path, ending):
-    released = threading.Event()
-    half, write = 2 << 20, Handler.answer
-
-    def slow(self, status, body, headers):
-        if status != 200:
-            return write(self, status, body, headers)
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("ETag", self.server.tag)
-        self.end_headers()
-        self.wfile.write(body[:half])
-        self.wfile.flush()
-        released.wait(30)
-
-    server.RequestHandlerClass = type("Slow", (Handler,), {"answer": slow})
-    server.content = zipped(0, 4 << 20)
-    process = fetching(server.url, tmp_path)
-    part = tmp_path / ".data.zip.part"
-    while (not part.exists() or part.stat().st_size < 1 << 20) and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(ending)
-    process.communicate(timeout=30)
-    released.set()
-    have = part.stat().st_size
-    assert have >= 1 << 20 and not (tmp_path / "data.zip").exists()
-    whole(download(server.url, tmp_path), server.content)
-    assert server.requests[-1]["Range"] == f"bytes={have}-"
-
-
 def test_a_full_disk_is_an_error_that_names_the_file(server, tmp_path):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
     errors = fetching(server.url, tmp_path, preexec_fn=limit).communicate(timeout=30)[1]
-    assert "OSError: [Errno 27] File too large: " in errors and ".data.zip.part" in errors.splitlines()[-1]
+    assert "OSError: [Errno 27] File too large: " in errors and ".under-way/data.zip" in errors.splitlines()[-1]
     whole(download(server.url, tmp_path))
 
 

@@ -1,38 +1,34 @@
-"""Downloads over HTTP that go on where they stopped.
+"""Downloads over HTTP by pooch: tried again where a connection drops, named once they are whole.
 
-While `<file>` is under way it lies beside its later place as `.<file>.part`; the name is given to whole files alone.
-`.<file>.json` says where it is from, and what tells its version on the server.
+A file under way lies in `.under-way/` beside its later place. A download that was interrupted begins anew: pooch does
+not ask for the rest of a file.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import shutil
 import struct
-import time
 import zipfile
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+import pooch
 import requests
-import urllib3
 
 from fer.errors import FerError
 from fer.params import Dataset, Download
 from fer.progress import transfer
 from fer.sources.guard import is_clutter
-from fer.storage import FULL, file_sha256, read_json, write_json
+from fer.storage import FULL, file_sha256, write_text
 from fer.wording import counted, examples
 
 logger = logging.getLogger("fer")
-TRIES = 6  # in a row that bring nothing new
-BACKOFF = 1.0  # seconds before the second try, doubled for each one after it
-LONGEST_WAIT = 120.0  # seconds, whatever a server asks for
+pooch.get_logger().setLevel("WARNING")
+RETRIES = 5  # pooch waits a second longer before each
 TIMEOUT = (30, 60)  # seconds to connect, and without a byte
-PIECE = 1 << 18  # bytes written at a time
-PROGRESS = 1 << 20  # new bytes that make up for a failed try
 PASSING = (408, 425, 429, 500, 502, 503, 504)  # statuses that may be another time
 
 # First bytes of archives by the ending of their names.
@@ -77,8 +73,6 @@ def download_all(parameters: Dataset, folder: Path) -> Path:
 def download(url: str, folder: Path, sha256: str | None = None) -> Path:
     """Return the file at `url`, fetched into `folder` unless it is there already.
 
-    Dropped connections and servers that are busy are tried again; what has arrived is kept for the next call.
-
     Args:
         url: its last component, or what follows "#", becomes the file's name.
         sha256: of the whole file; without it a file that is there is the right one unless it is noted to be from
@@ -87,22 +81,96 @@ def download(url: str, folder: Path, sha256: str | None = None) -> Path:
     Raises:
         FerError: the server refuses, keeps failing, or what it sends is not the file.
     """
-    part = Part(folder, file_name(url), url, sha256)
-    target = folder / part.name
+    name = file_name(url)
+    target, note, under_way = folder / name, folder / f".{name}.url", folder / ".under-way"
     if target.exists():
-        same = file_sha256(target) == sha256 if sha256 else part.noted().get("url", url) == url
+        same = file_sha256(target) == sha256 if sha256 else not note.exists() or note.read_text("utf-8") == url
         if same:
             return target
-        target.unlink()
-    fetch(part)
-    found = file_sha256(part.path) if sha256 else None
-    if found != sha256:
-        part.discard()
+    shutil.rmtree(under_way, ignore_errors=True)  # what a killed download left
+    under_way.mkdir(parents=True)
+    try:
+        fetch(url, under_way, name, sha256)
+        write_text(note, url)
+        os.replace(under_way / name, target)
+    finally:
+        shutil.rmtree(under_way, ignore_errors=True)
+    return target
+
+
+def fetch(url: str, folder: Path, name: str, sha256: str | None) -> None:
+    """Bring one whole file into `folder`."""
+    source = pooch.create(folder, url, registry={name: None}, urls={name: url}, retry_if_failed=RETRIES)
+    try:
+        source.fetch(name, downloader=Downloader(name, sha256))
+    except requests.RequestException as error:
         raise FerError(
-            f"{url} is not the file that is expected: its sha256 is {found}, expected {sha256}. "
-            "Was it replaced by another version?"
-        )
-    return part.finish()
+            f"{url} could not be downloaded: {RETRIES + 1} tries failed, the last because of {root(error)}. "
+            "Try again later, or download it with a browser and give its path as the source."
+        ) from error
+    except OSError as error:
+        if error.errno in FULL:
+            raise OSError(error.errno, os.strerror(error.errno), str(folder / name)) from error
+        raise
+
+
+class Downloader:
+    """What pooch calls for each try: it brings a file and looks whether it is the one that is expected."""
+
+    def __init__(self, name: str, sha256: str | None):
+        self.name, self.sha256 = name, sha256
+
+    def __call__(self, url: str, output: str, _: pooch.Pooch) -> None:
+        try:
+            with Bar(self.name) as bar:
+                http = pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"})
+                http(url, output, None)
+        except requests.HTTPError as error:
+            answer = error.response
+            if answer.status_code in PASSING:
+                raise
+            raise FerError(
+                f"{url} cannot be downloaded: the server answered {answer.status_code} {answer.reason}. "
+                "Check the address, or download it with a browser and give its path as the source."
+            ) from error
+        except (requests.TooManyRedirects, requests.exceptions.InvalidSchema) as error:
+            raise FerError(f"{url} cannot be downloaded: {root(error)}") from error
+        path = Path(output)
+        if fault := foreign(path, self.name):
+            raise FerError(f"{url} {fault}. Download it with a browser and give its path as the source.")
+        if not whole(path, self.name):
+            raise requests.ConnectionError("the end of the archive is missing, though the server calls it whole")
+        if self.sha256 and (found := file_sha256(path)) != self.sha256:
+            raise FerError(
+                f"{url} is not the file that is expected: its sha256 is {found}, expected {self.sha256}. "
+                "Was it replaced by another version?"
+            )
+
+
+class Bar:
+    """Shows pooch's progress as all of ours (pooch sets `total`)."""
+
+    def __init__(self, name: str):
+        self.name, self.total, self.stack, self.advance = name, 0, ExitStack(), None
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stack.close()
+
+    def update(self, count: int) -> None:
+        if self.advance is None:
+            self.advance = self.stack.enter_context(transfer(self.name, 0, self.total or None))
+        self.advance(count)
+
+    def reset(self) -> None:
+        """Pooch fills a bar at its end, which ours does not need."""
+        self.stack.close()
+        self.advance = lambda count: None
+
+    def close(self) -> None:
+        self.stack.close()
 
 
 def file_name(url: str) -> str:
@@ -121,175 +189,15 @@ def file_name(url: str) -> str:
     return name
 
 
-class Broken(Exception):
-    """This try failed and another may not; `wait` is how many seconds the server asks for."""
-
-    def __init__(self, reason: str, wait: float | None = None):
-        super().__init__(reason)
-        self.wait = wait
-
-
-@dataclass
-class Part:
-    """A file under way."""
-
-    folder: Path
-    name: str  # that it is to have
-    url: str
-    sha256: str | None
-
-    @property
-    def path(self) -> Path:
-        return self.folder / f".{self.name}.part"
-
-    @property
-    def note(self) -> Path:
-        return self.folder / f".{self.name}.json"
-
-    def noted(self) -> dict[str, str | None]:
-        return read_json(self.note) if self.note.exists() else {}
-
-    @property
-    def size(self) -> int:
-        return self.path.stat().st_size if self.path.exists() else 0
-
-    @property
-    def version(self) -> str | None:
-        """What the server called this version: its ETag or date."""
-        noted = self.noted()
-        return noted.get("version") if noted.get("url") == self.url else None
-
-    @property
-    def resumable(self) -> bool:
-        """Whether something will tell that the rest is of the same file: its version, or the hash of the whole."""
-        return self.size > 0 and bool(self.version or self.sha256)
-
-    def start(self, version: str | None) -> None:
-        """Begin anew, with a version that is now on the server."""
-        self.path.unlink(missing_ok=True)
-        write_json(self.note, {"url": self.url, "version": version})
-
-    def discard(self) -> None:
-        self.path.unlink(missing_ok=True)
-        self.note.unlink(missing_ok=True)
-
-    def finish(self) -> Path:
-        with open(self.path, "rb+") as handle:
-            os.fsync(handle.fileno())
-        return self.path.replace(self.folder / self.name)
-
-
-def fetch(part: Part) -> None:
-    """Make `part` whole, trying again as long as there is hope."""
-    failures, most = 0, part.size
-    while True:
-        try:
-            ask(part)
-            inspect(part)
-            return
-        except Broken as error:
-            if part.size >= most + PROGRESS:
-                failures, most = 0, part.size
-            failures += 1
-            if failures == TRIES:
-                kept = f" {part.size:,} bytes are kept; the next run goes on from there." if part.resumable else ""
-                raise FerError(
-                    f"{part.url} could not be downloaded: {TRIES} tries in a row failed, "
-                    f"the last because {error}.{kept}"
-                ) from error
-            wait = BACKOFF * 2 ** (failures - 1) if error.wait is None else error.wait
-            time.sleep(min(wait, LONGEST_WAIT))
-
-
-def ask(part: Part) -> None:
-    """Ask once for what is missing of `part`.
-
-    Raises:
-        Broken: it is not whole yet.
-        FerError: asking again is no use.
-    """
-    headers = {"Accept-Encoding": "identity"}
-    if part.resumable:
-        headers["Range"] = f"bytes={part.size}-"
-        if part.version:
-            headers["If-Range"] = part.version
-    try:
-        with requests.get(part.url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-            receive(response, part, "Range" in headers)
-    except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
-        raise Broken(f"the connection failed ({root(error)})") from error
-    except requests.RequestException as error:
-        raise FerError(f"{part.url} cannot be downloaded: {root(error)}") from error
-
-
-def receive(response: requests.Response, part: Part, resumed: bool) -> None:
-    status, have = response.status_code, part.size
-    sent = response_range(response)
-    if status in PASSING:
-        raise Broken(f"the server answered {status} {response.reason}", retry_after(response))
-    if status == 416 and resumed:
-        if have == sent.total:
-            return
-        part.discard()
-        raise Broken(f"the server has no bytes after {have:,}, so its file is another now")
-    if status not in (200, 206):
-        raise FerError(
-            f"{part.url} cannot be downloaded: the server answered {status} {response.reason}. "
-            "Check the address, or download it with a browser and give its path as the source."
-        )
-    version = version_of(response)
-    if status == 206 and (not resumed or sent.start != have or (version and part.version not in (None, version))):
-        part.discard()
-        raise Broken("the server sent another part of the file than it was asked for")
-    if status == 200:
-        part.start(version)
-        have = 0
-    length = response.headers.get("Content-Length", "")
-    total = sent.total if status == 206 else int(length) if length.isdecimal() else None
-    write(response, part, total)
-    if total is not None and part.size != total:
-        broken = f"{part.size:,} of {total:,} bytes arrived"
-        if part.size > total:
-            part.discard()
-        raise Broken(broken)
-
-
-def write(response: requests.Response, part: Part, total: int | None) -> None:
-    """Append what the server sends."""
-    try:
-        with open(part.path, "ab") as handle, transfer(part.name, part.size, total) as advance:
-            # as they were sent: requests would unpack a .tar.gz that the server calls an encoding
-            for piece in response.raw.stream(PIECE, decode_content=False):
-                handle.write(piece)
-                advance(len(piece))
-    except OSError as error:
-        if error.errno in FULL:
-            raise OSError(error.errno, os.strerror(error.errno), str(part.path)) from error
-        raise
-
-
-def inspect(part: Part) -> None:
-    """Look whether what arrived is the kind of file that its name says, and whole as far as can be told without a hash.
-
-    Raises:
-        FerError: it is something else, such as a page to log in.
-        Broken: its end is missing.
-    """
-    fault = foreign(part.path, part.name)
-    if fault:
-        part.discard()
-        raise FerError(f"{part.url} {fault}. Download it with a browser and give its path as the source.")
-    if part.name.lower().endswith(".zip"):
-        whole = zipfile.is_zipfile(part.path)
-    elif part.name.lower().endswith(".7z"):
-        with open(part.path, "rb") as handle:
+def whole(path: Path, name: str) -> bool:
+    """Tell by the index of a zip or 7z archive whether its end has arrived."""
+    if name.lower().endswith(".zip"):
+        return zipfile.is_zipfile(path)
+    if name.lower().endswith(".7z"):
+        with open(path, "rb") as handle:
             offset, size = struct.unpack("<12xQQ", handle.read(28).ljust(28, b"\0"))
-        whole = part.size >= 32 + offset + size
-    else:
-        whole = True
-    if not whole:
-        part.discard()
-        raise Broken("the end of the archive is missing, though the server calls it whole")
+        return path.stat().st_size >= 32 + offset + size
+    return True
 
 
 def foreign(path: Path, name: str) -> str | None:
@@ -302,38 +210,6 @@ def foreign(path: Path, name: str) -> str | None:
     if ending in MAGIC and not start.startswith(MAGIC[ending]):
         return f"is not a {ending} archive: it starts with {start[:8]!r}"
     return None
-
-
-@dataclass
-class Range:
-    """What a Content-Range header says: the first byte sent and the size of the whole, None where it does not say."""
-
-    start: int | None
-    total: int | None
-
-
-def response_range(response: requests.Response) -> Range:
-    """Read `bytes 100-199/200`, `bytes */200` or nothing."""
-    place, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
-    start = place.partition("-")[0]
-    return Range(int(start) if start.isdecimal() else None, int(total) if total.isdecimal() else None)
-
-
-def version_of(response: requests.Response) -> str | None:
-    """Return what may stand in If-Range: a strong ETag, or the date."""
-    tag = response.headers.get("ETag", "")
-    return tag if tag.startswith('"') else response.headers.get("Last-Modified")
-
-
-def retry_after(response: requests.Response) -> float | None:
-    """Return the seconds that the server asks to wait, given as a number or a date."""
-    asked = response.headers.get("Retry-After", "").strip()
-    if asked.isdecimal():
-        return float(asked)
-    try:
-        return max(0.0, parsedate_to_datetime(asked).timestamp() - time.time())
-    except ValueError:
-        return None
 
 
 def root(error: BaseException) -> BaseException:
