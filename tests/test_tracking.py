@@ -62,8 +62,9 @@ def test_a_training_is_shown_live_epoch_by_epoch(own_store, run):
 
 
 def test_a_training_that_failed_is_shown_as_failed(own_store, data):
+    diverging = {"epochs": 3, "optimizer": "sgd", "schedule": "constant", "learning_rate": 1000, "gradient_clip": None}
     with pytest.raises(FerError, match="the loss became"):
-        train(Run(EXPERIMENT, "0", 0, {"epochs": 1, "learning_rate": 1e30, "gradient_clip": None}, 1, data), "cpu")
+        train(Run(EXPERIMENT, "0", 0, diverging | {"weight_decay": 1000, "batch_size": 20}, 1, data), "cpu")
     (sent,) = shown(own_store)
     assert sent.info.status == "FAILED"
 

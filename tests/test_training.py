@@ -187,7 +187,8 @@ def test_steps_end_a_training_in_the_middle_of_an_epoch(data):
 
 
 def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_last_checkpoint(data):
-    run = make_run(data, learning_rate=1e30, epochs=5)
+    diverging = {"optimizer": "sgd", "schedule": "constant", "learning_rate": 1000, "weight_decay": 1000}
+    run = make_run(data, epochs=5, batch_size=20, gradient_clip=None, **diverging)
     with pytest.raises(
         FerError, match=r"the loss became nan in epoch 0 at step [1-9]\d*, whose batch is the samples \d+"
     ):

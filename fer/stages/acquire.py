@@ -18,7 +18,7 @@ from fer.errors import FerError
 from fer.faces import crops
 from fer.progress import track
 from fer.stages.originals import DRAWN, LEFT_OUT
-from fer.storage import batched, sha256, write_rows
+from fer.storage import batched, naming, sha256, write_rows
 from fer.wording import counted
 
 SYNTHETIC = "synthetic"
@@ -48,7 +48,9 @@ def acquire(adapter: Adapter, source: str, samples: int, target: Path) -> str:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
-        return store(adapter, adapter.write_synthetic(samples, folder), target, synthetic=True)
+        with naming(folder):
+            drawn = adapter.write_synthetic(samples, folder)
+        return store(adapter, drawn, target, synthetic=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
