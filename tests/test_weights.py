@@ -121,7 +121,7 @@ def test_a_file_that_would_run_code_is_refused_and_does_not(save, tmp_path):
 def test_a_file_without_names_is_refused(tmp_path):
     path = tmp_path / "weights.pth"
     torch.save([torch.zeros(2)], path)
-    with pytest.raises(FerError, match="holds no tensors by name .*, but a list"):
+    with pytest.raises(FerError, match="does not hold tensors by name .*, but a list"):
         read_weights(path)
 
 
