@@ -102,18 +102,26 @@ def test_folds_of_other_sizes_weigh_by_their_images(data):
     assert robustness.accuracies(result).loc["jpeg", [0, 1]].tolist() == [0.75, 0.75]
 
 
-def test_experiments_stand_below_one_another_and_one_that_sees_no_image_has_no_rows(results, tmp_path, monkeypatch):
+def test_experiments_stand_below_one_another_and_one_that_sees_no_image_has_no_rows(results):
     assert robustness.table(results)["experiment"].tolist() == [NAMES[0]] * 2 + [NAMES[1]] * 2
     for run in results[1].runs:
         (run.folder / layout.ROBUSTNESS).write_text("corruption,severity,n,accuracy,macro_recall\n")
     shown = robustness.table(results)
     assert shown["experiment"].tolist() == [NAMES[0]] * 2
     assert list(shown.columns) == ["experiment", "corruption", "n", 0, 1, 2, 3]
-    titles = written_titles(monkeypatch, robustness)
-    for result in results:
-        robustness.curves(result, tmp_path / f"{result.name}.png")
-        assert (tmp_path / f"{result.name}.png").read_bytes().startswith(b"\x89PNG")
-    assert "(n = 100) (SYNTHETIC)" in titles[0] and "(none: the system sees no image)" in titles[1]
+    assert robustness.summary(results).frame["experiment"].tolist() == [NAMES[0]]
+
+
+def test_clusters_and_losses_stand_beside_the_accuracy_on_corrupted_images(results):
+    for run in results[0].runs:
+        file = run.folder / layout.PREDICTIONS
+        pd.read_parquet(file).assign(cluster=np.arange(100) // 10).astype({"cluster": str}).to_parquet(file)
+        table = pd.read_csv(run.folder / layout.ROBUSTNESS)
+        table.assign(n=4).to_csv(run.folder / layout.ROBUSTNESS, index=False)
+    table = robustness.summary(results)
+    assert table.frame["clusters"].tolist() == ["4", "100"], "images 0, 33, 66 and 99 are of four people"
+    assert table.numbers["clusters"].tolist() == [4, 4, 100, 100]
+    assert table.frame["no face %"].tolist() == table.frame["copies %"].tolist() == ["0.0", "0.0"]
 
 
 def test_visible_and_infrared_images_of_a_pair_are_one_sample_when_systems_are_compared(tmp_path):
@@ -195,6 +203,14 @@ def test_significance_marks_pairs_of_unequal_budget(data, first, second, epochs,
     table = significance.table(found)
     assert table.frame["budget"].tolist() == table.numbers["budget"].tolist() == [budget]
     assert "budget is unequal" in table.note
+    assert table.frame["clusters"].tolist() == ["100"] and table.numbers["clusters"].tolist() == [100]
+
+
+def test_significance_marks_a_system_that_never_learned(data):
+    found = collected(data, {BASE: {"epochs": 2}, "fer2013-fer_baseline": {"epochs": 2}})
+    for result, validation in zip(found, (0.5, 0.1), strict=True):
+        write_run(result.first, np.arange(100) < 70, validation=validation)
+    assert significance.table(found).frame["budget"].tolist() == ["equal; fer2013-fer_baseline: never learned"]
 
 
 def test_what_a_study_changes_counts_as_a_deviation_and_is_listed(data):

@@ -1,6 +1,7 @@
 """A system trained on one dataset is tested on another by the expressions they share."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,10 @@ from typer.testing import CliRunner
 from fer import layout, params
 from fer.cli import app
 from fer.errors import FerError
+from fer.evaluation.intervals import accuracy_interval
 from fer.evaluation.transfer import shared_labels, transfer
 from fer.expressions import EXPRESSIONS, expression, shared_expressions
+from fer.layout import Layout
 from fer.reporting.results import collect
 from fer.reporting.transfer import cells, matrix, readable
 from fer.runs import Run, study_runs, transfer_runs, transfers
@@ -104,6 +107,15 @@ def test_a_trained_run_is_evaluated_on_another_dataset_s_test_samples(trained, d
     assert predictions["predicted"].tolist() == [shared[code] for code in likeliest]
     assert (figures["n"], figures["other_expressions"], figures["seen_in_training"]) == (4, 0, 1)
     assert "5 shared expressions" in line
+
+
+@pytest.mark.parametrize("name", ["index", "split"])
+def test_a_run_whose_own_data_changed_is_not_tested_on_others(trained, data, name):
+    make_dataset(data, "viri", "stratified_70_15_15", classes=5)
+    path = trained.data[name]
+    pd.read_parquet(path).iloc[::-1].to_parquet(path)
+    with pytest.raises(FerError, match=f"^{path} is not the file that .* was trained with"):
+        evaluate_on(trained.as_trained(), [("viri", "stratified_70_15_15")], device="cpu")
 
 
 def test_several_datasets_are_tested_in_one_process_and_stand_in_one_file(trained, data):
@@ -201,13 +213,22 @@ def measured(folder):
     accuracies = np.random.default_rng(0).uniform(0.2, 0.9, (len(CROSS), 2, len(CROSS)))
     for row, name in enumerate(CROSS):
         for run in transfer_runs(study, name):
-            tested = {}
+            tested, answers = {}, []
             for dataset, _ in transfers(study)[name]:
                 accuracy = accuracies[row, run.seed, CROSS.index(f"on-{dataset}")]
                 figures = {"n": 40 + row, "classes": ["anger", "fear"], "accuracy": accuracy, "macro_recall": 0.5}
                 counts = {"other_expressions": 3, "seen_in_training": 1}
                 tested[dataset] = figures | counts
+                samples = np.arange(40 + row)
+                answered = {"sample": samples, "cluster": (samples // 2).astype(str), "label": "anger"}
+                answered["predicted"] = np.where(samples < 30 + 5 * run.seed, "anger", "fear")
+                answers.append(pd.DataFrame(answered).assign(dataset=dataset))
             write_json(run.folder / layout.TRANSFER, tested)
+            pd.concat(answers).to_parquet(run.folder / layout.TRANSFER_PREDICTIONS)
+    for number, name in enumerate(("fer2013", "ckplus", "rafdb")):
+        path = Layout(Path(study.root)).faces_counts(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"modalities": {"visible": {"samples": [10], "detected": [10 - number]}}})
     for number, run in enumerate(study_runs(study)):
         run.folder.mkdir(parents=True, exist_ok=True)
         write_own_predictions(run, right=5 + number % 4)
@@ -244,11 +265,20 @@ def test_off_the_diagonal_stands_the_mean_over_seeds_trained_on_rows_and_tested_
     assert matrix(found, "seen_in_training").loc["ckplus"].tolist() == [1, 0, 1]
 
 
-def test_people_read_percentages_with_their_numbers_of_samples(measured):
+def test_people_read_percentages_with_intervals_and_numbers_of_samples_and_clusters(measured):
     study, results, accuracies = measured
-    shown = readable(cells(study, results))
+    found = cells(study, results)
+    cell = found.set_index(["trained_on", "tested_on"]).loc["fer2013", "ckplus"]
+    samples = np.arange(40)
+    expected = accuracy_interval(((samples < 30) * 1.0 + (samples < 35)) / 2, samples // 2)
+    assert (cell["accuracy_low"], cell["accuracy_high"]) == (expected.low, expected.high)
+    assert cell["clusters"] == 20 and cell["without_face"] == pytest.approx(0.1)
+    shown = readable(found)
     assert list(shown.columns) == ["trained on", "fer2013", "ckplus", "rafdb"]
-    assert shown["ckplus"].iloc[0] == f"{100 * accuracies[0, :, 1].mean():.1f} (n = 40)"
+    assert shown["ckplus"].iloc[0] == (
+        f"{100 * accuracies[0, :, 1].mean():.1f} ({100 * expected.low:.1f} – {100 * expected.high:.1f}; "
+        "n 40, clusters 20)"
+    )
 
 
 def test_a_study_without_cross_dataset_has_an_empty_matrix(measured):

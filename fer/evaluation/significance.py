@@ -30,7 +30,9 @@ from scipy.stats import binomtest, chi2
 
 FEW = 25  # discordant samples or clusters below which a test is exact
 OTHER_SAMPLES = "not comparable: other test samples"
-COLUMNS = ("dataset", "first", "second", "n", "first_only_right", "second_only_right", "difference", "p", "test")
+COLUMNS = (
+    "dataset", "first", "second", "n", "clusters", "first_only_right", "second_only_right", "difference", "p", "test",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,11 @@ def comparisons(systems: list[Predictions]) -> pd.DataFrame:
     """Compare every two systems tested on one dataset.
 
     Returns:
-        One row a pair. `n` samples; `first_only_right` and `second_only_right` count those that one system alone gets
-        right (with several seeds: the mean over all pairs of a seed of either); `difference` of the accuracies, first
-        less second, in [-1, 1]; `p`, two-sided; `p_holm`, corrected over all pairs of the dataset; `test`, the one that
-        was used. Pairs whose test samples differ are not comparable, `test` says so, and their figures are missing.
+        One row a pair. `n` samples, `clusters` of them; `first_only_right` and `second_only_right` count those that one
+        system alone gets right (with several seeds: the mean over all pairs of a seed of either); `difference` of the
+        accuracies, first less second, in [-1, 1]; `p`, two-sided; `p_holm`, corrected over all pairs of the dataset;
+        `test`, the one that was used. Pairs whose test samples differ are not comparable, `test` says so, and their
+        figures are missing.
     """
     answers = [(system, by_sample(system.table)) for system in systems]
     rows = [
@@ -61,7 +64,7 @@ def comparisons(systems: list[Predictions]) -> pd.DataFrame:
         for (first, one), (second, two) in combinations(answers, 2)
         if first.dataset == second.dataset
     ]
-    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n": "Int64"})
+    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n": "Int64", "clusters": "Int64"})
     table = table.sort_values("dataset", kind="stable", ignore_index=True)
     table.insert(COLUMNS.index("test"), "p_holm", table.groupby("dataset")["p"].transform(holm))
     return table
@@ -81,6 +84,7 @@ def compare(one: pd.DataFrame, two: pd.DataFrame) -> dict:
         p, test = clustered(gaps.groupby(one["cluster"] if grouped else one.index).sum().to_numpy())
     return {
         "n": len(one),
+        "clusters": one["cluster"].nunique(),
         "first_only_right": float(first_only),
         "second_only_right": float(second_only),
         "difference": float((first_only - second_only) / len(one)),

@@ -152,15 +152,15 @@ def summary(scores: dict[str, dict[str, np.ndarray]], clusters: np.ndarray) -> l
         clusters: (n,) names of what a sample shares with others (see `fer.evaluation.intervals`).
 
     Returns:
-        [{"name", "deletion": {"mean", "interval", "above_random", "above_random_interval"}, "insertion": the same}];
-        [] where no sample was classified correctly.
+        [{"name", "clusters": number of those of the samples scored, "deletion": {"mean", "interval", "above_random",
+        "above_random_interval"}, "insertion": the same}]; [] where no sample was classified correctly.
     """
     scored = ~np.isnan(scores[RANDOM]["deletion"])
     if not scored.any():
         return []
     rows = []
     for name, kinds in scores.items():
-        row: dict = {"name": name}
+        row: dict = {"name": name, "clusters": len(np.unique(clusters[scored]))}
         for kind, values in kinds.items():
             row[kind] = average(values[scored], clusters[scored])
             if name != RANDOM:

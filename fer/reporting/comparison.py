@@ -139,9 +139,13 @@ def figures(result: Result) -> dict[str, str]:
         "majority %": percent(result.majority, 1),
         "trained": result.trained,
         "seeds": str(len(result.seeds)),
-        "no face %": percent(result.losses.without_face, 1),
-        "copies %": result.losses.copied(),
+        **lost(result),
     }
+
+
+def lost(result: Result) -> dict[str, str]:
+    """Return the cells of what was lost on the way to a figure."""
+    return {"no face %": percent(result.losses.without_face, 1), "copies %": result.losses.copied()}
 
 
 def how(results: list[Result]) -> str:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 
 from fer import layout
-from fer.reporting.comparison import stamped
-from fer.reporting.figures import plt, save, title
+from fer.evaluation.predictions import spaced
+from fer.reporting.comparison import LOSSES, lost, stamped
 from fer.reporting.results import Result
 from fer.reporting.tables import Table
-from fer.storage import read_csv
+from fer.storage import read_csv, read_frame
 
 
 def accuracies(result: Result) -> pd.DataFrame:
@@ -29,6 +27,16 @@ def accuracies(result: Result) -> pd.DataFrame:
     shares[0] = shares.loc["none", 0]
     shares.insert(0, "n", sums["n"].iloc[0] // len(result.seeds))
     return shares.drop(index="none")
+
+
+def clusters(result: Result) -> int:
+    """Return the number of subjects, sequences or single images that the corrupted images are of."""
+    found = set()
+    for run in result.runs:
+        known = read_frame(run.folder / layout.PREDICTIONS, ["cluster"])["cluster"]
+        corrupted = int(read_csv(run.folder / layout.ROBUSTNESS)["n"].max())
+        found.update(known.iloc[spaced(len(known), corrupted)])
+    return len(found)
 
 
 def table(results: list[Result]) -> pd.DataFrame:
@@ -49,26 +57,16 @@ def summary(results: list[Result]) -> Table:
             continue
         means = shown.drop(columns=["n", 0]).mean(axis=1)
         row = {"experiment": result.name, "n": f"{shown['n'].max():,}", "untouched %": f"{100 * shown[0].iloc[0]:.1f}"}
+        row["clusters"] = f"{clusters(result):,}"
         row |= {f"{name.replace('_', ' ')} %": f"{100 * value:.1f}" for name, value in means.items()}
-        rows.append(row | {"mean %": f"{100 * means.mean():.1f}", "trained": result.trained})
+        row |= {"mean %": f"{100 * means.mean():.1f}", "trained": result.trained}
+        rows.append(row | lost(result))
     note = (
         "Top-1 accuracy when the test images are corrupted, each kind averaged over three severities (magnitudes in "
-        "fer/evaluation/robustness.py, after Hendrycks and Dietterich, ICLR 2019); single severities in the CSV."
+        "fer/evaluation/robustness.py, after Hendrycks and Dietterich, ICLR 2019); single severities in the CSV. "
+        f"Clusters are the subjects, sequences or single images that these are of. {LOSSES}"
     )
+    counts = {result.name: clusters(result) for result in sound if not accuracies(result).empty}
     numbers = table(sound).rename(columns=str)
+    numbers.insert(numbers.columns.get_loc("n") + 1, "clusters", numbers["experiment"].map(counts))
     return Table("robustness", "Robustness", note, pd.DataFrame(rows), numbers, stamped(sound))
-
-
-def curves(result: Result, target: Path) -> None:
-    """Draw accuracy over severity, a line for each corruption."""
-    shown = accuracies(result)
-    number = f"n = {shown['n'].max():,}" if len(shown) else "none: the system sees no image"
-    figure, axes = plt.subplots(figsize=(4.6, 3.0), layout="constrained")
-    severities = [name for name in shown.columns if name != "n"]
-    for corruption, row in shown[severities].iterrows():
-        axes.plot(severities, 100 * row, marker="o", markersize=3, linewidth=1.2, label=corruption.replace("_", " "))
-    axes.set(xlabel="severity", ylabel="accuracy, %", xticks=severities, ylim=(0, 100))
-    axes.set_title(title(result, f"corrupted images ({number})"))
-    if len(shown):
-        axes.legend(frameon=False, fontsize=7)
-    save(figure, target)

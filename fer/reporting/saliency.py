@@ -241,7 +241,7 @@ def scores_table(scores: list[dict]) -> pd.DataFrame:
     """Return one row a method: areas under the curves in percent, 95 % intervals, and the gain on a random map."""
     rows = []
     for method in scores:
-        row = {"map": method["name"]}
+        row = {"map": method["name"], "clusters": f"{method['clusters']:,}"}
         for kind, better in (("deletion", "↓"), ("insertion", "↑")):
             entry = method[kind]
             row[f"{kind} {better} %"] = f"{100 * entry['mean']:.1f}"

@@ -17,7 +17,8 @@ NOTE = (
     "difference of their accuracies in points, and the p-value of McNemar's test or, where samples are clustered by "
     "subject, sequence or seed, of Obuchowski's (1998); Holm's correction over the pairs of a dataset. The tests take "
     "the trained networks as given: where the budget is unequal, in epochs, steps or size of the input, the difference "
-    "may be one of training alone. Pairs with other test samples, which cannot be compared, are in the CSV alone."
+    "may be one of training alone, and so it is where a run never learned. Pairs with other test samples, which "
+    "cannot be compared, are in the CSV alone."
 )
 
 
@@ -31,6 +32,7 @@ def table(results: list[Result]) -> Table:
             "first": row["first"],
             "second": row["second"],
             "n": f"{row['n']:,.0f}",
+            "clusters": f"{row['clusters']:,.0f}",
             "first alone": f"{row['first_only_right']:,.0f}",
             "second alone": f"{row['second_only_right']:,.0f}",
             "difference": f"{100 * row['difference']:+.1f}".replace("-", "−"),
@@ -47,14 +49,21 @@ def table(results: list[Result]) -> Table:
 def comparisons(results: list[Result]) -> pd.DataFrame:
     """Return every pair of experiments on one dataset with the difference in accuracy and its p-value.
 
-    The columns are those of `fer.evaluation.significance.comparisons`, and `budget`: whether both were trained alike.
+    The columns are those of `fer.evaluation.significance.comparisons`, and `budget`: whether both were trained
+    alike, and which of them never learned.
     """
     found = significance.comparisons(
         [Predictions(result.name, result.first.experiment.dataset, by_pair(result)) for result in results]
     )
-    budgets = {result.name: result.budget for result in results}
+    by_name = {result.name: result for result in results}
     pairs = zip(found["first"], found["second"], strict=True)
-    return found.assign(budget=[compared(budgets[first], budgets[second]) for first, second in pairs])
+    return found.assign(budget=[marks(by_name[first], by_name[second]) for first, second in pairs])
+
+
+def marks(first: Result, second: Result) -> str:
+    """Return in words how the budgets of two experiments compare, and which of them never learned."""
+    idle = [f"{result.name}: {words}" for result in (first, second) if (words := result.losses.idle())]
+    return "; ".join([compared(first.budget, second.budget), *idle])
 
 
 def by_pair(result: Result) -> pd.DataFrame:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pandas as pd
 
 from fer import layout
+from fer.evaluation.intervals import Interval, accuracy_interval
 from fer.params import Study
 from fer.reporting.comparison import stamped
+from fer.reporting.losses import without_face
 from fer.reporting.results import Result
-from fer.reporting.tables import Table
+from fer.reporting.tables import Table, percent
 from fer.runs import transfer_runs
-from fer.storage import read_json
+from fer.storage import read_frame, read_json
 
 FIGURES = ("accuracy", "macro_recall")
 
@@ -18,9 +20,11 @@ FIGURES = ("accuracy", "macro_recall")
 def cells(study: Study, results: list[Result]) -> pd.DataFrame:
     """Return one row for each pair of datasets, in the order of `cross_dataset`.
 
-    Columns: experiment; trained_on and tested_on (datasets); n, the samples tested; classes, the expressions that both
-    datasets have, to which the answers are confined; accuracy and macro_recall, in [0, 1], means over seeds; and how
-    many samples were left out: `other_expressions`, and `seen_in_training`, the images that the network knows.
+    Columns: experiment; trained_on and tested_on (datasets); n, the samples tested, and their clusters; classes, the
+    expressions that both datasets have, to which the answers are confined; accuracy and macro_recall, in [0, 1], means
+    over seeds; accuracy_low and accuracy_high, the 95 % interval; how many samples were left out: `other_expressions`,
+    and `seen_in_training`, the images that the network knows; and `without_face`, the share of the tested dataset's
+    images in which no face was found.
 
     Where the two datasets are one the figures are those of the results table: all classes, all folds. Elsewhere the
     networks of the experiment's first fold are tested on every test sample of the other dataset.
@@ -31,6 +35,7 @@ def cells(study: Study, results: list[Result]) -> pd.DataFrame:
         for key in study.cross_dataset:
             tested_on = own[key].first.experiment.dataset
             figures = within(own[name]) if key == name else across(study, name, tested_on)
+            figures["without_face"] = without_face(own[key].first)
             rows.append({"experiment": name, "trained_on": trained_on, "tested_on": tested_on, **figures})
     return pd.DataFrame(rows)
 
@@ -42,12 +47,15 @@ def table(study: Study, results: list[Result]) -> Table:
     note = (
         f"Accuracy in percent of {', '.join(sorted(systems))}, trained on the dataset of the row and tested on that of "
         "the column, over the expressions that both have. On the diagonal, the results table's own figure; elsewhere "
-        "the network of the first fold, on every test sample whose picture it was not trained on."
+        "the network of the first fold, on every test sample whose picture it was not trained on. In brackets, the "
+        "95 % interval, the number of samples and that of the subjects, sequences or single images that they are of."
     )
     shown = [result for result in results if result.name in study.cross_dataset]
     trained = {result.first.experiment.dataset: result.trained for result in shown}
     frame = readable(found) if len(found) else pd.DataFrame({"trained on": []})
     frame["trained"] = frame["trained on"].map(trained)
+    lost = [f"{percent(without_face(result.first), 1)} % of {result.first.experiment.dataset}" for result in shown]
+    note += f" No face was found in {', '.join(lost)}." if lost else ""
     return Table("cross_dataset", "Trained on one dataset, tested on another", note, frame, found, stamped(shown))
 
 
@@ -55,7 +63,8 @@ def within(result: Result) -> dict:
     """Return the cell of an experiment on its own dataset."""
     figures = {name: result.mean(name) for name in FIGURES}
     classes = len(result.first.dataset.classes)
-    return {"n": result.n, "classes": classes, **figures, "other_expressions": 0, "seen_in_training": 0}
+    left_out = {"other_expressions": 0, "seen_in_training": 0}
+    return {"n": result.n, "classes": classes, **figures, **bounds(result.accuracy_interval), **left_out}
 
 
 def across(study: Study, name: str, dataset: str) -> dict:
@@ -63,7 +72,17 @@ def across(study: Study, name: str, dataset: str) -> dict:
     runs = transfer_runs(study, name)
     found = pd.DataFrame([read_json(run.folder / layout.TRANSFER)[dataset] for run in runs])
     counts = {key: int(found[key].iloc[0]) for key in ("n", "other_expressions", "seen_in_training")}
-    return counts | {"classes": len(found["classes"].iloc[0])} | found[list(FIGURES)].mean().to_dict()
+    tables = [read_frame(run.folder / layout.TRANSFER_PREDICTIONS) for run in runs]
+    answers = pd.concat(tables, ignore_index=True)
+    answers = answers[answers["dataset"] == dataset].assign(correct=answers["label"] == answers["predicted"])
+    samples = answers.groupby("sample").agg({"correct": "mean", "cluster": "first"})
+    interval = accuracy_interval(samples["correct"].to_numpy(), samples["cluster"].to_numpy(str))
+    figures = {"classes": len(found["classes"].iloc[0])} | found[list(FIGURES)].mean().to_dict()
+    return counts | figures | bounds(interval)
+
+
+def bounds(interval: Interval) -> dict:
+    return {"accuracy_low": interval.low, "accuracy_high": interval.high, "clusters": interval.clusters}
 
 
 def matrix(cells: pd.DataFrame, figure: str = "accuracy") -> pd.DataFrame:
@@ -74,8 +93,12 @@ def matrix(cells: pd.DataFrame, figure: str = "accuracy") -> pd.DataFrame:
     return cells.pivot(index="trained_on", columns="tested_on", values=figure).loc[order, order]
 
 
-def readable(cells: pd.DataFrame, figure: str = "accuracy") -> pd.DataFrame:
-    """Return the matrix that people read: percentages, each with its number of samples."""
-    texts = [f"{100 * value:.1f} (n = {n:,})" for value, n in zip(cells[figure], cells["n"], strict=True)]
+def readable(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the matrix that people read: accuracies in percent with their intervals, samples and clusters."""
+    texts = [
+        f"{percent(cell.accuracy, 1)} ({percent(cell.accuracy_low, 1)} – {percent(cell.accuracy_high, 1)}; "
+        f"n {cell.n:,}, clusters {cell.clusters:,})"
+        for cell in cells.itertuples()
+    ]
     shown = matrix(cells.assign(text=texts), "text")
     return shown.rename_axis(index="trained on", columns=None).reset_index()

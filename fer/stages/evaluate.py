@@ -70,7 +70,7 @@ def evaluate_on(run: TrainedRun, others: list[tuple[str, str]], contempt: bool =
     for dataset, _ in others:
         if dataset == run.parameters.dataset:
             raise FerError(f"{run.name} was trained on {dataset}: evaluate it without --on")
-    run.require_same({"split": run.data["split"]})  # it says which images were seen
+    run.require_same({name: run.data[name] for name in ("index", "split")})  # they say which images were seen
     chosen = choose_device(device, run.threads)
     network, _ = load_network(run.folder, chosen)
     tested = {pair: tested_on(run, network, *pair, contempt, chosen) for pair in others}

@@ -1,7 +1,7 @@
 rule report:
     input:
         runs=[file for file in RUN_FILES if file.name != WEIGHTS],
-        transfers=[file for file in TRANSFERRED if file.name == TRANSFER],
+        transfers=TRANSFERRED,
         explanations=[LAYOUT.explanation(name) for name in DRAWN],
         saliency=[LAYOUT.figure(name, "explain") for name in DRAWN],
         data=DATA_FACTS,

@@ -6,6 +6,7 @@ rule transfer:
         seen=of_experiment(
             lambda experiment: [
                 LAYOUT.faces(experiment.dataset),
+                LAYOUT.index(experiment.dataset),
                 LAYOUT.split(experiment.dataset, experiment.protocol),
             ]
         ),
