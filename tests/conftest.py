@@ -73,7 +73,7 @@ def describe(layout: Layout, index: pd.DataFrame, split: pd.DataFrame) -> None:
     known = {"classes": dataset.classes, "found": counts, "official": dataset.official_counts, "left_out": {}}
     write_json(layout.counts("fer2013"), known | {"subjects": 0, "sequences": 0, "pairs": 0, "synthetic": True})
     each = np.bincount(index["label"]).tolist()
-    faces = {"samples": each, "detected": each, "used": each, "blank": [0] * CLASSES}
+    faces = {"samples": each, "detected": each, "several": [0] * CLASSES, "used": each, "blank": [0] * CLASSES}
     write_json(layout.faces_counts("fer2013"), {"classes": dataset.classes, "modalities": {"visible": faces}})
     columns = {"first": np.int32, "second": np.int32, "exact": bool, "distance": np.uint8, "correlation": np.float32}
     pairs = pd.DataFrame({name: np.array([], kind) for name, kind in columns.items()})

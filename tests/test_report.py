@@ -202,7 +202,8 @@ def test_what_was_found_stands_beside_the_official_counts_with_detections_and_le
     assert re.search(r"train(\s+40){7}\s+280\s+28,709\s+28,429", text), (
         "each class, the sum, the official sum, the difference"
     )
-    assert re.search(r"visible(\s+100\.0 %){8}\s+420\s+0", text)
+    assert re.search(r"visible(\s+100\.0 %){8}\s+0\s+420\s+0", text)
+    assert "images in which it finds more than one face" in text
     assert "nothing crosses its parts" in text and "subjects are not known" in text
 
 

@@ -248,13 +248,14 @@ def test_test_images_with_a_copy_in_train_stand_beside_the_figure_with_the_accur
 
 def test_images_without_a_face_stand_beside_the_figure_and_by_class_in_the_dataset_s_note(data):
     counts = read_json(data.faces_counts("fer2013"))
-    counts["modalities"]["visible"]["detected"] = [30, *[60] * 6]
+    counts["modalities"]["visible"] |= {"detected": [30, *[60] * 6], "several": [2, 1, 0, 0, 0, 0, 0]}
     write_json(data.faces_counts("fer2013"), counts)
     (result,) = collected(data, {BASE: {"epochs": 2}})
     write_run(result.first, np.arange(100) < 70)
     table = comparison.of_dataset("fer2013", [result])
     assert table.frame["no face %"].tolist() == ["7.1"] and table.numbers["without_face"][0] == pytest.approx(30 / 420)
     assert "Without a face: 7.1 % of the visible images (angry 50.0, disgust 0.0," in table.note
+    assert "With several faces: 3 of 420 visible images, cut by the largest clear one." in table.note
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def how(results: list[Result]) -> str:
 
 
 def without_faces(results: list[Result]) -> str:
-    """Return in words in what share of each class of a dataset no face was found, by modality."""
+    """Return in words in what share of each class of a dataset no face was found, and how many images show several."""
     counts = read_json(results[0].first.layout.faces_counts(results[0].first.experiment.dataset))
     lines = []
     for modality, outcomes in counts["modalities"].items():
@@ -166,6 +166,10 @@ def without_faces(results: list[Result]) -> str:
         ]
         together = percent(1 - sum(found) / max(sum(samples), 1), 1)
         lines.append(f"Without a face: {together} % of the {modality} images ({', '.join(shares)}).")
+        if several := sum(outcomes["several"]):
+            lines.append(
+                f"With several faces: {several:,} of {sum(samples):,} {modality} images, cut by the largest clear one."
+            )
     return " ".join(lines)
 
 

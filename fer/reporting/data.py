@@ -35,7 +35,7 @@ class DataSummary:
 
     @cached_property
     def faces(self) -> dict[str, dict[str, list[int]]]:
-        """{modality: {samples, detected, used, blank: one number a class}}."""
+        """{modality: {samples, detected, several, used, blank: one number a class}}."""
         return read_json(self.layout.faces_counts(self.name))["modalities"]
 
     @cached_property
@@ -77,7 +77,7 @@ class DataSummary:
             shares = [share(found, total) for found, total in zip(counts["detected"], counts["samples"], strict=True)]
             row = {"modality": modality, **dict(zip(self.found["classes"], shares, strict=True))}
             row |= {"all": share(sum(counts["detected"]), sum(counts["samples"]))}
-            rows.append(row | {key: f"{sum(counts[key]):,}" for key in ("several", "used", "blank") if key in counts})
+            rows.append(row | {key: f"{sum(counts[key]):,}" for key in ("several", "used", "blank")})
         return pd.DataFrame(rows)
 
 
