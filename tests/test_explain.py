@@ -546,6 +546,7 @@ def test_the_figure_is_stamped_if_and_only_if_the_faces_were_drawn(explained, mo
 def test_the_report_finds_a_table_of_all_methods_and_the_figure(explained):
     (found,) = saliency.explanations(explained.layout, [explained.name])
     assert found.table["map"].tolist() == [WRONG, DROP, CAM, RANDOM] == list(found.methods)
+    assert found.table["clusters"].tolist() == [str(found.scored)] * 4, "each image stands for itself"
     scores = {entry["name"]: entry for entry in read_json(explained.layout.explanation(explained.name))["scores"]}
     assert found.table["deletion ↓ %"].tolist() == [f"{100 * scores[name]['deletion']['mean']:.1f}" for name in scores]
     assert scores[DROP]["deletion"]["mean"] < scores[RANDOM]["deletion"]["mean"]
