@@ -1,8 +1,8 @@
 # make all     the default study: from synthetic archives to reports/
 # make test    the test suite
-# make pull    the artifacts of this commit from the DVC remote, both engines up to date
-# make check   do both engines have nothing to do?
-# make verify  has every artifact the bytes that were recorded? Damaged ones are brought back from DVC's cache
+# make pull    fetches the artifacts of this commit from the DVC remote
+# make check   says whether both engines are up to date
+# make verify  hashes every artifact; damaged ones are restored from DVC's cache
 # make lint    formatting, lints, generated files, documentation
 # make docs    the documentation, as pages in site/
 # make bench   the benchmarks of benchmarks/README.md

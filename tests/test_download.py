@@ -134,7 +134,7 @@ def test_the_name_comes_from_the_address_or_from_what_follows_a_hash(server, tmp
     assert download(f"{server.url[:-8]}uc?id=7#own.zip", tmp_path).name == "own.zip"
     assert download(server.url.replace("data", "my%20data"), tmp_path).name == "my data.zip"
     for bad in ("http://127.0.0.1/", "http://127.0.0.1/a/..", "http://127.0.0.1/#..%2Fx.zip", "http://h/.hidden"):
-        with pytest.raises(FerError, match="does not tell the file's name"):
+        with pytest.raises(FerError, match="does not contain the file's name"):
             download(bad, tmp_path)
 
 
@@ -280,7 +280,7 @@ def test_download_fetches_every_file_of_the_parameters_into_one_folder(server, t
 
 
 def test_downloads_that_are_none_or_share_a_name_are_an_error(server, tmp_path):
-    with pytest.raises(FerError, match="has no `downloads` in its parameters. Where to get it: Kaggle"):
+    with pytest.raises(FerError, match="has no `downloads` in its parameters. How to obtain it: Kaggle"):
         sources.resolve("download", "x", parameters(), tmp_path)
     with pytest.raises(FerError, match=r"are both called data\.zip"):
         sources.resolve("download", "x", parameters((server.url, None), (server.url + "?v=2", None)), tmp_path)
@@ -304,7 +304,7 @@ def test_a_missing_source_says_where_to_ask_and_where_to_put_it():
 
 @pytest.mark.parametrize("spec", ["", " ", "ftp://host/a.zip", "s3://bucket/a.zip"])
 def test_what_is_no_source_is_told_what_may_be_one(spec):
-    with pytest.raises(FerError, match=r"is no place to get files from; expected synthetic, the path"):
+    with pytest.raises(FerError, match=r"is not a valid source; expected synthetic, the path"):
         sources.resolve(spec, "x", parameters())
 
 

@@ -340,7 +340,7 @@ def test_a_study_with_a_root_of_its_own_leaves_the_default_one_alone(workspace):
     assert jobs_of(workspace, "dvc repro studies/mine/dvc.yaml") == []
     (workspace.folder / "studies/mine/runs/fer2013-dnn/0.0/weights.safetensors").unlink()
     verified = workspace.run(f"python workflow/scripts/engines.py verify {option}").stdout
-    assert "studies/mine/runs/fer2013-dnn/0.0/weights.safetensors is missing\n  brought back" in verified
+    assert "studies/mine/runs/fer2013-dnn/0.0/weights.safetensors is missing\n  restored" in verified
 
 
 def put(clone, *names):
@@ -519,7 +519,7 @@ def test_a_dvc_lock_that_dvc_was_killed_over_is_recorded_anew_by_the_next_make_a
     whole = lock.read_bytes()
     lock.write_bytes(whole[: whole.rindex(b"- path") + 4])  # some cuts leave what DVC can read
     told = workspace.run(CHECK, ok=False)
-    assert told.returncode == 2 and "dvc.lock is none that DVC can read" in told.stdout
+    assert told.returncode == 2 and "dvc.lock cannot be read by DVC" in told.stdout
     workspace.run(MAKE_ALL)
     assert lock.read_bytes() == whole
     assert workspace.run(CHECK).stdout == BOTH_IDLE

@@ -116,8 +116,8 @@ def test_clutter_is_ignored_and_other_files_are_counted_as_left_out(tmp_path):
     (source / "notes.txt").write_text("mine")
     reader = adapter("fer2013", parameters())
     line = acquire(reader, str(source), 1, tmp_path / "raw.parquet")
-    assert reader.left_out == {"no image of the folder form": ["notes.txt"]}
-    assert line == "42 originals; left out: no image of the folder form: 1, such as notes.txt"
+    assert reader.left_out == {"not an image of the folder form": ["notes.txt"]}
+    assert line == "42 originals; left out: not an image of the folder form: 1, such as notes.txt"
 
 
 def test_raw_keeps_every_byte_and_its_hash(tmp_path):

@@ -139,7 +139,7 @@ def test_bad_input_gets_a_clear_error_and_leaves_nothing(name, tmp_path):
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("/(S[0-9+/", r"'/\(S\[0-9\+/' is no regular expression: unterminated"),
+        ("/(S[0-9+/", r"'/\(S\[0-9\+/' is not a valid regular expression: unterminated"),
         ("S[0-9]+", "has 0 groups; expected one pair of brackets, around the subject"),
         ("(S)([0-9]+)", "has 2 groups"),
     ],

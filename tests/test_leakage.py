@@ -308,7 +308,7 @@ def test_images_whose_labels_disagree_are_counted_and_listed_each_once(tmp_path)
     result, _ = audit(tmp_path, images, index, distance=10)
     assert result["contradicted"] == {"exact": [0, 1, 2], "near": [4, 11]}
     page = (tmp_path / "audit.html").read_text()
-    assert "5 images carry another label than a duplicate of theirs, 3 of them with the very same pixels" in page
+    assert "5 images carry a label that differs from a duplicate's, 3 of them with the same pixels" in page
     assert "#0 <b>angry</b> (happy, sad)" in page and "#11 <b>sad</b> (angry)" in page and "#9 <b>" not in page
 
 
@@ -492,7 +492,7 @@ def test_the_page_needs_no_other_file(page):
 
 
 def test_the_page_shows_pairs_with_sample_part_class_distance_and_correlation(page):
-    assert "2 of 3 test images (66.7 %)" in page and "1 with the very same pixels, 1 more" in page
+    assert "2 of 3 test images (66.7 %)" in page and "1 with the same pixels, 1 more" in page
     assert "Train and test: the same pixels" in page and "Train and test: nearly the same picture" in page
     assert "Train and validation" not in page
     assert "<b>angry</b><br>train #0" in page and "<b>angry</b><br>test #9" in page

@@ -441,7 +441,7 @@ def test_too_many_entries_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(guard, "ENTRIES", 10)
     for ending in (".zip", ".tar", ".7z"):
         data = PACKERS[ending]({f"{number}.png": b"x" for number in range(11)})
-        with pytest.raises(FerError, match=r"the entry '10\.png' is one too many: 10 are allowed"):
+        with pytest.raises(FerError, match=r"the entry '10\.png' is one too many: at most 10 are allowed"):
             sources.names(source_of(tmp_path / f"a{ending}", data))
 
 
@@ -520,7 +520,7 @@ def test_a_tar_that_ends_where_an_entry_ends_is_not_taken_for_whole(tmp_path):
 def test_a_tar_with_a_broken_header_in_the_middle_is_not_taken_for_ended(tmp_path):
     data = bytearray(pack_tar(TREE, "w"))
     data[512 + 3072 + 100] ^= 1
-    with pytest.raises(FerError, match="no header where one is due"):
+    with pytest.raises(FerError, match="no header where one was expected"):
         content(source_of(tmp_path / "a.tar.gz", gzip.compress(bytes(data))))
 
 

@@ -82,7 +82,7 @@ class Fer2013(Adapter):
         for name, handle in sources.files(source):
             match = FOLDER_FORM.search(name)
             if not sources.is_image_name(name) or match is None:
-                self.leave_out(name, "no image of the folder form")
+                self.leave_out(name, "not an image of the folder form")
                 continue
             with faults.of(name):
                 self.describe(name, {})

@@ -67,7 +67,7 @@ class Folders(Adapter):
         try:
             self.subject = None if subject is None else re.compile(subject)
         except re.error as error:
-            raise FerError(f"options.subject: {subject!r} is no regular expression: {error}") from error
+            raise FerError(f"options.subject: {subject!r} is not a valid regular expression: {error}") from error
         if self.subject is not None and self.subject.groups != 1:
             raise FerError(
                 f"options.subject: {subject!r} has {counted(self.subject.groups, 'group')}; expected one "

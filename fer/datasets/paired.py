@@ -114,7 +114,7 @@ class Paired(Adapter):
                 f"{source}: {counted(len(paths), 'image has', 'images have')} no partner in the other modality. "
                 "Visible and infrared images pair when class and numbers in their names are the same.\n  "
                 + "\n  ".join(paths[:LISTED] + more)
-                + "\n  To do without them, set `options: {unpaired: leave_out}` in the dataset's parameters; where the "
+                + "\n  To leave them out, set `options: {unpaired: leave_out}` in the dataset's parameters; where the "
                 "names hold other numbers too, say with the option `number` where theirs stands."
             )
 

@@ -82,7 +82,7 @@ class RafDb(Adapter):
                 if other != path:
                     faults.say(f"{path} and {other} are the same image {face.part}_{face.number}")
             elif sources.is_image_name(path):
-                self.leave_out(path, "no aligned face (its name does not end in _aligned)")
+                self.leave_out(path, "not an aligned face (its name does not end in _aligned)")
             else:
                 self.leave_out(path, "no image")
         faults.check()

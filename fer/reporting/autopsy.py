@@ -15,9 +15,10 @@ from fer.reporting.tables import Table
 
 ROWS = {"as_published": "as published", "defect": "defect", "ablation": "ablation", "sound": "sound"}
 DIFFERENCE = (
-    "Difference is what the change alone does, in points, above (+) or below (−) the experiment under against, from "
-    "which the row differs by its change alone: on the same test images, with the 95 % interval and the p-value of the "
-    "paired difference, both clustered. Where the change is the split, other images are tested, and there is none."
+    "'Difference' is the effect of the change alone, in points: the row's accuracy less that of the experiment in "
+    "the column 'against', from which it differs in nothing else. It is measured on the same test images; the 95 "
+    "% interval and the p-value are those of the paired, clustered difference. There is none where the change is "
+    "the split, because other images are tested."
 )
 
 
@@ -40,13 +41,15 @@ class Comparison:
 
 def autopsy(results: list[Result]) -> Table:
     """Published → reproduced with the defects → with one defect alone → sound, original by original."""
-    title, kinds = "Autopsy: published, with its defects, sound", ("as_published", "defect")
-    what = "The published figure, the original repeated as far as it is known, its defects one by one, the sound one."
+    title, kinds = "Autopsy: published results, known defects, corrected versions", ("as_published", "defect")
+    what = (
+        "The published figure, the original reproduced as far as it is known, each defect alone, and the sound version."
+    )
     return compared("autopsy", title, what, results, kinds)
 
 
 def ablations(results: list[Result]) -> Table:
-    what = "Each row leaves a part of the system out or adds one."
+    what = "Each row removes a part of the system or adds one."
     return compared("ablations", "Ablations", what, results, ("ablation",))
 
 

@@ -9,22 +9,27 @@ from fer.reporting.tables import SYNTHETIC, Table, percent
 from fer.storage import read_json
 
 OURS = (
-    "Ours is top-1 accuracy on the test part, mean ± standard deviation over seeds; the 95 % interval is "
-    "that of the accuracy averaged over seeds, for other clusters of the kind: subjects where they are known, else "
-    "sequences or images. Majority is the accuracy of always answering the most frequent class."
+    "'Ours' is top-1 accuracy on the test part, as mean ± standard deviation over seeds. The 95 % interval is "
+    "that of the accuracy averaged over seeds, for other clusters of the same kind: subjects where they are "
+    "known, otherwise sequences or images. 'Majority' is the accuracy of always answering the most frequent "
+    "class."
 )
 TRAINED = (
-    "Trained is what a run did beside what the recipe asks for; a run that never learned answers one class alone or is "
-    "no better on validation than its largest class."
+    "'Trained' says how much of the recipe a run was given. A run that never learned answers a single class, or "
+    "is no better on validation than its largest class."
 )
 LOSSES = (
-    "No face is the share of the dataset's images in which none was found; copies the share of test images with an "
-    "exact or near duplicate in train, with the accuracy on the others (variants: of test images by design)."
+    "'No face' is the share of the dataset's images in which no face was found. 'Copies' is the share of test "
+    "images with an exact or near duplicate in train, followed by the accuracy on the others ('variants': test "
+    "images have variants in train, by design)."
 )
 HOW = f"{OURS} {TRAINED} {LOSSES}"
-DEVIATIONS = "Deviations counts the known departures from the publication, the study's own among them, named below."
+DEVIATIONS = (
+    "'Deviations' counts the known departures from the publication, including those of the study. They are listed "
+    "below."
+)
 UNPUBLISHED = (
-    "The column published is empty for drawn faces: figures on these must not be compared with published ones."
+    "The column 'published' is empty for drawn faces, because their figures must not be compared with published ones."
 )
 
 
@@ -43,8 +48,10 @@ def overview(results: list[Result]) -> Table:
     ]
     if not results:
         empty = pd.DataFrame({"experiment": [], "ours %": []})
-        return Table("results", "Published and reproduced", "This study is of data alone.", empty, empty, False)
-    note = f"{how(sound)} The epoch is chosen on validation alone and the test part opened once. {DEVIATIONS}"
+        return Table(
+            "results", "Published and reproduced", "This study has data only, no experiments.", empty, empty, False
+        )
+    note = f"{how(sound)} The epoch is chosen on validation only, and the test part is used once. {DEVIATIONS}"
     return Table(
         "results", "Published and reproduced", note, pd.DataFrame(rows), numbers(results), stamped(sound), named(sound)
     )
@@ -111,8 +118,9 @@ def costs(results: list[Result]) -> Table:
             }
         )
     note = (
-        "FLOPs count a multiplication and an addition each; milliseconds are the median of one image on a CPU thread; "
-        "peak memory is that of the training process, and training seconds are the mean wall-clock time of a run."
+        "A multiplication and an addition count as two FLOPs. Milliseconds are the median for one image on one "
+        "CPU thread. Peak memory is that of the training process. Training seconds are the mean wall-clock time "
+        "of a run."
     )
     return Table("cost", "Cost", note, pd.DataFrame(rows), numbers(own), stamped(own), named(own))
 

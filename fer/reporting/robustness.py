@@ -62,8 +62,9 @@ def summary(results: list[Result]) -> Table:
         row |= {"mean %": f"{100 * means.mean():.1f}", "trained": result.trained}
         rows.append(row | lost(result))
     note = (
-        "Top-1 accuracy when the test images are corrupted, each kind averaged over three severities (magnitudes in "
-        "fer/evaluation/robustness.py, after Hendrycks and Dietterich, ICLR 2019); single severities in the CSV. "
+        "Top-1 accuracy on corrupted test images, averaged over three severities of each corruption. Magnitudes "
+        "are in fer/evaluation/robustness.py, after Hendrycks and Dietterich (ICLR 2019); the CSV lists each "
+        "severity. "
         f"Clusters are the subjects, sequences or single images that these are of. {LOSSES}"
     )
     counts = {result.name: clusters(result) for result in sound if not accuracies(result).empty}

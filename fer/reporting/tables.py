@@ -8,7 +8,7 @@ import pandas as pd
 
 SYNTHETIC = "SYNTHETIC"
 SYNTHETIC_NOTE = (
-    "SYNTHETIC: measured on drawn faces, to show that the whole line works. "
+    "SYNTHETIC: measured on drawn faces, to show that the pipeline works from end to end. "
     "These figures say nothing about real faces and must not be compared with published ones."
 )
 TEXT_COLUMNS = {  # aligned left

@@ -153,7 +153,7 @@ def _check_index(file: BinaryIO, archive: zipfile.ZipFile) -> None:
     end = file.read(22)
     count = int.from_bytes(end[10:12], "little")  # of the entries, modulo 65,536
     if end.startswith(b"PK\5\6") and count not in (0xFFFF, len(archive.infolist()) & 0xFFFF):
-        raise zipfile.BadZipFile(f"{len(archive.infolist())} entries where {count} are due")
+        raise zipfile.BadZipFile(f"{len(archive.infolist())} entries, expected {count}")
 
 
 def _zip_name(entry: zipfile.ZipInfo) -> str:
@@ -176,7 +176,7 @@ class _Member(tarfile.TarInfo):
         except tarfile.EOFHeaderError:  # the regular end
             raise
         except tarfile.HeaderError as error:
-            raise tarfile.ReadError(f"no header where one is due: {error}") from error
+            raise tarfile.ReadError(f"no header where one was expected: {error}") from error
         header = member.type not in (*tarfile.REGULAR_TYPES, tarfile.DIRTYPE)
         if member.size < 0 or (header and member.size > HEADER):
             raise tarfile.ReadError(f"a header of {member.size:,} bytes")

@@ -88,7 +88,7 @@ class Guard:
     def count_entry(self, name: str) -> None:
         self.entries += 1
         if self.entries > ENTRIES:
-            raise self.refusal(name, f"is one too many: {ENTRIES:,} are allowed")
+            raise self.refusal(name, f"is one too many: at most {ENTRIES:,} are allowed")
         if self.outer:
             self.outer.count_entry(name)
 

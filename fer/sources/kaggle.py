@@ -49,7 +49,7 @@ def download_kaggle(spec: str, folder: Path) -> Path:
             raise OSError(error.errno, os.strerror(error.errno), str(under_way / target.name)) from error
         raise FerError(
             f"{spec} cannot be downloaded: {root(error)}. If Kaggle refuses it, agree to its rules or licence on "
-            f"https://www.kaggle.com/{spec.removeprefix('kaggle:')} and see that your token is valid."
+            f"https://www.kaggle.com/{spec.removeprefix('kaggle:')} and check that your token is valid."
         ) from error
     arrived = under_way / target.name
     if not arrived.exists():

@@ -36,14 +36,14 @@ def resolve(spec: str, name: str, parameters: Dataset, downloads: Path = DOWNLOA
         return download_kaggle(spec, folder)
     if "://" in spec or not spec.strip():
         raise FerError(
-            f"source {spec!r} is no place to get files from; expected synthetic, the path of an archive, file or "
+            f"source {spec!r} is not a valid source; expected synthetic, the path of an archive, file or "
             "folder, http://… or https://…, kaggle:competitions/NAME, kaggle:datasets/OWNER/NAME, or download"
         )
     path = Path(spec).expanduser()
     if not path.exists():
         raise FerError(
-            f"the source {path} does not exist.\n  Where to get {parameters.title}: {parameters.obtain}\n"
-            f"  Put it at {path.absolute()}, or name its place as `source` in the study file or with --source, "
+            f"the source {path} does not exist.\n  How to obtain {parameters.title}: {parameters.obtain}\n"
+            f"  Put it at {path.absolute()}, or give its path as `source` in the study file or with --source, "
             "or use --source synthetic."
         )
     return path

@@ -159,14 +159,14 @@ def failure(error: Exception) -> FerError:
         package = DRIVERS.get(error.name or "", error.name)
         return wrong(f"the driver of this database is not installed: pip install {package}, or set {DEFAULT_STORE}")
     if "unsupported URI" in text:
-        return wrong(f"not a kind of store that MLflow knows. It knows {KNOWN}")
+        return wrong(f"not a kind of store that MLflow supports. It supports {KNOWN}")
     if "readonly database" in text:
         return wrong("the store cannot be written: change its permissions, or name another store")
     where = f"the address is {VARIABLE}'s" if os.environ.get(VARIABLE, "").strip() else f"{VARIABLE} is not set"
     text = text if len(text) <= 400 else text[:400] + " …"
     text = without_password(text).rstrip(". ")
     return FerError(
-        f"MLflow ({without_password(store_uri())}) failed: {text}. When it is there again: fer track ({where})"
+        f"MLflow ({without_password(store_uri())}) failed: {text}. Once it is available again: fer track ({where})"
     )
 
 

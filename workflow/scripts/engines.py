@@ -251,7 +251,7 @@ def commit(path: Path) -> None:
         with Repo() as repo, lock_repo(repo):
             locked = recorded(lock)
             if locked is None:
-                print(f"{lock} is none that DVC can read (was DVC killed while it wrote it?): it is written anew")
+                print(f"{lock} cannot be read by DVC (was DVC killed while it wrote it?): it is written again")
                 lock.unlink()
                 locked = {}
             stages = repo.stage.load_file(str(path))
@@ -292,7 +292,7 @@ def dvc_changes(path: Path) -> dict:
         lock = path.with_name("dvc.lock")
         if recorded(lock) is None:
             raise FerError(
-                f"{lock} is none that DVC can read (was DVC killed while it wrote it?): delete it, and run `make all` "
+                f"{lock} cannot be read by DVC (was DVC killed while it wrote it?): delete it, and run `make all` "
                 "or `dvc repro`"
             )
         raise FerError(f"dvc status failed:\n{result.stderr}")
@@ -331,7 +331,7 @@ def record(study_file: Path) -> None:
 def show(study_file: Path) -> None:
     """Bring MLflow up to date and say where everything is. Tracking is a projection: its failure is a warning."""
     if subprocess.run(["fer", "track", "--study", str(study_file)]).returncode:
-        print("MLflow was not updated; it is brought up to date by: " + track_command(study_file))
+        print("MLflow was not updated. To update it:  " + track_command(study_file))
     reports = layout.Layout(Path(load_study(study_file).root)).reports()
     print(f"\nResults: {reports / 'results.md'}, and as a page {reports / 'index.html'}")
     print("Runs:    mlflow ui   (then open http://127.0.0.1:5000)")
@@ -388,13 +388,13 @@ def verify(study_file: Path) -> None:
         if md5(kept) == digests[file]:
             file.unlink(missing_ok=True)  # DVC, going by its date, would take it for whole
             run(["dvc", "checkout", str(file)])
-            print("  brought back from DVC's cache")
+            print("  restored from DVC's cache")
         if md5(file) != digests[file]:
             lost.append(file)
     print(f"{len(digests) - len(lost):,} of {len(digests):,} artifacts are what dvc.lock records")
     if lost:
         raise FerError(
-            f"{len(lost)} are not, and DVC's cache does not hold them. Recorded is what `make all` ended with: run it, "
+            f"{len(lost)} are not, and DVC's cache does not hold them. Run `make all`, "
             "or delete those that are damaged first, or get them with `make pull`."
         )
 
