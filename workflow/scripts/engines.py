@@ -331,7 +331,7 @@ def record(study_file: Path) -> None:
 def show(study_file: Path) -> None:
     """Bring MLflow up to date and say where everything is. Tracking is a projection: its failure is a warning."""
     if subprocess.run(["fer", "track", "--study", str(study_file)]).returncode:
-        print("MLflow was not updated. To update it:  " + track_command(study_file))
+        print("MLflow was not updated. To update it: " + track_command(study_file))
     reports = layout.Layout(Path(load_study(study_file).root)).reports()
     print(f"\nResults: {reports / 'results.md'}, and as a page {reports / 'index.html'}")
     print("Runs:    mlflow ui   (then open http://127.0.0.1:5000)")
@@ -394,8 +394,8 @@ def verify(study_file: Path) -> None:
     print(f"{len(digests) - len(lost):,} of {len(digests):,} artifacts are what dvc.lock records")
     if lost:
         raise FerError(
-            f"{len(lost)} are not, and DVC's cache does not hold them. Run `make all`, "
-            "or delete those that are damaged first, or get them with `make pull`."
+            f"{len(lost)} are not, and DVC's cache does not hold them. If they are newer than the "
+            "record, run `make all`. If they are damaged, delete them first, or fetch them with `make pull`."
         )
 
 
