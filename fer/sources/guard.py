@@ -76,7 +76,7 @@ class Guard:
         elif not name and not folder:
             fault = "has no name"
         elif name in self.seen:
-            fault = "is there twice"
+            fault = "occurs twice"
         fault = fault or text_fault(plain)
         if fault:
             raise self.refusal(given, fault)
