@@ -55,7 +55,9 @@ def download_all(parameters: Dataset, folder: Path) -> Path:
             raise FerError(f"{wanted[name].url} and {item.url} are both called {name}; add #OTHER-NAME to one of them")
         wanted[name] = item
     if not wanted:
-        raise FerError(f"{parameters.title} has no `downloads` in its parameters. Where to get it: {parameters.obtain}")
+        raise FerError(
+            f"{parameters.title} has no `downloads` in its parameters. How to obtain it: {parameters.obtain}"
+        )
     strangers = sorted({path.name for path in folder.glob("*") if not is_clutter(path.name)} - wanted.keys())
     if strangers:
         raise FerError(f"{folder} holds {', '.join(strangers)}, which `downloads` does not name: move it elsewhere")
@@ -184,7 +186,7 @@ def file_name(url: str) -> str:
         or any(letter in "/\\" or not letter.isprintable() for letter in name)
     ):
         raise FerError(
-            f"{url} does not tell the file's name; add it after a #, such as {url.partition('#')[0]}#images.zip"
+            f"{url} does not contain the file's name; add it after a #, such as {url.partition('#')[0]}#images.zip"
         )
     return name
 
