@@ -16,8 +16,8 @@ NOTE = (
     "Every pair of sound experiments on the same test samples of a dataset: how many samples only one of them "
     "gets right, the difference of their accuracies in points, and the p-value of McNemar's test or, where "
     "samples are clustered by subject, sequence or seed, of Obuchowski's test (1998), corrected by Holm's method "
-    "over the pairs of a dataset. The tests take the trained networks as given. Where budgets differ in epochs, "
-    "steps or input size, the difference may be due to training alone, as it is where a "
+    "over the pairs of a dataset. The tests take the trained networks as given. Where the budget is unequal "
+    "in epochs, steps or input size, the difference may be due to training alone, as it is where a "
     "run never learned. Pairs with different test samples cannot "
     "be compared; only the CSV lists them."
 )
