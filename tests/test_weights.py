@@ -66,7 +66,9 @@ def test_random_weights_differ_from_seed_to_seed_and_need_no_file(cache):
     [("resnet18_attention", "resnet18-f37072fd.pth"), ("local_global_resnet50", "resnet50-0676ba61.pth")],
 )
 def test_weights_that_cannot_be_downloaded_are_named_with_what_to_do(name, file, cache):
-    with pytest.raises(FerError, match=f"{file}.*no route to host.*give its path as `weights`, or.*`weights: random`"):
+    with pytest.raises(
+        FerError, match=f"{file}.*no route to host.*Give the path of the file as `weights`, or.*`weights: random`"
+    ):
         build(name, weights="imagenet")
 
 
