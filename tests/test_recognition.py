@@ -135,6 +135,18 @@ def test_about_says_what_was_measured_and_what_it_must_not_be_used_for(model, re
     assert "50.00 % (n = 70, 95 % interval 40.0 to 60.0 %)" in words and "must not" in words.lower()
 
 
+def test_every_released_model_is_small_recognises_faces_and_says_how_accurate_it_is(faces):
+    from fer.recognition.recognizer import PRETRAINED, released
+
+    assert "fer2013-fer_baseline" in released()
+    assert sum(path.stat().st_size for path in PRETRAINED.rglob("*") if path.is_file()) < 6_000_000
+    for name in released():
+        recognizer = fer.load(name, threads=1)
+        assert len(recognizer(faces[0])) == 1
+        known = recognizer.about
+        assert known.interval[0] < known.accuracy < known.interval[1] and known.n_without_leaked < known.n
+
+
 def test_faces_keep_their_numbers_from_frame_to_frame_and_smoothing_mixes_what_was_said_before():
     def face(left, scores):
         box = np.array([left, 0, left + 50, 50], np.float32)
