@@ -222,7 +222,7 @@ def test_pull_without_a_remote_says_how_to_add_one(make_clone):
 def test_check_sees_a_missing_artifact(workspace):
     (workspace.folder / "data/raw/fer2013.parquet").unlink()
     result = workspace.run(CHECK, ok=False)
-    assert result.returncode == 1 and "data/raw/fer2013.parquet is missing" in result.stdout
+    assert result.returncode == 1 and "to do: acquire-fer2013" in result.stdout
 
 
 def test_an_incomplete_run_is_not_recorded(make_clone):

@@ -172,9 +172,11 @@ def compiled(graph, study_file: Path) -> str:
 def inputs_stage(study: Study, study_file: Path) -> dict:
     """Return the DVC stage that makes the digests of code and the resolved parameters, as parsing the Snakefile does.
 
-    They are not cached: a checkout makes them in a second, and a pull would otherwise find them changed.
+    They are not cached: a checkout makes them in a second, and a pull would otherwise find them changed. Of params/ it
+    depends on what is not another study's: a new study leaves this one alone.
     """
-    deps = {"fer", str(params.FOLDER)} | ({str(study_file)} if params.FOLDER not in study_file.parents else set())
+    deps = {"fer", str(params.EXPLAIN), str(study_file)}
+    deps |= {str(params.FOLDER / kind) for kind in ("datasets", "systems", "experiments")}
     outs = [{str(folder): {"cache": False}} for folder in layout.Layout(Path(study.root)).inputs()]
     return {
         "cmd": f"python workflow/scripts/engines.py inputs --study {study_file}",
