@@ -245,7 +245,7 @@ BAD = {
     "header alone": (text_file("fer2013.csv", "emotion,pixels,Usage\n"), "holds no image of FER2013"),
     "empty folder": (empty_folder, "holds no image of FER2013. Expected: Kaggle"),
     "empty zip": (empty_zip, "holds no image of FER2013"),
-    "other dataset": (text_file("notes.txt", "hello"), r"holds no image.*Left out, no image of.*: notes\.txt"),
+    "other dataset": (text_file("notes.txt", "hello"), r"holds no image.*Left out, not an image of.*: notes\.txt"),
     "no image": (
         made("train/angry/Training_99.png", b"<html>"),
         r"Training_99\.png: this is not an image.*starts with",
