@@ -8,7 +8,7 @@ def test_a_study_without_experiments_makes_its_data_and_a_report_and_both_engine
     clone = make_clone(TINY | {"experiments": {}, "datasets": data})
     ran = clone.run("snakemake --cores 2 all").stdout
     assert "recorded in dvc.lock" in ran and "Traceback" not in ran
-    assert "study is of data alone" in (clone.folder / "reports/results.md").read_text()
+    assert "This study has data only, no experiments." in (clone.folder / "reports/results.md").read_text()
     assert "jaffe.faces.png" in (clone.folder / "reports/results.md").read_text()
     idle = "snakemake: nothing to do\ndvc:       nothing to do\n"
     assert idle in clone.run("python workflow/scripts/engines.py check").stdout

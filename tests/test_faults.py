@@ -57,12 +57,12 @@ class Line:
     def words(self, stage):
         return [sys.executable, "-m", "fer", *STAGES[stage].split()]
 
-    def start(self, stage, **options):
-        """Start a stage in a group of processes of its own."""
+    def start(self, stage, *more, **options):
+        """Start a stage, with `more` words, in a group of processes of its own."""
         options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE} | options
         environment = self.environment | options.pop("env", {})
         return subprocess.Popen(
-            self.words(stage), cwd=self.root, env=environment, text=True, start_new_session=True, **options
+            [*self.words(stage), *more], cwd=self.root, env=environment, text=True, start_new_session=True, **options
         )
 
     def run(self, stage, **options):
@@ -180,9 +180,10 @@ def test_a_stage_killed_with_all_its_processes_while_it_writes_leaves_nothing_ha
     finishes(line, stage, killed, contents)
 
 
-@pytest.mark.parametrize("stage", ["acquire", "align"])
-def test_workers_of_a_killed_stage_do_not_live_on(stage, before):
-    process = before(stage).start(stage, stderr=subprocess.DEVNULL)
+@pytest.mark.parametrize(("stage", "more"), [("acquire", ["--samples", "2000"]), ("align", [])])
+def test_workers_of_a_killed_stage_do_not_live_on(stage, more, before):
+    """Workers are started for more than a second of work: so many faces take longer than that anywhere."""
+    process = before(stage).start(stage, *more, stderr=subprocess.DEVNULL)
     while len(children_of(process.pid)) < 3 and process.poll() is None:
         time.sleep(0.02)
     assert len(children_of(process.pid)) >= 3
