@@ -96,6 +96,11 @@ def across(pairs: pd.DataFrame, parts: np.ndarray, boundary: str) -> tuple[dict,
     return numbers, leaked
 
 
+def leaked_test(fold: dict) -> list[int]:
+    """Return the test samples of one fold of an audit that have an exact or near duplicate in train."""
+    return sorted({*fold["leaked_test"]["exact"], *fold["leaked_test"]["near"]})
+
+
 def shared(one: pd.Series, other: pd.Series) -> list[str]:
     return sorted(set(one.dropna()) & set(other.dropna()))
 

@@ -37,6 +37,12 @@ def predictions(
     return table
 
 
+def accuracy_line(what: str, figures: dict) -> str:
+    """Return the accuracy in `figures`, those of `metrics` and `interval_of`, as the terminal shows it."""
+    low, high = figures["interval"]["accuracy"]
+    return f"{what} {figures['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%}, n = {figures['n']:,})"
+
+
 def interval_of(table: pd.DataFrame) -> dict:
     """Return what metrics.json says of the interval of the accuracy."""
     found = accuracy_interval(table["label"] == table["predicted"], table["cluster"])

@@ -101,15 +101,3 @@ def video_frames(capture: cv2.VideoCapture, name: str, every: int) -> Iterator[F
         capture.release()
     if number == 0:
         raise FerError(f"{name} is damaged, or is not a video that OpenCV reads: it has no frames")
-
-
-def frame_count(path: Path) -> int | None:
-    """Return how many frames a file says it has; None where it does not say."""
-    if path.suffix.lower() not in VIDEO_SUFFIXES:
-        return 1
-    capture = cv2.VideoCapture(str(path))
-    try:
-        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    finally:
-        capture.release()
-    return count if count > 0 else None

@@ -24,6 +24,7 @@ from fer.recognition.drawing import draw
 from fer.recognition.media import VIDEO_SUFFIXES, Frame
 from fer.recognition.recognizer import Face, Recognizer
 from fer.recognition.tracking import Tracker
+from fer.wording import counted
 
 logger = logging.getLogger("fer")
 COLUMNS = ("source", "frame", "seconds", "face", "left", "top", "right", "bottom", "detection_score", "label")
@@ -91,14 +92,11 @@ def look(
 
 
 def summary(counts: Counter) -> str:
-    def several(count: int, what: str) -> str:
-        return f"{count:,} {what}" + ("" if count == 1 else "s")
-
-    line = f"{several(counts['pictures'], 'picture')}, {several(counts['faces'], 'face')}"
+    line = f"{counted(counts['pictures'], 'picture')}, {counted(counts['faces'], 'face')}"
     if counts["without a face"]:
         line += f", {counts['without a face']:,} without a face"
     if counts["unreadable"]:
-        line += f", {several(counts['unreadable'], 'file')} unreadable"
+        line += f", {counted(counts['unreadable'], 'file')} unreadable"
     return line
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from fer.leakage import leaked_test
 from fer.runs import MODALITIES, Run
 from fer.storage import read_frame, read_json
 
@@ -89,10 +90,7 @@ def copies(run: Run, predictions: pd.DataFrame) -> np.ndarray:
     if "kept" in audit:  # the duplicates of test were removed from train
         return np.zeros(len(predictions), bool)
     number = pair_numbers(run)
-    leaked = {
-        fold: number.loc[sorted({*found["leaked_test"]["exact"], *found["leaked_test"]["near"]})]
-        for fold, found in audit["folds"].items()
-    }
+    leaked = {fold: number.loc[leaked_test(found)] for fold, found in audit["folds"].items()}
     samples = number.loc[predictions["sample"]].to_numpy()
     result = np.zeros(len(predictions), bool)
     for fold, of_fold in predictions.groupby("fold").indices.items():

@@ -14,7 +14,7 @@ from fer.devices import choose_device
 from fer.errors import FerError
 from fer.evaluation.cost import cost
 from fer.evaluation.metrics import metrics
-from fer.evaluation.predictions import clusters_of, interval_of, predictions
+from fer.evaluation.predictions import accuracy_line, clusters_of, interval_of, predictions
 from fer.evaluation.robustness import robustness
 from fer.evaluation.transfer import shared_labels, transfer
 from fer.expressions import shared_expressions
@@ -133,8 +133,3 @@ def seen_pixels(run: TrainedRun) -> np.ndarray:
     split = read_frame(run.data["split"])
     seen = split.loc[(split["fold"] == run.fold) & (split["part"] != "test"), "sample"].to_numpy()
     return pixels_of(run.layout.faces(run.parameters.dataset), seen)
-
-
-def accuracy_line(what: str, figures: dict) -> str:
-    low, high = figures["interval"]["accuracy"]
-    return f"{what} {figures['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%}, n = {figures['n']:,})"

@@ -2,7 +2,7 @@
 
 A system outside this project needs no port: it classifies the test images, and hands in a CSV file with one row an
 image. `export_test` writes the images to classify; `score` reads the answers, refuses what does not fit, and writes the
-same predictions and figures that `fer evaluate` leaves of a run, so that the report can show both in one table.
+same predictions and figures that `fer evaluate` leaves of a run (`external/<dataset>.<protocol>/`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from fer import params
 from fer.errors import FerError
 from fer.evaluation.intervals import accuracy_interval
 from fer.evaluation.metrics import metrics
-from fer.evaluation.predictions import clusters_of, interval_of, predictions
+from fer.evaluation.predictions import accuracy_line, clusters_of, interval_of, predictions
 from fer.expressions import expression
 from fer.layout import Layout
+from fer.leakage import leaked_test
 from fer.storage import read_frame, read_json, read_rows, require, write_bytes, write_frame, write_json, write_text
 from fer.wording import counted
 
@@ -66,7 +67,8 @@ def score(file: Path, system: External, dataset: str, protocol: str, layout: Lay
     write_frame(layout.external(dataset, protocol, system.name, "parquet"), answered)
     figures = metrics(labels, probabilities.astype(np.float64), classes) | interval_of(answered)
     correct = probabilities.argmax(1) == labels
-    clean = ~np.isin(samples, leaked(layout.audit(dataset, protocol)))
+    folds = read_json(layout.audit(dataset, protocol))["folds"].values()
+    clean = ~np.isin(samples, [sample for fold in folds for sample in leaked_test(fold)])
     without = accuracy_interval(correct[clean], clusters[clean])
     figures |= {
         "system": system.name,
@@ -86,16 +88,11 @@ def score(file: Path, system: External, dataset: str, protocol: str, layout: Lay
 
 
 def summary(figures: dict) -> list[str]:
-    def line(what: str, accuracy: float, interval: list[float], n: int) -> str:
-        low, high = interval
-        return f"{what} {accuracy:.2%} (95 % interval {low:.2%} to {high:.2%}, n = {n:,})"
-
-    lines = [line("test accuracy", figures["accuracy"], figures["interval"]["accuracy"], figures["n"])]
+    lines = [accuracy_line("test accuracy", figures)]
     without = figures["without_leaked"]
     if without["n"] < figures["n"]:
-        lines.append(
-            line("without images that have a copy in train", *(without[key] for key in ("accuracy", "interval", "n")))
-        )
+        found = without | {"interval": {"accuracy": without["interval"]}}
+        lines.append(accuracy_line("without images that have a copy in train", found))
     calibration = "not measured: no probabilities" if figures["ece"] is None else f"{figures['ece']:.2%}"
     lines.append(f"balanced accuracy {figures['balanced_accuracy']:.2%}, calibration error {calibration}")
     if figures["saw_test"] == "yes":
@@ -186,23 +183,17 @@ def class_of(name: str, named: dict[str, int]) -> int | None:
         return None
 
 
-def leaked(audit: Path) -> list[int]:
-    """Return the test samples that have an exact or near copy in train, all folds together."""
-    found = read_json(audit)["folds"]
-    return sorted({sample for fold in found.values() for kind in fold["leaked_test"].values() for sample in kind})
-
-
 def export_test(dataset: str, protocol: str, layout: Layout, folder: Path) -> str:
     """Write the test images as distributed, named by their sample, and `samples.csv` (sample, file, path)."""
     test = test_samples(dataset, protocol, layout)
-    wanted = dict(zip(test["sample"], test["path"], strict=True))
-    rows = ["sample,file,path"]
-    for number, original in enumerate(read_rows(layout.raw(dataset), ["path", "image"], 32)):
+    wanted = set(test["sample"])
+    files = []
+    for number, image in enumerate(row["image"] for row in read_rows(layout.raw(dataset), ["image"], 32)):
         if number in wanted:
-            name = f"{number:06d}{suffix_of(original['image'])}"
-            write_bytes(folder / name, original["image"])
-            rows.append(f'{number},{name},"{wanted[number]}"')
-    write_text(folder / "samples.csv", "\n".join(rows) + "\n")
+            files.append(f"{number:06d}{suffix_of(image)}")
+            write_bytes(folder / files[-1], image)
+    table = test[["sample", "path"]].assign(file=files)[["sample", "file", "path"]]
+    write_text(folder / "samples.csv", table.to_csv(index=False, lineterminator="\n"))
     return f"{len(test):,} test images and samples.csv in {folder}"
 
 

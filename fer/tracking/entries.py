@@ -14,6 +14,7 @@ from fer import layout
 from fer.checkout import owner
 from fer.runs import Run
 from fer.storage import file_sha256, read_csv, read_json
+from fer.wording import counted
 
 KEY, DIGEST, STATE, OWNER, ROOT = "fer.key", "fer.digest", "fer.state", "fer.owner", "fer.root"
 PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"
@@ -34,10 +35,6 @@ FILES = (layout.WEIGHTS, *ARTIFACTS)  # of a run that is finished
 def key(run: Run) -> str:
     """Return what names a run among those of its checkout and study."""
     return f"{run.name}/{run.fold}.{run.seed}"
-
-
-def counted(runs: list[Run]) -> str:
-    return f"{len(runs)} run" + ("" if len(runs) == 1 else "s")
 
 
 def title(run: Run) -> str:
@@ -189,7 +186,7 @@ def note(runs: list[Run]) -> str:
     """Return the description of an experiment (Markdown): what was published, how ours departs, where to read on."""
     run = runs[0]
     experiment = run.experiment
-    lines = [f"**{run.system.title}** on {run.dataset.title}, {experiment.protocol}, {counted(runs)}.", ""]
+    lines = [f"**{run.system.title}** on {run.dataset.title}, {experiment.protocol}, {counted(len(runs), 'run')}.", ""]
     lines += [f"Set beside `{experiment.variant_of}`: {experiment.change}.", ""] if experiment.variant_of else []
     lines += [experiment.published.withheld if is_drawn(run) else experiment.published.sentence, ""]
     if run.overrides:

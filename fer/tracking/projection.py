@@ -25,6 +25,7 @@ from fer.tracking.store import (
     store_uri,
     without_password,
 )
+from fer.wording import counted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -54,7 +55,7 @@ def project(runs: list[Run], root: Path = Path()) -> str:
             group = list(group)
             enter(book, experiments[group[0].experiment.dataset], group)
         gone = book.retire()
-    shown = f"{entries.counted(runs)} in MLflow ({without_password(store_uri())}), {book.added} of them new"
+    shown = f"{counted(len(runs), 'run')} in MLflow ({without_password(store_uri())}), {book.added} of them new"
     return shown + (f", {gone} retired" if gone else "")
 
 
@@ -152,7 +153,7 @@ def enter_experiment(book: Book, experiment: str, runs: list[Run], digests: list
     parameters = read_json(first.folder / layout.PARAMETERS)
     common = {name: value for name, value in parameters.items() if name not in ("fold", "seed", "data")}
     about = {name: value for name, value in entries.source_tags(first).items() if name.startswith("mlflow.source")}
-    about["mlflow.source.name"] = f"fer report ({entries.counted(runs)} of {first.name})"
+    about["mlflow.source.name"] = f"fer report ({counted(len(runs), 'run')} of {first.name})"
     client.log_batch(
         run_id,
         entries.single_metrics(metrics, when),
