@@ -39,10 +39,15 @@ def choose_device(device: str, threads: int) -> torch.device:
 
 
 def free_gpu() -> int:
-    """Return the first GPU without a `fer` process on it, or share the process's own number modulo the count."""
+    """Return the first visible GPU without a `fer` process on it; where all have one, share one.
+
+    A scheduler that assigns devices shows a job one GPU alone: nothing is left to choose. Locks bear the GPU's own
+    identifier, for jobs that see different GPUs count each from 0.
+    """
     count = torch.cuda.device_count()
-    for number in range(count):
-        lock = open(Path(tempfile.gettempdir()) / f"fer-gpu-{os.getuid()}-{number}.lock", "w")  # noqa: SIM115
+    for number in range(count if count > 1 else 0):
+        identifier = torch.cuda.get_device_properties(number).uuid
+        lock = open(Path(tempfile.gettempdir()) / f"fer-gpu-{os.getuid()}-{identifier}.lock", "w")  # noqa: SIM115
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -6,9 +6,13 @@ import errno
 import hashlib
 import json
 import os
+import platform
+import re
+import time
 import tokenize
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +29,8 @@ if TYPE_CHECKING:  # imported where they are used: the engines write and read JS
 ROW_GROUP, ROW_GROUP_BYTES = 1024, 64 << 20
 ORIGINALS = 256  # encoded images of raw in memory
 PARQUET = {"compression": "zstd", "write_page_checksum": True}
+HOST = re.sub(r"\W", "-", platform.node())[:40]  # without dots: what a scratch name is taken apart by
+DAY = 24 * 60 * 60  # seconds
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room for a file: the error then names it
 
 
@@ -32,10 +38,12 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room for a file: the erro
 def atomic(target: Path) -> Iterator[Path]:
     """Yield a scratch path beside `target`; on success it takes the target's name, on failure it is removed.
 
-    The scratch name is fixed (`.<name>.partial`), so what a killed job leaves behind is overwritten by the next.
+    The scratch name, `.<name>.<host>.<process>.partial`, belongs to this process alone, also where several machines
+    share the folder. What killed jobs left behind is removed first.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.with_name(f".{target.name}.partial")
+    sweep(target)
+    scratch = target.with_name(f".{target.name}.{HOST}.{os.getpid()}.partial")
     try:
         with naming(target):
             yield scratch
@@ -45,6 +53,26 @@ def atomic(target: Path) -> Iterator[Path]:
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise
+
+
+def sweep(target: Path) -> None:
+    """Remove the scratch files of `target` whose process has died: here by its number, elsewhere after a day."""
+    for left in target.parent.glob(f".{escape(target.name)}.*.partial"):
+        host, _, process = left.name.removeprefix(f".{target.name}.").removesuffix(".partial").rpartition(".")
+        with suppress(FileNotFoundError):  # its process has just renamed or removed it
+            if not alive(int(process)) if host == HOST else time.time() - left.stat().st_mtime > DAY:
+                left.unlink()
+
+
+def alive(process: int) -> bool:
+    """Tell whether a process of this machine, given by its number, is running."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 @contextmanager

@@ -39,10 +39,10 @@ STAGES = {
     "report": "report",
 }
 UNDER_WAY = {  # what the stages of the data have under way
-    "acquire": "data/raw/.jaffe.parquet.partial",
-    "index": "data/index/.jaffe.parquet.partial",
-    "align": "data/faces/.jaffe.npy.partial",
-    "split": "data/splits/.jaffe.stratified_56_11_33.parquet.partial",
+    "acquire": "data/raw/.jaffe.parquet.*.partial",
+    "index": "data/index/.jaffe.parquet.*.partial",
+    "align": "data/faces/.jaffe.npy.*.partial",
+    "split": "data/splits/.jaffe.stratified_56_11_33.parquet.*.partial",
 }
 MEASURED = {"environment.json", "cost.json"}  # when and how fast, which is never the same twice
 STUDY = {"name": "default", "experiments": {EXPERIMENT: {"epochs": 3}}, "seeds": [0], "corrupted": 20}
@@ -171,7 +171,7 @@ def test_a_stage_killed_with_all_its_processes_while_it_writes_leaves_nothing_ha
     killed = before(stage)
     contents = killed.contents()
     process = killed.start(stage, stderr=subprocess.DEVNULL)
-    while not (killed.root / UNDER_WAY[stage]).exists() and process.poll() is None:
+    while not any(killed.root.glob(UNDER_WAY[stage])) and process.poll() is None:
         time.sleep(0.0005)
     with suppress(ProcessLookupError):  # index and split may be faster than the eye
         os.killpg(process.pid, signal.SIGKILL)
@@ -212,7 +212,7 @@ def test_ctrl_c_leaves_nothing_broken(line, before):
     disturbed = before("align")
     contents = disturbed.contents()
     process = disturbed.start("align")
-    while not (disturbed.root / UNDER_WAY["align"]).exists() and process.poll() is None:
+    while not any(disturbed.root.glob(UNDER_WAY["align"])) and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=300)

@@ -29,10 +29,46 @@ def test_until_it_is_whole_a_file_does_not_bear_its_name(tmp_path):
     assert (tmp_path / "x.txt").read_text() == "growing"
 
 
-def test_what_a_killed_job_left_is_overwritten_by_the_next(tmp_path):
-    (tmp_path / ".x.txt.partial").write_text("left by a killed job, and longer than the next")
+def scratch_of(folder, host, process):
+    scratch = folder / f".x.txt.{host}.{process}.partial"
+    scratch.write_text("half")
+    return scratch
+
+
+def ended_process():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_what_a_killed_job_left_is_removed_by_the_next(tmp_path):
+    scratch_of(tmp_path, storage.HOST, ended_process())
     storage.write_text(tmp_path / "x.txt", "whole")
     assert [path.name for path in tmp_path.iterdir()] == ["x.txt"]
+
+
+def test_the_scratch_file_of_a_running_process_is_left_alone(tmp_path):
+    theirs = scratch_of(tmp_path, storage.HOST, os.getppid())
+    storage.write_text(tmp_path / "x.txt", "whole")
+    assert theirs.exists()
+
+
+def test_the_scratch_file_of_another_host_is_removed_after_a_day(tmp_path):
+    fresh, stale = (scratch_of(tmp_path, "another-host", number) for number in (1, 2))
+    os.utime(stale, (0, 0))
+    storage.write_text(tmp_path / "x.txt", "whole")
+    assert fresh.exists() and not stale.exists()
+
+
+def test_two_writers_of_one_file_each_write_their_own(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from fer import storage; storage.write_text(Path(sys.argv[1]), 'theirs')"
+    )
+    with storage.atomic(tmp_path / "x.txt") as scratch:
+        scratch.write_text("ours")
+        subprocess.run([sys.executable, "-c", code, tmp_path / "x.txt"], check=True)
+        assert (tmp_path / "x.txt").read_text() == "theirs"
+    assert (tmp_path / "x.txt").read_text() == "ours"
 
 
 def test_a_streamed_array_is_an_npy_file(tmp_path):
