@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -51,7 +52,12 @@ Overrides = Annotated[
 
 @app.callback()
 def options(
-    log: Annotated[Path | None, typer.Option(help="Write the full log, progress included, to this file.")] = None,
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the full log, progress included, to this file. The log of an unfinished attempt is continued."
+        ),
+    ] = None,
 ) -> None:
     """Set up logging: warnings on the terminal, everything in the log file."""
     formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
@@ -61,10 +67,19 @@ def options(
     handlers: list[logging.Handler] = [terminal]
     if log:
         log.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
+        handlers.append(logging.FileHandler(log, mode="w" if ended(log) else "a", encoding="utf-8"))
         handlers[-1].setFormatter(formatter)
     logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
     logger.setLevel(logging.INFO)
+
+
+def ended(log: Path) -> bool:
+    """Tell whether a log is of a stage that came to its end. A retry continues that of an interrupted or failed one."""
+    if not log.exists():
+        return False
+    with open(log, "rb") as file:
+        file.seek(-min(log.stat().st_size, len("[999999.9 s]\n")), os.SEEK_END)
+        return file.read().endswith(b" s]\n")
 
 
 def announce(stage: str, name: str, work: Callable[[], str]) -> None:

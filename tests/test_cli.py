@@ -94,3 +94,19 @@ def test_a_stage_says_in_one_line_what_came_of_it_and_keeps_a_full_log(data, tmp
     assert result.returncode == 0, result.stderr
     assert re.fullmatch(r"train fer2013-attentional_cnn 0\.0: best of 2 epochs: .*\[\d+\.\d s\]\n", result.stdout)
     assert result.stdout.strip() in log.read_text()
+
+
+def test_the_log_of_a_stage_that_failed_is_continued_and_that_of_one_that_ended_begun_anew(data, tmp_path):
+    log = tmp_path / "train.log"
+
+    def train(epochs):
+        options = ["--root", str(data.root), "--set", f"epochs={epochs}", "--device", "cpu"]
+        return fer("--log", str(log), "train", "fer2013-attentional_cnn", *options)
+
+    assert train("none").returncode == 2
+    failed = log.read_text()
+    assert train(1).returncode == 0
+    ended = log.read_text()
+    assert failed and ended.startswith(failed) and "best of 1 epoch" in ended
+    assert train("none").returncode == 2
+    assert log.read_text().endswith(failed[failed.index("ERROR") :]) and "best of" not in log.read_text()

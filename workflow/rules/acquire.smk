@@ -7,6 +7,9 @@ rule acquire:
     log:
         LAYOUT.log("acquire", "{dataset}"),
     threads: data_threads
+    resources:
+        mem_mb=memory("acquire"),
+        runtime=runtime("acquire"),
     params:
         options=lambda wildcards: options(**STUDY.dataset_overrides(wildcards.dataset)),
     message:

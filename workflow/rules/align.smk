@@ -11,6 +11,9 @@ rule align:
     log:
         LAYOUT.log("align", "{dataset}"),
     threads: data_threads
+    resources:
+        mem_mb=memory("align"),
+        runtime=runtime("align"),
     params:
         options=options(),
     message:

@@ -16,6 +16,9 @@ rule augment:
     log:
         LAYOUT.log("augment", "{experiment}.{fold}"),
     threads: data_threads
+    resources:
+        mem_mb=memory("augment"),
+        runtime=runtime("augment"),
     params:
         options=lambda wildcards: options(run_overrides(wildcards)),
     message:

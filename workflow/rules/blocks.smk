@@ -14,6 +14,9 @@ rule blocks:
     log:
         LAYOUT.log("blocks", "{dataset}"),
     threads: data_threads
+    resources:
+        mem_mb=memory("blocks"),
+        runtime=runtime("blocks"),
     params:
         options=options(),
     message:

@@ -5,6 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import Quietness
 from snakemake.utils import validate
@@ -84,6 +85,7 @@ TABLES = [LAYOUT.table(name, form) for name in names.tables(STUDY) for form in n
 CARDS = [LAYOUT.card(system) for system in names.systems(STUDY)]
 
 CORES = workflow.resource_settings.cores or 1  # unknown to `snakemake --unlock`
+NEEDS = yaml.safe_load(Path(workflow.basedir, "workflow", "resources.yaml").read_text(encoding="utf-8"))
 NODE_THREADS = 8  # of a stage that works through a dataset in several processes, on a cluster
 
 
@@ -171,6 +173,16 @@ def job_threads(wildcards):
     that no more jobs compute at once than the machine has cores for: eight on two cores took a fifth longer.
     """
     return STUDY.threads * (max(1, CORES // machine.cores()) if here() else 1)
+
+
+def memory(stage):
+    """A resource function: the megabytes that a job of the stage asks for, twice as many with each further attempt."""
+    return lambda wildcards, attempt: NEEDS[stage]["mem_mb"] * 2 ** (attempt - 1)
+
+
+def runtime(stage):
+    """A resource function: the minutes that a job of the stage asks for, twice as many with each further attempt."""
+    return lambda wildcards, attempt: NEEDS[stage]["runtime"] * 2 ** (attempt - 1)
 
 
 def data_threads(wildcards):

@@ -16,6 +16,8 @@ rule evaluate:
     threads: job_threads
     resources:
         gpu=gpu,
+        mem_mb=memory("evaluate"),
+        runtime=runtime("evaluate"),
     params:
         options=options(threads=STUDY.threads, **STUDY.evaluate_options()),
     message:

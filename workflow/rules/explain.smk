@@ -20,6 +20,8 @@ rule explain:
     threads: job_threads
     resources:
         gpu=gpu,
+        mem_mb=memory("explain"),
+        runtime=runtime("explain"),
     params:
         run=lambda wildcards: "--fold {0.fold} --seed {0.seed}".format(first_run(wildcards)),
         options=options(STUDY.explain_overrides(), threads=STUDY.threads),

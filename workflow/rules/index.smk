@@ -8,6 +8,9 @@ rule index:
         counts=LAYOUT.counts("{dataset}"),
     log:
         LAYOUT.log("index", "{dataset}"),
+    resources:
+        mem_mb=memory("index"),
+        runtime=runtime("index"),
     params:
         options=options(),
     message:

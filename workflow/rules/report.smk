@@ -20,6 +20,9 @@ rule report:
         cards=CARDS,
     log:
         LAYOUT.log("report", STUDY.name),
+    resources:
+        mem_mb=memory("report"),
+        runtime=runtime("report"),
     params:
         study=STUDY_FILE,
     message:

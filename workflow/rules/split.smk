@@ -16,6 +16,9 @@ rule split:
         ),
     log:
         LAYOUT.log("split", "{dataset}.{protocol}"),
+    resources:
+        mem_mb=memory("split"),
+        runtime=runtime("split"),
     params:
         options=options(seed=STUDY.split_seed),
     message:

@@ -15,6 +15,8 @@ rule train:
     threads: job_threads
     resources:
         gpu=gpu,
+        mem_mb=memory("train"),
+        runtime=runtime("train"),
     params:
         options=lambda wildcards: options(run_overrides(wildcards), threads=STUDY.threads, **STUDY.train_options()),
     message:

@@ -28,6 +28,8 @@ rule transfer:
     threads: job_threads
     resources:
         gpu=gpu,
+        mem_mb=memory("transfer"),
+        runtime=runtime("transfer"),
     params:
         on=lambda wildcards: shlex.join(
             word for pair in TRANSFERS[wildcards.experiment] for word in ("--on", ":".join(pair))
