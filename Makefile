@@ -1,6 +1,6 @@
 # make all     the default study: from synthetic archives to reports/
 # make test    the test suite
-# make pull    fetches the artifacts of this commit from the DVC remote
+# make pull    fetches the artifacts of this commit from the DVC remote; WHAT=report: of one stage
 # make check   says whether both engines are up to date
 # make verify  hashes every artifact; damaged ones are restored from DVC's cache
 # make lint    formatting, lints, generated files, documentation
@@ -37,7 +37,7 @@ test: .venv/installed
 	pytest -n 2 --dist loadfile --no-loadscope-reorder # largest files first would leave the few long tests of the engines to the end
 
 pull: .venv/installed
-	python workflow/scripts/engines.py pull --study $(STUDY)
+	python workflow/scripts/engines.py pull --study $(STUDY) $(if $(WHAT),--what $(WHAT))
 
 check: .venv/installed
 	python workflow/scripts/engines.py check --study $(STUDY)

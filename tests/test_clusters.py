@@ -54,7 +54,9 @@ def slurm(tmp_path_factory):
     if os.getuid():
         pytest.skip("starting Slurm needs root")
     folder = tmp_path_factory.mktemp("slurm")
-    (folder / "gres.conf").write_text("NodeName=n1 Name=gpu Count=2\n")
+    (folder / "gres.conf").write_text("".join(f"NodeName=n1 Name=gpu File=/dev/{name}\n" for name in ("null", "zero")))
+    for name in ("state", "spool"):
+        (folder / name).mkdir()
     (folder / "slurm.conf").write_text(f"""
         ClusterName=test
         SlurmctldHost={platform.node()}(127.0.0.1)
@@ -72,7 +74,7 @@ def slurm(tmp_path_factory):
         SelectTypeParameters=CR_Core_Memory
         GresTypes=gpu
         ReturnToService=2
-        NodeName=n1 NodeHostname={platform.node()} NodeAddr=127.0.0.1 CPUs=8 RealMemory=32000 Gres=gpu:2
+        NodeName=n1 NodeHostname={platform.node()} NodeAddr=127.0.0.1 CPUs=8 RealMemory=64000 Gres=gpu:2
         PartitionName=all Nodes=n1 Default=YES MaxTime=INFINITE State=UP
     """)
     environment = {"SLURM_CONF": str(folder / "slurm.conf")}

@@ -94,6 +94,21 @@ def test_promise_3_after_a_clone_and_a_pull_both_engines_have_nothing_to_do(ran,
     assert jobs_of(fresh, f"{ALL} && dvc repro") == []
 
 
+def test_a_pull_of_the_report_fetches_its_files_alone(ran, tmp_path):
+    fresh = ran.copy(tmp_path / "fer")
+    assert "fetched what" in fresh.run("make -o .venv/installed pull WHAT=report").stdout
+    assert (fresh.folder / "reports/index.html").read_bytes() == (ran.folder / "reports/index.html").read_bytes()
+    assert not (fresh.folder / "runs").exists() and not (fresh.folder / "data").exists()
+    unknown = fresh.run("make -o .venv/installed pull WHAT=reports", ok=False).stdout
+    assert "no stage or job 'reports'. Stages: acquire" in unknown
+
+
+def test_no_training_needs_more_memory_than_it_asks_a_cluster_for(ran):
+    asked = yaml.safe_load((PROJECT / "workflow/resources.yaml").read_text())["train"]["mem_mb"]
+    peaks = [json.loads(path.read_text())["peak_memory_mb"] for path in ran.folder.glob("runs/*/*/environment.json")]
+    assert len(peaks) == 2 and 2 * max(peaks) < asked
+
+
 def test_promise_3_also_after_a_checkout_of_another_commit(workspace):
     before = workspace.run("git rev-parse HEAD").stdout.strip()
     workspace.edit("params/study.yaml", seeds=[5])

@@ -33,6 +33,7 @@ from fer.params import Study, load_study
 from fer.params.reading import mapping
 from fer.runs import Run, study_protocols, study_runs
 from fer.storage import atomic, file_sha256, write_text
+from fer.wording import counted
 
 # Metrics and plots of a run, as DVC shows them: how each file is to be drawn.
 METRICS = {layout.METRICS, layout.COST}
@@ -417,8 +418,12 @@ def md5(path: Path) -> str | None:
         return hashlib.file_digest(handle, "md5").hexdigest()
 
 
-def pull(study_file: Path) -> None:
-    """Fetch the artifacts that dvc.lock names, and make both engines see that all is up to date."""
+def pull(study_file: Path, what: str = "") -> None:
+    """Fetch the artifacts that dvc.lock names, and make both engines see that all is up to date.
+
+    Args:
+        what: a stage, or one of its jobs as dvc.yaml names it; its outputs alone are then fetched, to look at.
+    """
     path = dvc_file(load_study(study_file))
     if reason := obstacle(root_of(study_file)):
         raise FerError(f"nothing can be pulled: {reason}")
@@ -432,6 +437,14 @@ def pull(study_file: Path) -> None:
             "  dvc remote add --default storage <folder, s3://…, ssh://…>   (whoever ran it: dvc push)\n"
             "Without one, `make all` makes every artifact here."
         )
+    if what:
+        stages = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
+        jobs = [name for name in stages if f"{name}-".startswith(f"{what}-")]
+        if not jobs:
+            raise FerError(f"{path} has no stage or job {what!r}. Stages: {', '.join(STAGES)}")
+        run(["dvc", "pull", *(f"{path}:{job}" for job in jobs)])
+        print(f"fetched what {counted(len(jobs), 'job')} made: {', '.join(jobs)}")
+        return
     run(["dvc", "pull", str(path)])
     if changes := dvc_changes(path):
         raise FerError(f"the pulled artifacts do not fit this commit: {summary(sorted(changes))}")
@@ -454,6 +467,7 @@ def summary(items: list[str], most: int = 6) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=["inputs", "compile", "record", "settle", "pull", "check", "verify"])
+    parser.add_argument("--what", default="", help="pull: a stage or job of dvc.yaml, whose outputs alone are fetched")
     parser.add_argument("--study", type=Path, default=DEFAULT_STUDY, help="the study file")
     arguments = parser.parse_args()
     try:
@@ -470,7 +484,7 @@ def main() -> None:
                 settle(arguments.study)
                 show(arguments.study)
             case "pull":
-                pull(arguments.study)
+                pull(arguments.study, arguments.what)
             case "check":
                 check(arguments.study)
             case "verify":
