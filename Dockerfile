@@ -1,6 +1,7 @@
 # The environment of requirements.lock, without the code, which is the checkout mounted at /fer (docs/operations.md).
 FROM python:3.11-slim-bookworm
 
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends git make procps \
     && rm -rf /var/lib/apt/lists/*

@@ -87,21 +87,21 @@ def slurm(tmp_path_factory):
         subprocess.Popen(words, env=os.environ | environment, stdout=log, stderr=log)
         for words in (["slurmctld", "-D"], ["slurmd", "-D", "-N", "n1"])
     ]
-    for _ in range(60):
-        nodes = subprocess.run(
-            ["sinfo", "-h", "-o", "%t"], env=os.environ | environment, capture_output=True, text=True
-        )
-        if nodes.stdout.strip() == "idle":
-            break
-        time.sleep(1)
-    else:
-        raise AssertionError((folder / "log").read_text())
-    yield environment
-    for daemon in reversed(daemons):
-        daemon.terminate()
-        daemon.wait()
-    if munge:
-        subprocess.run(["munged", "--stop"], check=True)
+    try:
+        for _ in range(60):
+            nodes = subprocess.run(["sinfo", "-h", "-o", "%t"], env=os.environ | environment, capture_output=True)
+            if nodes.stdout.strip() == b"idle":
+                break
+            time.sleep(1)
+        else:
+            raise AssertionError((folder / "log").read_text())
+        yield environment
+    finally:
+        for daemon in reversed(daemons):
+            daemon.terminate()
+            daemon.wait()
+        if munge:
+            subprocess.run(["munged", "--stop"], check=True)
 
 
 def artifacts(clone):
