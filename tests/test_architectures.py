@@ -127,6 +127,16 @@ def test_deepfer_refuses_what_it_cannot_take(size, channels):
 
 
 @pytest.mark.parametrize("name", FAMILY)
+def test_an_lstm_starts_with_its_forget_gate_open_and_orthogonal_states(name):
+    lstm = build(name).lstm
+    forget = slice(lstm.hidden_size, 2 * lstm.hidden_size)
+    bias = (lstm.bias_ih_l0 + lstm.bias_hh_l0).detach()
+    assert (bias[forget] == 1).all() and bias.sum() == lstm.hidden_size
+    columns = lstm.weight_hh_l0.detach()
+    torch.testing.assert_close(columns.T @ columns, torch.eye(lstm.hidden_size), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", FAMILY)
 def test_the_sequence_is_the_last_map_s_positions_row_by_row(name):
     network = build(name).eval()
     read = []
