@@ -14,6 +14,7 @@ from fer.errors import FerError
 from fer.storage import read_json, write_json
 
 OWNER = Path(".fer") / "checkout.json"  # git ignores it: a clone does not inherit it
+NOTE = {"owner": str, "former": list, "folder": str, "inode": int}  # what that file holds
 VERSIONED = ("data", "runs", "reports")  # the folders of a study that hold its artifacts
 
 
@@ -106,12 +107,13 @@ def owner() -> Owner:
 
 
 def noted(file: Path) -> dict | None:
-    """Return what an owner's file says, or None where there is none that can be read."""
+    """Return what an owner's file says, or None where there is none, or one that was cut or edited."""
     try:
         known = read_json(file)
     except (FerError, OSError):
         return None
-    return known if {"owner", "former", "folder", "inode"} <= set(known) else None
+    whole = isinstance(known, dict) and all(isinstance(known.get(key), kind) for key, kind in NOTE.items())
+    return known if whole else None
 
 
 def inode(file: Path) -> int:

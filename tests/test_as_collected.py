@@ -86,22 +86,6 @@ def test_all_files_that_cannot_be_read_are_named_at_once_or_left_out_by_the_opti
     assert taken.seen("image", "label", "part") == FLAT_EXPECTED and sum(taken.left_out.values()) == len(UNREADABLE)
 
 
-@pytest.mark.parametrize(
-    "names", [["test.rar"], ["faces.zip.001", "faces.zip.002"], ["x/faces.z01"], ["faces.tar.zst"]]
-)
-def test_archives_of_other_kinds_are_refused_by_name_and_never_left_out(names, tmp_path):
-    with pytest.raises(FerError, match="not read.*npack (it|them) yourself and give the folder") as error:
-        read(unpacked(tmp_path / "in", FLAT | dict.fromkeys(names, b"x" * 90)), tmp_path / "out")
-    assert all(name in str(error.value) for name in names)
-
-
-@pytest.mark.parametrize("name", ["faces.zip", "faces", "faces.7z"])
-def test_an_archive_of_another_kind_is_known_by_its_bytes(name, tmp_path):
-    source = unpacked(tmp_path / "in", FLAT | {name: b"Rar!\x1a\x07\x01\x00" + bytes(400)})
-    with pytest.raises(FerError, match=rf"{name} is a RAR archive, which is not read: unpack it yourself"):
-        read(source, tmp_path / "out")
-
-
 def test_a_tar_without_an_ending_and_tables_packed_alone_are_read(tmp_path):
     table = write_csv(tmp_path / "fer2013.csv").read_bytes()
     with tarfile.open(tmp_path / "packed", "w") as archive:
@@ -152,10 +136,28 @@ def test_rafdb_s_folders_may_differ_in_a_name_or_their_order(change, tmp_path):
 @pytest.mark.parametrize("change", [
     lambda path: re.sub(r"(\w+)/(\w+)/", r"\2/\1/", path), lambda path: path.replace("train/", "Training_set/"),
     lambda path: path.replace("/angry/", "/0_Angry/").replace("test/", "tests/"),
+    lambda path: path.replace("valid/", "dev/"), lambda path: path.replace("valid/", "Validation_images/"),
+    lambda path: path.replace("valid/", "PublicTest/").replace("test/", "PrivateTest/"),
+    lambda path: path.replace("train/", "1_train/").replace("valid/", "2_val/").replace("test/", "3_test_split/"),
 ])  # fmt: skip
 def test_parts_may_lie_below_the_classes_and_bear_other_names(change, tmp_path):
     taken = read(unpacked(tmp_path / "in", moved(PARTED, change)), tmp_path / "out")
     assert taken.seen("image", "label", "part") == PARTED_EXPECTED
+
+
+NESTED = {
+    "a neutral folder beside the others": lambda path: path if path.startswith("neutral") else f"emotions/{path}",
+    "a folder for each person": lambda path: f"S{len(path) % 3}/{path}",
+}
+
+
+@pytest.mark.parametrize("change", NESTED)
+def test_class_folders_inside_other_folders_are_named_and_read_once_the_parameters_say_so(change, tmp_path):
+    source = unpacked(tmp_path / "in", moved(FLAT, NESTED[change]))
+    with pytest.raises(FerError, match=r"(emotions is|s0, s1, s2 are) neither a part .* options: \{nested: true\}"):
+        read(source, tmp_path / "a")
+    taken = read(source, tmp_path / "b", options={"nested": True})
+    assert taken.seen("image", "label", "part") == FLAT_EXPECTED
 
 
 def test_numbered_class_folders_are_read_once_the_parameters_say_which_is_which(tmp_path):
@@ -206,8 +208,34 @@ def test_all_rows_of_a_table_of_labels_that_fit_no_image_or_disagree_are_named_a
     codes = {"labels.csv": table_of([(f"{number}.png", str(number % 3)) for number in range(6)])}
     with pytest.raises(FerError, match=r'labels 0, 1, 2 are numbers.*options: \{folders: \{"0": angry'):
         read(unpacked(tmp_path / "codes", IMAGES | codes), tmp_path / "b")
-    with pytest.raises(FerError, match=r"a column for the image \(image, .* which labels\.csv is not"):
+    with pytest.raises(FerError, match=r"a column for the image \(image, .* which labels\.csv lacks"):
         read(unpacked(tmp_path / "other", IMAGES | {"labels.csv": table_of(rows, "a,b")}), tmp_path / "c")
+
+
+EMPTY = {"empty": b"", "blank lines": b"\n \r\n,,\n", "only a header": None, "only a mark": b"\xef\xbb\xbf"}
+
+
+@pytest.mark.parametrize("content", EMPTY)
+def test_a_table_without_rows_is_said_to_have_none(content, tmp_path):
+    votes = "Usage,Image name," + ",".join(params.load_dataset("ferplus").classes) + ",unknown,NF\n"
+    whole = write_csv(tmp_path / "whole.csv").read_bytes()
+    places = {  # the dataset, the table, its header, and what lies beside it
+        "mine": ("images.csv", b"image,label\n", IMAGES),
+        "fer2013": ("fer2013.csv", b"emotion,pixels,Usage\n", {}),
+        "ferplus": ("fer2013new.csv", votes.encode(), {"fer2013.csv": whole}),
+        "rafdb": ("train_labels.csv", b"image,label\n", {"train/train_00001_aligned.jpg": image(1, ".jpg")}),
+    }
+    for name, (table, header, beside) in places.items():
+        data = header if EMPTY[content] is None else EMPTY[content]
+        source = unpacked(tmp_path / name, beside | {table: data})
+        with pytest.raises(FerError, match=rf"^{table} has no rows: (the file is empty|there is only its header)"):
+            take(name, source, tmp_path / "out", parameters() if name == "mine" else None)
+
+
+def test_an_empty_table_beside_one_with_rows_is_left_out(tmp_path):
+    table = table_of([(f"{number}.png", label) for number, label in enumerate(NAMED)])
+    taken = read(unpacked(tmp_path / "in", IMAGES | {"labels.csv": table, "notes.csv": b""}), tmp_path / "out")
+    assert len(taken.rows) == 6 and taken.left_out == {"not named as an image": 1}
 
 
 def test_bad_rows_and_copies_are_named_all_at_once(tmp_path):

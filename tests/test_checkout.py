@@ -132,11 +132,20 @@ def test_a_moved_checkout_keeps_its_owner_and_a_copy_has_one_of_its_own(folder, 
     assert owner() == first
 
 
-@pytest.mark.parametrize("content", ["", "{}", '{"owner": '])
-def test_a_damaged_note_of_the_owner_is_written_anew(folder, content):
+WHOLE = '{"owner": "a", "former": [], "folder": "/x", "inode": 1}'
+NOTES = {
+    "nothing": "", "null": "null", "a number": "5", "a text": '"owner"', "a list": '["owner"]', "no key": "{}",
+    "half a file": WHOLE[: len(WHOLE) // 2], "former null": WHOLE.replace("[]", "null"), "bytes": "\0\0\0",
+    "owner a number": WHOLE.replace('"a"', "5"), "folder null": WHOLE.replace('"/x"', "null"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("note", NOTES)
+def test_a_damaged_note_of_the_owner_is_written_anew(folder, note):
     OWNER.parent.mkdir()
-    OWNER.write_text(content)
+    OWNER.write_text(NOTES[note])
     assert owner() == owner()
+    assert read_json(OWNER)["owner"] == owner().name
 
 
 # --- MLflow of several checkouts ------------------------------------------------------------------------------------
@@ -259,6 +268,16 @@ def test_a_run_in_mlflow_has_its_dataset_its_source_and_its_parent_s_description
 
 SILENT = "0123456789abcdef"  # a password that no message may show
 ADDRESSES = {
+    '"http://localhost:5000"': "set it without them: http://localhost:5000",
+    "'sqlite:///mlflow.db'": "set it without them: sqlite:///mlflow.db",
+    "databricks": "Databricks is not supported. Set sqlite:///mlflow.db",
+    "http://localhost:5000/#/experiments/1": "nothing after # or ?. Set http://localhost:5000",
+    "https://localhost:5000?workspace=x": "nothing after # or ?. Set https://localhost:5000",
+    "http://localhost:port": "not a valid address",
+    "${TRACKING}": "a variable in it was not replaced",
+    "http//localhost:5000": "http://HOST:PORT",
+    f"postgresql://localhost/x?user=me&password={SILENT}": "psycopg2-binary",
+    "SQLite:///params": "params is a folder",
     "file:./mlruns": "MLFLOW_ALLOW_FILE_STORE=true",
     "./mlruns": "sqlite:///mlflow.db",
     "/tmp/mlruns": "sqlite:///mlflow.db",

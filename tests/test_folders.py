@@ -110,7 +110,16 @@ BAD = {
         r"unknown class folders bored, happpy \(such as that of bored/1\.png\); expected angry, happy, neutral",
     ),
     "unknown class in a part": (PARTED | {"train/sad/1.png": image(1)}, {}, "unknown class folders sad"),
-    "unknown part": (PARTED | {"dev/happy/1.png": image(1)}, {}, "unknown class folders dev"),
+    "unknown part": (
+        PARTED | {"extra/happy/1.png": image(1)},
+        {},
+        r"extra is neither a part .* nor a class .*, but holds class folders \(such as that of extra/happy/1\.png\)",
+    ),
+    "other versions of the images": (
+        {f"{above}/{path}": data for above in ("aligned", "original") for path, data in FLAT.items()},
+        {},
+        r"aligned, original are neither .* but hold class folders .*Where they hold versions of the same images",
+    ),
     "a part for some": (
         PARTED | {"happy/1.png": image(1)},
         {},

@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import random
+import re
 import stat
 import struct
 import tarfile
@@ -364,6 +365,60 @@ def test_an_entry_that_is_there_twice_is_refused(tmp_path):
         twice = [("x.png", b"1"), (other, b"2")]
         refused(source_of(tmp_path / "a.zip", pack_zip(twice)), other, "occurs twice")
         refused(source_of(tmp_path / "a.tar", pack_tar([member(*item) for item in twice], "w")), other, "occurs twice")
+
+
+def linked_zip(*names):
+    entries = [zipfile.ZipInfo(name) for name in names]
+    for entry in entries:
+        entry.create_system, entry.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    return [(entry, b"/etc/passwd") for entry in entries]
+
+
+BAD = {
+    ".zip": lambda: pack_zip([*linked_zip("l1.png", "l2.png"), ("../a.png", b"x"), ("b/../../c.png", b"x")]),
+    ".tar": lambda: pack_tar(
+        [
+            *[member(name, b"", tarfile.SYMTYPE, f"/etc/{name[0]}") for name in ("l1.png", "l2.png")],
+            member("good.png"),
+            *[member(name) for name in ("../a.png", "b/../../c.png")],
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize("ending", BAD)
+def test_all_bad_entries_of_all_archives_of_a_source_are_named_at_once_each_kind_in_a_line(ending, tmp_path):
+    source = folder_of({f"x/one{ending}": BAD[ending](), f"two{ending}": BAD[ending]()}, tmp_path / "in")
+    for read in (content, sources.names):
+        with pytest.raises(FerError) as error:
+            read(source)
+        lines = str(error.value).splitlines()
+        assert len(lines) == 4
+        for place, line in zip((f"two{ending}", f"x/one{ending}"), (lines[:2], lines[2:]), strict=True):
+            assert re.match(rf".*/in/{place}: each of 2 entries is a (symbolic )?link: 'l1\.png'.*, 'l2\.png'", line[0])
+            assert f"in/{place}: each of 2 entries climbs out of the archive: '../a.png', 'b/../../c.png'." in line[1]
+
+
+def test_all_bad_names_of_a_7z_and_all_bad_files_of_a_folder_are_named_at_once(tmp_path):
+    data = io.BytesIO()
+    archive = py7zr.SevenZipFile(data, "w")
+    for name in ("one", "two", "three"):
+        archive.writestr(b"content", name)
+    for entry in archive.header.files_info.files[:2]:
+        entry["filename"] = f"../{entry['filename']}"
+    archive.close()
+    with pytest.raises(
+        FerError, match=r"a\.7z: each of 2 entries climbs out of the archive: '\.\./one', '\.\./two'\. "
+    ):
+        content(source_of(tmp_path / "a.7z", data.getvalue()))
+    folder = folder_of(TREE, tmp_path / "in")
+    for change in (broken, pipe, control):
+        change(folder)
+    os.mkfifo(folder / "b/other.png")
+    with pytest.raises(FerError) as error:
+        content(folder)
+    assert len(str(error.value).splitlines()) == 3
+    assert "each of 2 files is a named pipe: 'b/other.png', 'pipe.png'" in str(error.value)
 
 
 def test_an_encrypted_archive_is_refused(tmp_path):

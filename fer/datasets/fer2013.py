@@ -63,7 +63,7 @@ class Fer2013(Adapter):
         """Yield the rows of a CSV form; the path of an original is the table's name and the row, counted from 0."""
         faults = Faults("row")
         lines = read_table(handle, name, faults)
-        _, header = next(lines, ("", []))
+        _, header = next(lines)
         if not {"emotion", "pixels"} <= set(header) <= {"emotion", "pixels", "Usage"}:
             raise FerError(f"{name}: columns {header}; expected emotion, pixels and Usage (train.csv: emotion, pixels)")
         for number, (where, values) in enumerate(lines):

@@ -93,7 +93,7 @@ class FerPlus(Fer2013):
     def votes_table(self, name: str, handle: BinaryIO) -> Iterator[dict[str, str]]:
         faults = Faults("row")
         lines = read_table(handle, name, faults)
-        _, header = next(lines, ("", []))
+        _, header = next(lines)
         expected = ["Usage", "Image name", *self.columns]
         if header != expected:
             raise FerError(f"{name}: columns {header}; expected {', '.join(expected)}")

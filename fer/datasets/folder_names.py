@@ -6,12 +6,13 @@ import re
 from pathlib import PurePosixPath
 
 NAMES_OF_PARTS = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validate", "validation"),
-    "test": ("test", "testing"),
+    "train": ("train", "training", "trn"),
+    "val": ("val", "valid", "validate", "validation", "dev", "devel", "development", "publictest"),
+    "test": ("test", "testing", "tst", "holdout", "privatetest"),  # FER2013 calls its parts PublicTest, PrivateTest
 }
 PARTS = {name: part for part, names in NAMES_OF_PARTS.items() for name in names}
-ENDING = re.compile(r"[ _-]?(set|data|images?)$")
+NUMBERED = re.compile(r"\d+[ ._-]+(?=\D)")  # what some put before a name to keep the order: 0_angry, 1-train
+ENDING = re.compile(r"[ _-]?(set|data|images?|split|part|folder)$")
 ARCHIVE = re.compile(r"\.(zip|7z|tgz|tbz2|txz|tar(\.\w+)?)$")  # a part or a class may be an archive of its own
 
 
@@ -22,7 +23,8 @@ def plain(folder: str) -> str:
 
 def part_named(folder: str) -> str | None:
     """Return the part that a folder's name means: `part_named("Validation") == "val"`; None where it means none."""
-    name = ENDING.sub("", plain(folder))
+    name = ENDING.sub("", NUMBERED.sub("", plain(folder)))
+    name = re.sub(r"[ _-]", "", name)
     return PARTS.get(name) or PARTS.get(name.removesuffix("s"))
 
 

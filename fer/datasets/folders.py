@@ -22,6 +22,9 @@ below them and may be called training, valid, validation and so on; all images a
 Folders around all of it do not matter, nor others between a class and its images. Each part and each class may be an
 archive of its own (train.zip, happy.tar.gz).
 
+Option `nested: true`: class folders may lie in folders that are neither parts nor classes (S01/happy and S02/happy, or
+emotions/happy beside neutral). Without it these are refused, since several may hold versions of the same images.
+
 Where no image lies in a class folder, labels are read from CSV files beside the images (`fer.datasets.label_tables`):
 
     labels.csv, images/<image>                    columns such as image,label (and split, where there are parts)
@@ -37,30 +40,39 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
 import cv2
 import numpy as np
 
 from fer import sources
 from fer.datasets import Adapter, Faults, Original, Sample, register, synthetic
-from fer.datasets.folder_names import part_named, plain
+from fer.datasets.folder_names import NUMBERED, part_named, plain
 from fer.datasets.label_tables import IMAGE_COLUMNS, LABEL_COLUMNS, Labels
 from fer.errors import FerError
 from fer.expressions import expression
 from fer.parallel import ordered_map
 from fer.params import Dataset
-from fer.wording import counted
+from fer.wording import counted, examples
 
 SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}  # of the synthetic source, unless official counts tell others
 SEED = 104  # these people are in no other dataset
-NUMBERED = re.compile(r"\d+[ ._-]+(?=\D)")  # what some put before a class to keep the order: 0_angry
 TABLES = (".csv", ".tsv", ".xls", ".xlsx", ".json")
 
 
 @register
 class Folders(Adapter):
-    def __init__(self, parameters: Dataset, *, subject: str | None = None, folders: dict[int | str, str] | None = None):
+    def __init__(
+        self,
+        parameters: Dataset,
+        *,
+        subject: str | None = None,
+        folders: dict[int | str, str] | None = None,
+        nested: bool = False,
+    ):
         super().__init__(parameters)
+        self.nested = nested
+        self.known: dict[str, bool] = {}  # whether a folder's name means a class
         self.folders = {str(folder).lower(): name for folder, name in (folders or {}).items()}
         for name in self.classes:
             expression(name)  # one that is not known is an error here, rather than its folder's later
@@ -113,19 +125,20 @@ class Folders(Adapter):
                 self.leave_out(path, "not named as an image")
         around = self.depth_around(list(above.values()))
         annotations: dict[str, dict[str, str]] = {}
+        wrappers: dict[str, str] = {}
         faults = Faults()
         for path, folders in above.items():
             parts = {part for folder in folders[around:] if (part := part_named(folder))}
             inside = [folder for folder in folders[around:] if part_named(folder) is None]
-            others = {
-                folder
-                for folder in inside[1:]
-                if self.knows(folder) and self.knows(inside[0]) and self.named(folder) != self.named(inside[0])
-            }
+            known = [folder for folder in inside if self.knows(folder)]
+            others = {folder for folder in known[1:] if self.named(folder) != self.named(known[0])}
             if len(parts) > 1:
                 faults.add(path, f"lies in folders of several parts, {' and '.join(sorted(parts))}")
             if others:
-                faults.add(path, f"lies in the folder of {inside[0]} and in that of {' and '.join(sorted(others))}")
+                faults.add(path, f"lies in the folder of {known[0]} and in that of {' and '.join(sorted(others))}")
+            if known and known[0] != inside[0] and not is_expression(inside[0]):
+                wrappers.setdefault(inside[0], path)
+                inside = known
             if inside:
                 annotations[path] = {"class": inside[0]} | ({"part": parts.pop()} if parts else {})
             elif tables:
@@ -133,13 +146,26 @@ class Folders(Adapter):
                     path,
                     f"in no class folder; labels are read from a CSV file with a column for the image "
                     f"({', '.join(IMAGE_COLUMNS)}) and one for the class ({', '.join(LABEL_COLUMNS)}), which "
-                    f"{tables[0]} is not. Or sort the images into a folder for each class ({', '.join(self.classes)})",
+                    f"{tables[0]} lacks. Or sort the images into a folder for each class ({', '.join(self.classes)})",
                 )
             else:
                 self.leave_out(path, "in no class folder")
         faults.check()
+        if wrappers and not self.nested:
+            self.refuse_nested(wrappers)
         self.check(annotations)
         return annotations
+
+    def refuse_nested(self, wrappers: dict[str, str]) -> NoReturn:
+        """Refuse folders that are neither parts nor classes but hold class folders; each with one of its images."""
+        several = len(wrappers) > 1
+        raise FerError(
+            f"{examples(sorted(wrappers))} {'are' if several else 'is'} neither a part (train, val, test) nor a class "
+            f"({', '.join(self.classes)}), but {'hold' if several else 'holds'} class folders (such as that of "
+            f"{next(iter(wrappers.values()))}). Rename what is a part. Where each holds other images (of one person, "
+            "say), set options: {nested: true} in the parameter file. Where they hold versions of the same images "
+            "(originals, crops), give one of the folders as the source"
+        )
 
     def depth_around(self, paths: list[list[str]]) -> int:
         """Return how many folders lie around all images without being a part or a class."""
@@ -155,11 +181,12 @@ class Folders(Adapter):
         return self.code(self.folders.get(folder) or NUMBERED.sub("", folder), folder)
 
     def knows(self, folder: str) -> bool:
-        try:
-            self.named(folder)
-        except FerError:
-            return False
-        return True
+        if folder not in self.known:
+            try:
+                self.known[folder] = self.named(folder) >= 0
+            except FerError:
+                self.known[folder] = False
+        return self.known[folder]
 
     def check(self, annotations: dict[str, dict[str, str]], what: str = "class folders") -> None:
         classes: dict[str, list[str]] = {}
@@ -177,7 +204,8 @@ class Folders(Adapter):
             more = [name for name in unknown if is_expression(name)]
             raise FerError(
                 f"unknown {what} {', '.join(unknown)} (such as that of {classes[unknown[0]][0]}); expected "
-                f"{', '.join(self.classes)}: rename or remove them, or change the classes of the parameter file"
+                f"{', '.join(self.classes)}: rename or remove them, change the classes of the parameter file, or say "
+                f"there which class each is, such as options: {{folders: {{{unknown[0]}: {self.classes[0]}}}}}"
                 + (f" ({', '.join(more)}: an expression that its `classes` lack)" if more else "")
             )
         divided = {"part" in item: path for path, item in reversed(annotations.items())}

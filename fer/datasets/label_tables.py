@@ -8,17 +8,17 @@ Other columns are not read.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from fer.datasets.folder_names import part_named, parts_above
-from fer.errors import Faults
-from fer.sources.tables import read_table
+from fer.errors import Faults, FerError
+from fer.sources.tables import NoRows, read_table
 
 IMAGE_COLUMNS = ("image", "file", "filename", "path", "filepath", "name", "img", "imagename", "imagepath", "pic")
 LABEL_COLUMNS = ("label", "emotion", "class", "expression", "category", "labels")
 PART_COLUMNS = ("part", "split", "usage", "set", "subset")
-USAGES = {"publictest": "val", "privatetest": "test"}  # of FER2013's tables
 
 
 class Labels:
@@ -28,6 +28,7 @@ class Labels:
         self.annotations: dict[str, dict[str, str]] = {}
         self.tables: list[str] = []  # those that have the columns
         self.said_in: dict[str, str] = {}
+        self.without_rows: list[FerError] = []
         self.faults = Faults("row")
         self.images: dict[str, list[str]] = defaultdict(list)
         for image in images:
@@ -35,9 +36,14 @@ class Labels:
             self.images[PurePosixPath(image).stem].append(image)
 
     def read(self, table: str, handle: BinaryIO) -> None:
-        """Add what a table says; one without the columns is passed over."""
-        lines = read_table(handle, table, self.faults)
-        titles = [title.lower().replace("_", "").replace(" ", "") for title in next(lines, ("", []))[1]]
+        """Add what a table says; one without the columns is passed over, and one without rows if another has some."""
+        try:
+            self.add(table, read_table(handle, table, self.faults))
+        except NoRows as error:
+            self.without_rows.append(error)
+
+    def add(self, table: str, lines: Iterator[tuple[str, list[str]]]) -> None:
+        titles = [title.lower().replace("_", "").replace(" ", "") for title in next(lines)[1]]
         image, label, part = (column(titles, names) for names in (IMAGE_COLUMNS, LABEL_COLUMNS, PART_COLUMNS))
         if image is None or label is None:
             return
@@ -51,7 +57,7 @@ class Labels:
             annotation = {"class": values[label].lower()}
             above = parts_above(paths[0])
             if part is not None:
-                above = {USAGES.get(values[part].lower()) or part_named(values[part])}
+                above = {part_named(values[part])}
                 if above == {None}:
                     self.faults.add(where, f"unknown part {values[part]!r}; expected train, val or test")
                     continue
@@ -72,7 +78,10 @@ class Labels:
         return own or [path for path in found if part_named(PurePosixPath(table).stem) in parts_above(path)] or found
 
     def check(self) -> None:
+        """Raise a `FerError` for the rows that are wrong, or for tables without rows where no other has any."""
         self.faults.check()
+        if self.without_rows and not self.annotations:
+            raise FerError("\n".join(map(str, self.without_rows)))
 
 
 def column(titles: list[str], names: tuple[str, ...]) -> int | None:

@@ -31,7 +31,7 @@ from fer.datasets.folder_names import class_folder, parts_above
 from fer.errors import FerError
 from fer.expressions import expression
 from fer.parallel import ordered_map
-from fer.sources.tables import read_list, read_table
+from fer.sources.tables import NoRows, read_list, read_table
 from fer.wording import counted, examples
 
 EMOTIONS = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")  # codes 1 to 7
@@ -91,7 +91,8 @@ class RafDb(Adapter):
     def read_labels(self, path: str, handle: BinaryIO, labels: dict[Face, Label]) -> None:
         """Add what a label list (separated by blanks) or a table (by commas, header or not) says to `labels`."""
         table, faults = path.lower().endswith(".csv"), Faults("row")
-        lines = read_table(handle, path, faults) if table else read_list(handle, path)
+        lines = read_table(handle, path, faults, headed=False) if table else read_list(handle, path)
+        before = len(labels)
         for number, (where, values) in enumerate(lines):
             if table and number == 0 and values == ["image", "label"]:
                 continue
@@ -110,6 +111,8 @@ class RafDb(Adapter):
             if label.where != where:
                 faults.add(where, f"{values[0]} has a label already ({label.where})")
         faults.check()
+        if len(labels) == before:
+            raise NoRows(path, header=True)
 
     def match(self, source: Path, images: dict[Face, str], labels: dict[Face, Label]) -> dict[str, str]:
         """Return the code of every image by its path: from a list, from its folder, or from both if they agree."""

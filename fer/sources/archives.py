@@ -10,7 +10,6 @@ import bz2
 import gzip
 import io
 import lzma
-import re
 import shutil
 import tarfile
 import zipfile
@@ -22,25 +21,13 @@ from typing import BinaryIO
 
 from fer.errors import FerError
 from fer.sources.guard import Guard, Reader, damage, kind_fault
-from fer.wording import counted, examples
+from fer.sources.unread import ADVICE, unread_names, unread_start
 
 # Read are zip, 7z and tar, a tar also packed by gzip, bzip2 or xz, as is a single file (.csv.gz).
 ARCHIVES = (".zip", ".7z", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".gz", ".bz2", ".xz")
-# Archives that are not read, by their names and by their first bytes: whoever has one must hear of it
-UNREAD = re.compile(r"\.(rar|r\d\d|z\d\d|\d{3}|zipx|zst|lz4|lzma|z|ace|arj|cab|lzh|sitx?|iso|dmg|img)$", re.IGNORECASE)
-UNREAD_STARTS = {
-    b"Rar!": "a RAR archive",
-    b"PK\7\x08": "the first part of a split zip archive",
-    b"PK00PK": "the first part of a split zip archive",
-    b"\x28\xb5\x2f\xfd": "a Zstandard archive",
-    b"\x04\x22\x4d\x18": "an LZ4 archive",
-    b"MSCF": "a cabinet archive",
-    b"\x1f\x9d": "a compress archive",
-}
 PACKED = (b"PK\3\4", b"PK\5\6", b"7z\xbc\xaf\x27\x1c", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")  # of those that are
 TAR_MAGIC, HEAD = 257, 262  # where the word ustar stands, and how many first bytes tell an archive
 SHORT = (".tgz", ".tbz2", ".txz")
-ADVICE = "unpack it yourself and give the folder"
 STREAMS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}  # by their first bytes
 SPOOL = 16 << 20  # bytes of a temporary file that stay in memory
 HEADER = 1 << 20  # bytes of a tar header at most: a long name, or times and owners
@@ -53,19 +40,9 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(ARCHIVES)
 
 
-def refuse_unread(paths: list[str], source: str) -> None:
-    """Refuse a source with archives that are not read, by their names: RAR, parts of split archives and others."""
-    if unread := [path for path in paths if UNREAD.search(path)]:
-        raise FerError(
-            f"{source} holds {counted(len(unread), 'archive')} of a kind that is not read (RAR, a part of a split or "
-            f"spanned archive, or another): {examples(unread)}. Unpack {'it' if len(unread) == 1 else 'them'} yourself "
-            "and give the folder."
-        )
-
-
 def looks_packed(start: bytes) -> bool:
     """Tell by its first `HEAD` bytes whether a file without a known ending is an archive, read or not."""
-    return start.startswith((*PACKED, *UNREAD_STARTS)) or start[TAR_MAGIC:HEAD] == b"ustar"
+    return start.startswith(PACKED) or start[TAR_MAGIC:HEAD] == b"ustar" or unread_start(start) is not None
 
 
 def unpack(name: str, file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries:
@@ -89,9 +66,9 @@ def _entries(name: str, file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries
     if not hasattr(file, "peek"):
         file = io.BufferedReader(file, 1 << 16)
     start = file.peek(HEAD)[:HEAD]
-    for magic, what in UNREAD_STARTS.items():
-        if start.startswith(magic):
-            raise FerError(f"{guard.archive} is {what}, which is not read: {ADVICE}")
+    if what := unread_start(start):
+        guard.refusals.lines.append(f"{guard.archive} is {what}, which is not read: {ADVICE}")
+        return
     kind = ".zip" if start.startswith(b"PK") else ".7z" if start.startswith(b"7z") else Path(name.lower()).suffix
     if kind in (".zip", ".7z") and not start.startswith((*STREAMS,)) and start[TAR_MAGIC:HEAD] != b"ustar":
         with _seekable(file) as whole:
@@ -124,26 +101,31 @@ LARGEST_INDEX = 64 << 20  # bytes of a zip's index: some 700,000 files, and as m
 def _zip(file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries:
     end = zipfile._EndRecData(file)  # the module reads an index whole, however large, and has no public way to ask
     if end and end[zipfile._ECD_SIZE] > LARGEST_INDEX:
-        raise FerError(
-            f"{guard.archive} has an index of {end[zipfile._ECD_SIZE]:,} bytes: unpack it yourself and give the folder"
-        )
+        raise FerError(f"{guard.archive} has an index of {end[zipfile._ECD_SIZE]:,} bytes, more than is read: {ADVICE}")
     if end and end[zipfile._ECD_DISK_NUMBER] not in (0, 0xFFFF):
-        raise FerError(f"{guard.archive} is the last part of a split zip archive, which is not read: {ADVICE}")
+        guard.refusals.lines.append(
+            f"{guard.archive} is the last part of a split zip archive, which is not read: {ADVICE}"
+        )
+        return
     try:
         archive = zipfile.ZipFile(file)
-    except UnicodeDecodeError as error:
-        raise guard.refusal(error.object, "has a name that is not valid UTF-8") from error
+    except UnicodeDecodeError as error:  # of the first such name; zipfile tells no other
+        guard.refusals.add(guard.archive, error.object, "has a name that is not valid UTF-8")
+        return
     with archive:
         _check_index(file, archive)
-        refuse_unread([entry.filename for entry in archive.infolist()], guard.archive)
+        admitted = []
         for entry in archive.infolist():
             given = _zip_name(entry)
             fault = "is encrypted" if entry.flag_bits & 1 else kind_fault(entry.external_attr >> 16)
-            path = guard.admit(given, given.endswith(("/", "\\")), fault)
-            if path and wanted(path):
+            if path := guard.admit(given, given.endswith(("/", "\\")), fault):
+                admitted.append((path, entry))
+        guard.refusals.lines += unread_names(list(guard.seen), guard.archive)
+        for path, entry in admitted:
+            if wanted(path):
                 with archive.open(entry) as packed, _buffered(packed, guard, path, guard.gave) as opened:
                     yield path, opened
-            elif path:
+            else:
                 yield path, None
 
 
@@ -206,8 +188,7 @@ def _tar(name: str, file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries:
         while entry := archive.next():
             archive.members.clear()  # tarfile keeps them all
             stream.path = entry.name
-            path = guard.admit(entry.name, entry.isdir(), _tar_fault(entry))
-            refuse_unread([path] if path else [], guard.archive)
+            path = guard.admit(entry.name, entry.isdir(), *_tar_fault(entry))
             if path and wanted(path):
                 with _buffered(archive.extractfile(entry), guard, path) as opened:
                     yield path, opened
@@ -215,18 +196,20 @@ def _tar(name: str, file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries:
                 yield path, None
         while stream.read(1 << 20):  # to the very end: only there a checksum tells of damage
             pass
+        guard.refusals.lines += unread_names(list(guard.seen), guard.archive)
 
 
-def _tar_fault(entry: tarfile.TarInfo) -> str | None:
+def _tar_fault(entry: tarfile.TarInfo) -> tuple[str | None, str]:
+    """Return what is wrong with an entry, and what this one adds to it."""
     if entry.issym() or entry.islnk():
-        return f"is a link to {entry.linkname!r}"
+        return "is a link", f"to {entry.linkname!r}"
     if entry.ischr() or entry.isblk():
-        return "is a device file"
+        return "is a device file", ""
     if entry.isfifo():
-        return "is a named pipe"
+        return "is a named pipe", ""
     if entry.issparse() or not (entry.isreg() or entry.isdir()):
-        return "is neither a plain file nor a folder"
-    return None
+        return "is neither a plain file nor a folder", ""
+    return None, ""
 
 
 def _buffered(

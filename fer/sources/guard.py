@@ -17,6 +17,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from fer.errors import FerError
+from fer.sources.refusals import Refusals, refused
 
 # Far above any real dataset: a million images, or tables of digits, which shrink to a tenth.
 TOTAL = 64 << 30  # bytes that may come out of one archive, the archives inside it included
@@ -42,26 +43,26 @@ class Guard:
     What comes out of an archive inside another counts for both, so no nesting gets around the limits.
     """
 
-    def __init__(self, archive: str, outer: Guard | None = None):
-        self.archive, self.outer = archive, outer
+    def __init__(self, archive: str, refusals: Refusals, outer: Guard | None = None):
+        self.archive, self.refusals, self.outer = archive, refusals, outer
         self.depth = outer.depth + 1 if outer else 1
         self.packed = self.unpacked = self.entries = 0
-        self.seen: set[str] = set()
+        self.seen: dict[str, None] = {}  # the paths that were admitted, in their order
 
     def inside(self, name: str) -> Guard:
         """Return the guard of the archive that is the entry `name` of this one."""
         if self.depth == DEPTH:
             raise self.refusal(name, f"is an archive inside {DEPTH} others")
-        return Guard(f"{self.archive}/{name}", self)
+        return Guard(f"{self.archive}/{name}", self.refusals, self)
 
-    def admit(self, given: str, folder: bool, fault: str | None = None) -> str | None:
-        """Return the path of an entry called `given`, or None if it is a folder or clutter.
+    def admit(self, given: str, folder: bool, fault: str | None = None, detail: str = "") -> str | None:
+        """Return the path of an entry called `given`; None if it is a folder, clutter, or refused.
+
+        It is refused, which `refusals` notes, where it could do harm or what it is cannot be told.
 
         Args:
             fault: what is wrong with the entry for a reason that its format knows.
-
-        Raises:
-            FerError: the entry could do harm, or what it is cannot be told.
+            detail: what it has of this fault alone.
         """
         self.count_entry(given)
         plain = given.replace("\\", "/")
@@ -70,19 +71,19 @@ class Guard:
         parts = plain.split("/")  # pathlib, which does the same, costs half of the time in which a small image is read
         name = "/".join(part for part in parts if part not in ("", "."))
         if ".." in parts:
-            fault = "climbs out of the archive"
+            fault, detail = "climbs out of the archive", ""
         elif plain.startswith("/") or (plain[:1].isalpha() and plain[1:2] == ":"):
-            fault = "has an absolute path"
+            fault, detail = "has an absolute path", ""
         elif not name and not folder:
-            fault = "has no name"
+            fault, detail = "has no name", ""
         elif name in self.seen:
-            fault = "occurs twice"
-        fault = fault or text_fault(plain)
-        if fault:
-            raise self.refusal(given, fault)
+            fault, detail = "occurs twice", ""
+        if fault := fault or text_fault(plain):
+            self.refusals.add(self.archive, given, fault, detail)
+            return None
         if folder:
             return None
-        self.seen.add(name)
+        self.seen[name] = None
         return name
 
     def count_entry(self, name: str) -> None:
@@ -107,10 +108,8 @@ class Guard:
             self.outer.gave(count, f"{PurePosixPath(self.archive).name}/{name}")
 
     def refusal(self, name: object, fault: str) -> FerError:
-        return FerError(
-            f"{self.archive}: the entry {name!r} {fault}. Archives with such entries are not read; "
-            "if you trust this one, unpack it yourself and give the folder."
-        )
+        """Return the error of an entry that ends the reading at once."""
+        return FerError(refused(self.archive, fault, "entry", [(repr(name), "")]))
 
 
 def text_fault(name: str) -> str | None:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fer.errors import FerError
-from fer.sources.archives import HEAD, Wanted, is_archive, looks_packed, refuse_unread, unpack
+from fer.sources.archives import HEAD, Wanted, is_archive, looks_packed, unpack
 from fer.sources.guard import Guard, Reader, is_clutter, kind_fault, text_fault
+from fer.sources.refusals import Refusals
+from fer.sources.unread import unread_file, unread_names
 
 # Endings of what OpenCV decodes, and of images that it does not: these are refused by name, never passed over.
 IMAGES = (
@@ -65,19 +67,28 @@ def opened(source: Path, name: str) -> Iterator[BinaryIO]:
 def _walk(source: Path, wanted: Wanted, only: str | None = None) -> Iterator[tuple[str, BinaryIO | None]]:
     if not source.exists():
         raise FerError(f"the source {source} does not exist")
+    refusals = Refusals()
     if not source.is_dir():
-        refuse_unread([source.name], str(source.parent))
-        yield from _file(source, "" if _is_packed(source) else source.name, wanted)
-        return
-    paths = list(_folder(source) if only is None else _on_disk(source, only))
-    refuse_unread(paths, str(source))
-    for path in paths:
-        yield from _file(source / path, path, wanted)
+        refusals.lines += unread_file(source)
+        refusals.check()
+        yield from _file(source, "" if _is_packed(source) else source.name, wanted, refusals)
+    else:
+        paths = list(_folder(source, refusals) if only is None else _on_disk(source, only))
+        refusals.lines += unread_names(paths, str(source))
+        refusals.check()
+        for path in paths:
+            yield from _file(source / path, path, wanted, refusals)
+    refusals.check()
 
 
-def _file(place: Path, path: str, wanted: Wanted) -> Iterator[tuple[str, BinaryIO | None]]:
-    """Yield the file at `place`, or what is in it; `path` is what stands before the paths inside."""
+def _file(place: Path, path: str, wanted: Wanted, refusals: Refusals) -> Iterator[tuple[str, BinaryIO | None]]:
+    """Yield the file at `place`, or what is in it; `path` is what stands before the paths inside.
+
+    Once something is refused, only the names in further archives are read, so that the error holds all of a kind.
+    """
     if not _is_packed(place):
+        if refusals:
+            return
         if not wanted(path):
             yield path, None
             return
@@ -85,9 +96,14 @@ def _file(place: Path, path: str, wanted: Wanted) -> Iterator[tuple[str, BinaryI
             yield path, handle
     elif not path or wanted(path) or not is_archive(path):  # names looks into what only its bytes call an archive
         prefix = f"{path}/" if path else ""
+
+        def still_wanted(below: str) -> bool:
+            return wanted(prefix + below) and (not refusals or is_archive(below))
+
         with open(place, "rb") as file:
-            for inner, handle in unpack(place.name, file, Guard(str(place)), lambda below: wanted(prefix + below)):
-                yield prefix + inner, handle
+            for inner, handle in unpack(place.name, file, Guard(str(place), refusals), still_wanted):
+                if not refusals:
+                    yield prefix + inner, handle
 
 
 def _is_packed(place: Path) -> bool:
@@ -110,14 +126,15 @@ def _on_disk(folder: Path, name: str) -> Iterator[str]:
             return
 
 
-def _folder(top: Path, path: str = "", above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
+def _folder(top: Path, refusals: Refusals, path: str = "", above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
     """Yield the paths of a folder's files, clutter aside, sorted by their components.
 
     The folder is the user's own: links in it are followed, wherever they lead, unless they lead around in a circle.
     """
     here = (top / path).stat()
     if (here.st_dev, here.st_ino) in above:
-        raise FerError(f"{top}: {path!r} is a link to a folder around it; remove the link")
+        refusals.add(str(top), path, "is a link to a folder around it", noun="file")
+        return
     for entry in sorted(os.scandir(top / path), key=lambda entry: entry.name):
         if is_clutter(entry.name):
             continue
@@ -125,12 +142,12 @@ def _folder(top: Path, path: str = "", above: tuple[tuple[int, int], ...] = ()) 
         try:
             mode = entry.stat().st_mode
         except OSError as error:
-            raise FerError(f"{top}: {below!r} cannot be read: {error.strerror}; is it a broken link?") from error
-        fault = text_fault(entry.name) or kind_fault(mode)
-        if fault:
-            raise FerError(f"{top}: {below!r} {fault}; rename or remove it")
-        if stat.S_ISDIR(mode):
-            yield from _folder(top, below, (*above, (here.st_dev, here.st_ino)))
+            refusals.add(str(top), below, f"cannot be read ({error.strerror}; is it a broken link?)", noun="file")
+            continue
+        if fault := text_fault(entry.name) or kind_fault(mode):
+            refusals.add(str(top), below, fault, noun="file")
+        elif stat.S_ISDIR(mode):
+            yield from _folder(top, refusals, below, (*above, (here.st_dev, here.st_ino)))
         else:
             yield below
 

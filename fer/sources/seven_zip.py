@@ -13,8 +13,8 @@ import py7zr
 from py7zr.exceptions import PasswordRequired
 
 from fer.errors import FerError
-from fer.sources.archives import refuse_unread
 from fer.sources.guard import Guard, Reader, damaged, of_the_disk
+from fer.sources.unread import ADVICE, unread_names
 
 
 def entries(file: BinaryIO, guard: Guard, wanted: Callable[[str], bool]) -> Iterator[tuple[str, BinaryIO | None]]:
@@ -30,15 +30,17 @@ def entries(file: BinaryIO, guard: Guard, wanted: Callable[[str], bool]) -> Iter
             if archive.needs_password():
                 raise PasswordRequired
             listed = archive.list()
-        refuse_unread([entry.filename for entry in listed], guard.archive)
-        given_names = {}
+        admitted, given_names = [], {}
         for entry in listed:
             fault = None if entry.is_file or entry.is_directory else "is neither a plain file nor a folder"
-            path = guard.admit(entry.filename, entry.is_directory, fault)
-            if path and wanted(path):
+            if path := guard.admit(entry.filename, entry.is_directory, fault):
+                admitted.append((path, entry))
+        guard.refusals.lines += unread_names(list(guard.seen), guard.archive)
+        for path, entry in admitted:
+            if wanted(path):
                 guard.gave(entry.uncompressed, path)
                 given_names[path] = entry.filename
-            elif path:
+            else:
                 yield path, None
         if given_names:
             with _translated(guard.archive):
@@ -58,7 +60,7 @@ def _translated(archive: str) -> Iterator[None]:
     except FerError:
         raise
     except PasswordRequired as error:
-        raise FerError(f"{archive} is encrypted: unpack it yourself and give the folder") from error
+        raise FerError(f"{archive} is encrypted: {ADVICE}") from error
     except Exception as error:  # on a damaged archive py7zr raises whatever its parser runs into
         if of_the_disk(error):
             raise

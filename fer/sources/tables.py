@@ -14,15 +14,27 @@ LONGEST_LINE = 1 << 20  # characters; the 2,304 numbers of an image of FER2013 a
 OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
 
 
-def read_table(handle: BinaryIO, name: str, faults: Faults) -> Iterator[tuple[str, list[str]]]:
+class NoRows(FerError):
+    """A table without any row below its header, or without even that."""
+
+    def __init__(self, name: str, header: bool):
+        what = "has no rows: there is only its header" if header else "has no rows: the file is empty"
+        super().__init__(f"{name} {what}. Is its download or its copy complete?")
+
+
+def read_table(handle: BinaryIO, name: str, faults: Faults, headed: bool = True) -> Iterator[tuple[str, list[str]]]:
     """Yield (where it stands, its values without blanks around them) for every line of a CSV file, its header first.
 
     Lines without any value are skipped and not counted: editors and concatenation leave them. A byte order mark and
     any line endings are read. Very long lines come in pieces, since a file without line ends would fill the memory.
     Rows of another length than the header are passed over and added to `faults`, which the caller checks at the end.
 
+    Args:
+        headed: false where the first line may already be a row.
+
     Raises:
-        FerError: the file is not comma-separated text in UTF-8, or its columns are separated otherwise.
+        FerError: the file is not comma-separated text in UTF-8, its columns are separated otherwise, or it has no
+            rows (once the header was yielded, if there is one).
     """
     text = io.TextIOWrapper(handle, encoding="utf-8-sig", newline="")
     reader = csv.reader(iter(lambda: text.readline(LONGEST_LINE), ""))
@@ -45,6 +57,8 @@ def read_table(handle: BinaryIO, name: str, faults: Faults) -> Iterator[tuple[st
                 faults.add(where, short)
             else:
                 yield where, values
+        if not header or (headed and count < 0):
+            raise NoRows(name, bool(header))
     except (csv.Error, UnicodeDecodeError) as error:
         raise FerError(
             f"{name} is not a table of comma-separated values in UTF-8: {error}. Save it as CSV in UTF-8"
@@ -54,10 +68,14 @@ def read_table(handle: BinaryIO, name: str, faults: Faults) -> Iterator[tuple[st
 def read_list(handle: BinaryIO, name: str) -> Iterator[tuple[str, list[str]]]:
     """Yield (where it stands, its values) for every line of a text without a header, its values separated by blanks."""
     text = io.TextIOWrapper(handle, encoding="utf-8-sig")
+    empty = True
     try:
         for number, line in enumerate(iter(lambda: text.readline(LONGEST_LINE), ""), 1):
             if values := line.split():
+                empty = False
                 yield f"{name}, line {number}", values
+        if empty:
+            raise NoRows(name, header=False)
     except UnicodeDecodeError as error:
         raise FerError(f"{name} is not text in UTF-8: {error}. Save it in UTF-8") from error
 

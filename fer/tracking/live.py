@@ -11,8 +11,9 @@ from datetime import datetime
 
 from fer.errors import FerError
 from fer.runs import Run
+from fer.tracking.address import store_uri, without_password
 from fer.tracking.entries import as_parameters, history_metrics, tags
-from fer.tracking.store import connect, experiment_id, failure, store_uri, without_password
+from fer.tracking.store import connect, experiment_id, failure
 
 logger = logging.getLogger("fer")
 

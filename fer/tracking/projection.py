@@ -15,16 +15,9 @@ from fer.errors import FerError
 from fer.runs import Run
 from fer.storage import file_sha256, read_csv, read_json
 from fer.tracking import entries
+from fer.tracking.address import sqlite_file, store_uri, without_password
 from fer.tracking.entries import DIGEST, KEY, NOTE, OWNER, PARENT, ROOT, STATE
-from fer.tracking.store import (
-    connect,
-    experiment_id,
-    failing_in_one_line,
-    in_checkout,
-    sqlite_file,
-    store_uri,
-    without_password,
-)
+from fer.tracking.store import connect, experiment_id, failing_in_one_line, in_checkout
 from fer.wording import counted
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,30 +12,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer.errors import FerError
+from fer.tracking.address import (
+    DEFAULT_STORE,
+    KNOWN,
+    VARIABLE,
+    check_address,
+    check_file,
+    sqlite_file,
+    store_uri,
+    without_password,
+    wrong,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-VARIABLE = "MLFLOW_TRACKING_URI"
-DEFAULT_STORE = "sqlite:///mlflow.db"  # what a plain `mlflow ui` shows
-KNOWN = "sqlite:///mlflow.db, http://SERVER:PORT, or postgresql://, mysql:// and mssql:// with their drivers"
 DRIVERS = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # packages that are not called as their module is
 ANSWER = 10  # seconds that a server has for each answer
 RETRIES = 3  # of a database that cannot be reached, after 0.1, 0.3 and 0.7 s; MLflow's own ten take a minute and a half
 KIND = "mlflow.experimentKind"
-
-
-def store_uri() -> str:
-    return os.environ.get(VARIABLE, "").strip() or DEFAULT_STORE
-
-
-def without_password(uri: str) -> str:
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", uri)
-
-
-def wrong(reason: str) -> FerError:
-    """Return the error that names the variable, its value, and what is wrong with it."""
-    return FerError(f"{VARIABLE}={without_password(store_uri())}: {reason}")
 
 
 # --- connecting -----------------------------------------------------------------------------------------------------
@@ -62,27 +56,10 @@ def connect(retries: int = 0) -> MlflowClient:
         return client_of(uri)
     except FerError:
         raise
+    except (ValueError, TypeError) as error:  # of a driver that reads the address
+        raise wrong(f"not a valid address ({error}). Expected {KNOWN}") from error
     except Exception as error:  # whatever a driver or a plug-in of MLflow raises
         raise failure(error) from error
-
-
-def check_address(uri: str) -> None:
-    """Refuse what MLflow would take for something else, or refuse with a page of text."""
-    scheme = uri.partition(":")[0] if ":" in uri else ""
-    if re.fullmatch(r"[A-Za-z0-9.-]+:\d+(/.*)?", uri):
-        raise wrong(f"the address of a server begins with http:// or https://, as in http://{uri}")
-    if scheme.partition("+")[0] == "sqlite":
-        if not re.match(r"[a-z+]+:///.", uri) or ":memory:" in uri:
-            raise wrong("an SQLite store is a file after three slashes: sqlite:///mlflow.db")
-        if uri.startswith("sqlite:///~"):
-            raise wrong(f"write the path in full: sqlite:///{Path(uri.removeprefix('sqlite:///')).expanduser()}")
-    elif scheme in ("", "file") and os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() not in ("true", "1"):
-        raise wrong(
-            "MLflow 3.13 and later refuse a folder as store. Set sqlite:///mlflow.db instead, or "
-            "MLFLOW_ALLOW_FILE_STORE=true beside it"
-        )
-    elif scheme in ("http", "https") and not re.match(r"https?://[^/:]", uri):
-        raise wrong("the address of a server is http://HOST:PORT")
 
 
 def client_of(uri: str) -> MlflowClient:
@@ -97,30 +74,6 @@ def client_of(uri: str) -> MlflowClient:
                 if not path.exists() or not path.stat().st_size:
                     create_store(path)
     return MlflowClient(uri)
-
-
-def sqlite_file(uri: str) -> Path | None:
-    """Return the file of an SQLite store, without what the address says besides (`?timeout=30`)."""
-    if uri.partition("+")[0].partition(":")[0] != "sqlite":
-        return None
-    from sqlalchemy import make_url
-
-    database = make_url(uri).database
-    return None if not database or database.startswith("file:") else Path(database)
-
-
-def check_file(path: Path) -> None:
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if path.is_dir():
-        raise wrong(f"{path} is a folder, and an SQLite store is a file: sqlite:///{path / 'mlflow.db'}")
-    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
-        raise wrong(f"{path} cannot be written by this user: change its permissions, or name another store")
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise wrong(f"the folder {folder} cannot be written by this user: change that, or name another store")
-    if path.exists():
-        with open(path, "rb") as handle:
-            if handle.read(16) not in (b"", b"SQLite format 3\0"):
-                raise wrong(f"{path} is not an SQLite database: delete it, or name another store")
 
 
 def create_store(path: Path) -> None:
@@ -158,6 +111,8 @@ def failure(error: Exception) -> FerError:
             return FerError('MLflow is not installed: pip install -e ".[engines]"')
         package = DRIVERS.get(error.name or "", error.name)
         return wrong(f"the driver of this database is not installed: pip install {package}, or set {DEFAULT_STORE}")
+    if "Could not parse" in text:
+        return wrong(f"not a valid address. Expected {KNOWN}")
     if "unsupported URI" in text:
         return wrong(f"not a kind of store that MLflow supports. It supports {KNOWN}")
     if "readonly database" in text:
