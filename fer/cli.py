@@ -278,7 +278,11 @@ def score(
     name: Annotated[str | None, typer.Option(help="Name of the system; default: the file's name.")] = None,
     trained_on: Annotated[str, typer.Option(help="Training data, as stated by the system's authors.")] = "not stated",
     saw_test: Annotated[
-        str, typer.Option(help="Whether the test images were among the training data: no, yes or unknown.")
+        str,
+        typer.Option(
+            help="Whether the test images were among the training data: no, yes, chosen (not trained on, but its epoch "
+            "or rates were chosen by them) or unknown."
+        ),
     ] = "unknown",
     images: Annotated[
         Path | None, typer.Option(help="Write the test images and samples.csv to this folder instead.")
@@ -298,6 +302,23 @@ def score(
     else:
         system = External(name or predictions.stem, trained_on, saw_test)
         announce("score", system.name, lambda: work(predictions, system, dataset, protocol, layout))
+
+
+@app.command(epilog="Example: `fer keep --study params/studies/real.yaml`")
+def keep(
+    study: StudyFile = Path("params/studies/real.yaml"),
+    root: Annotated[
+        Path | None, typer.Option(help="Folder that holds the study's artifacts, if it is not the study's own.")
+    ] = None,
+    into: Annotated[Path, typer.Option(help="Folder of the report and, below it, of the predictions.")] = Path(
+        "reports/real"
+    ),
+) -> None:
+    """Keep the predictions of finished runs and outside scores, and write the report on real faces from all of them."""
+    loaded = params.load_study(study)
+    from fer.stages.keep import keep as work
+
+    announce("keep", loaded.name, lambda: work(loaded, into, root))
 
 
 @app.command(

@@ -28,6 +28,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest, chi2
 
+from fer.evaluation.intervals import difference_interval
+
 FEW = 25  # discordant samples or clusters below which a test is exact
 OTHER_SAMPLES = "not comparable: other test samples"
 COLUMNS = (
@@ -91,6 +93,24 @@ def compare(one: pd.DataFrame, two: pd.DataFrame) -> dict:
         "p": p,
         "test": test,
     }
+
+
+def paired(first: pd.DataFrame, second: pd.DataFrame) -> dict | None:
+    """Return the difference of two systems on the same test samples, or None where these differ.
+
+    Args:
+        first, second: tables as those of `Predictions`.
+
+    Returns:
+        What `compare` returns, and the bounds `low` and `high` of the difference's 95 % interval, paired and clustered.
+    """
+    own, others = by_sample(first), by_sample(second)
+    found = compare(own, others)
+    if "difference" not in found:
+        return None
+    shares = (answers["right"] / answers["asked"] for answers in (own, others))
+    interval = difference_interval(*(share.to_numpy() for share in shares), own["cluster"].to_numpy(str))
+    return found | {"low": interval.low, "high": interval.high}
 
 
 def by_sample(table: pd.DataFrame) -> pd.DataFrame:

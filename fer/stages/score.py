@@ -25,7 +25,7 @@ from fer.leakage import leaked_test
 from fer.storage import read_frame, read_json, read_rows, require, write_bytes, write_frame, write_json, write_text
 from fer.wording import counted
 
-SEEN = ("no", "yes", "unknown")
+SEEN = ("no", "chosen", "yes", "unknown")  # chosen: not trained on them, but its epoch or its rates were chosen by them
 
 
 @dataclass(frozen=True)

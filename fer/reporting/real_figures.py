@@ -1,0 +1,86 @@
+"""The figures of the report on real faces: no face is in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from fer.evaluation import metrics
+from fer.reporting.figures import BLUE, ORANGE, plt, save
+from fer.reporting.kept import Entry
+
+GREY = "#8a8a8a"
+
+
+def results(entries: list[Entry], target: Path) -> None:
+    """Draw the accuracy of every sound and outside entry with its interval, beside the published figure."""
+    shown = [entry for entry in entries if entry.kind in ("sound", "external")]
+    datasets = list(dict.fromkeys(entry.dataset for entry in shown))
+    counts = [sum(entry.dataset == name for entry in shown) for name in datasets]
+    figure, panels = plt.subplots(
+        max(len(datasets), 1),
+        1,
+        figsize=(7.2, 0.9 + 0.27 * len(shown) + 0.45 * len(datasets)),
+        height_ratios=counts or [1],
+        sharex=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for axes, name in zip(panels[:, 0], datasets, strict=False):
+        own = [entry for entry in shown if entry.dataset == name][::-1]
+        for place, entry in enumerate(own):
+            draw(axes, place, entry)
+        axes.set_yticks(range(len(own)), [label(entry) for entry in own], fontsize=8)
+        axes.set_ylim(-0.6, len(own) - 0.4)
+        axes.set_title(f"{own[0].dataset_title}, {', '.join(dict.fromkeys(e.protocol.replace('_', ' ') for e in own))}", loc="left", fontsize=9)
+        axes.grid(axis="x", linewidth=0.4)
+    panels[-1, 0].set(xlabel="accuracy on real test images, %")
+    handles = [
+        plt.Line2D([], [], marker="o", color=BLUE, label="this project, 95 % interval"),
+        plt.Line2D([], [], marker="s", color=ORANGE, label="other programs"),
+        plt.Line2D([], [], marker="s", color=GREY, label="trained on the test images"),
+        plt.Line2D([], [], marker="x", color="black", linestyle="none", label="published"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=7.5)
+    save(figure, target)
+
+
+def draw(axes, place: int, entry: Entry) -> None:
+    interval, accuracy = entry.answers.interval, 100 * entry.answers.mean("accuracy")
+    color = BLUE if not entry.external else GREY if entry.facts["saw_test"] == "yes" else ORANGE
+    axes.plot([100 * interval.low, 100 * interval.high], [place, place], color=color, linewidth=1.6)
+    axes.plot(accuracy, place, "s" if entry.external else "o", color=color, markersize=5)
+    if entry.kind == "sound" and entry.experiment.published.accuracy is not None:
+        axes.plot(100 * entry.experiment.published.accuracy, place, "x", color="black", markersize=6)
+
+
+def label(entry: Entry) -> str:
+    return entry.facts["external"] if entry.external else entry.experiment.system
+
+
+def calibration(entries: list[Entry], target: Path) -> None:
+    """Draw accuracy over confidence of every sound and outside entry that gives probabilities, a panel a dataset."""
+    shown = [entry for entry in entries if entry.kind in ("sound", "external") and entry.ece is not None]
+    datasets = list(dict.fromkeys(entry.dataset for entry in shown))
+    figure, panels = plt.subplots(
+        1, max(len(datasets), 1), figsize=(0.6 + 3.4 * max(len(datasets), 1), 3.8), squeeze=False, layout="constrained"
+    )
+    for axes, name in zip(panels[0], datasets, strict=False):
+        own = [entry for entry in shown if entry.dataset == name]
+        axes.plot([0, 100], [0, 100], color="black", linewidth=0.8, linestyle="--")
+        for entry in own:
+            columns = [f"p_{column}" for column in entry.facts["classes"]]
+            found = metrics.reliability(entry.table["label"].to_numpy(), entry.table[columns].to_numpy(np.float64))
+            found = found[found["n"] >= 20]  # the accuracy of fewer says nothing
+            axes.plot(
+                100 * found["confidence"],
+                100 * found["accuracy"],
+                marker=".",
+                linewidth=1,
+                linestyle=":" if entry.external else "-",
+                label=f"{label(entry)}, ECE {100 * entry.ece:.1f} %",
+            )
+        axes.set(xlabel="confidence, %", ylabel="accuracy, %", xlim=(0, 100), ylim=(0, 100), title=own[0].dataset_title)
+        axes.legend(frameon=False, fontsize=6)
+    save(figure, target)

@@ -1,0 +1,194 @@
+"""keep: what was measured on real faces, kept in the repository without the faces, and the report made from it.
+
+A run that is finished leaves its predictions (probabilities in half precision) and what they are to be read with:
+parameters, environment, epochs, copies in train. These are small enough to be committed, and every figure of
+`reports/real/` is made from them alone: again at any time, without the data, the weights or a training.
+
+    reports/real/predictions/<experiment>.parquet, .json                    a system of this project, all its runs
+    reports/real/predictions/<dataset>.<protocol>.<name>.parquet, .json     a system outside it (`fer score`)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fer import layout, params
+from fer.errors import FerError
+from fer.layout import Layout
+from fer.leakage import leaked_test
+from fer.params import Study
+from fer.reporting import budget, losses, real
+from fer.reporting.kept import KEY, read_entries, stored, write_entry
+from fer.runs import Run, read_parameters
+from fer.storage import read_csv, read_frame, read_json
+from fer.wording import counted, examples
+
+FINISHED = (layout.PARAMETERS, layout.ENVIRONMENT, layout.HISTORY, layout.PREDICTIONS, layout.COST, layout.ROBUSTNESS)
+OF_ONE_RUN = ("fold", "seed", "data", "weights", "threads", "bf16_on_cpu")  # in which the runs of an experiment differ
+MACHINE = ("date", "commit", "processor", "cores", "threads", "device", "precision", "torch", "seconds")
+
+
+def keep(study: Study, folder: Path, root: Path | None = None) -> str:
+    """Keep the finished runs and the outside scores of a study, and write the report of all that is kept.
+
+    What is kept of other runs stays. Return a line for the terminal.
+
+    Args:
+        folder: where it is kept, `reports/real`.
+        root: the folder of the study's artifacts, if it is another than the study's own.
+
+    Raises:
+        FerError: runs of one experiment were trained with different parameters, or on drawn faces.
+    """
+    source, predictions = Layout(root or Path(study.root)), folder / "predictions"
+    found = finished(source)
+    for name, runs in found.items():
+        keep_runs(name, runs, predictions)
+    scores = sorted((source.root / "external").glob("*/*.json"))
+    for path in scores:
+        keep_score(path, source, predictions)
+    entries = read_entries(predictions)
+    real.write(entries, study, folder)
+    runs = counted(sum(map(len, found.values())), "finished run")
+    return f"{runs} and {counted(len(scores), 'outside score')} kept; {counted(len(entries), 'row')} in {folder}"
+
+
+def finished(source: Layout) -> dict[str, list[Run]]:
+    """Return by experiment the runs that were trained and evaluated, as their folders say that they were trained."""
+    found: dict[str, list[Run]] = {}
+    for path in sorted((source.root / "runs").glob(f"*/*/{layout.METRICS}")):
+        if all((path.parent / name).exists() for name in FINISHED):
+            own = read_parameters(path.parent)
+            run = Run(own.experiment, own.fold, own.seed, own.overrides, own.threads, source, own.bf16_on_cpu)
+            found.setdefault(run.name, []).append(run)
+    return found
+
+
+def keep_runs(name: str, runs: list[Run], folder: Path) -> None:
+    """Put the runs of an experiment in the place of what was kept of them, beside its other runs."""
+    tables, facts = [], []
+    for run in runs:
+        predictions = read_frame(run.folder / layout.PREDICTIONS).assign(fold=run.fold, seed=run.seed)
+        tables.append(predictions.assign(copy=losses.copies(run, predictions)))
+        facts.append(facts_of(run, tables[-1]))
+    first = runs[0]
+    require_real(first.layout, first.experiment.dataset)
+    about = {
+        "experiment": name,
+        "dataset": first.experiment.dataset,
+        "protocol": first.experiment.protocol,
+        "classes": first.dataset.classes,
+        "without_face": losses.without_face(first),
+        "flops": read_json(first.folder / layout.COST)["flops"],
+        "network": read_json(first.folder / layout.COST)["parameters"],
+        "parameters": alike(name, runs),
+    }
+    if (folder / f"{name}.json").exists():
+        before, predictions = stored(folder / f"{name}.json")
+        if before["parameters"] != about["parameters"]:
+            raise FerError(
+                f"{folder / name}.json: the runs that are kept were trained with other parameters than those in "
+                f"{first.folder.parent} ({differing(before['parameters'], about['parameters'])}). "
+                f"Delete {folder / name}.json and .parquet to keep the new ones instead"
+            )
+        taken = {(run.fold, run.seed) for run in runs}
+        facts += [run for run in before["runs"] if (run["fold"], run["seed"]) not in taken]
+        tables.append(predictions[[key not in taken for key in zip(*(predictions[key] for key in KEY), strict=True)]])
+    about["runs"] = sorted(facts, key=lambda run: (run["seed"], run["fold"]))
+    write_entry(folder / name, about, pd.concat(tables, ignore_index=True))
+
+
+def require_real(source: Layout, dataset: str) -> None:
+    if read_json(source.counts(dataset))["synthetic"]:
+        raise FerError(
+            f"{source.counts(dataset)} says that the faces of {dataset} were drawn; only figures on real faces are kept"
+        )
+
+
+def facts_of(run: Run, predictions: pd.DataFrame) -> dict:
+    """Return what a run's figures are to be read with, ready for JSON."""
+    history, parameters = read_csv(run.folder / layout.HISTORY), read_json(run.folder / layout.PARAMETERS)
+    machine = read_json(run.folder / layout.ENVIRONMENT)
+    best = losses.kept(history, parameters["recipe"]["keep"])
+    return {
+        "fold": run.fold,
+        "seed": run.seed,
+        "budget": vars(budget.measure([run], [history], parameters)),
+        "best_epoch": int(best["epoch"]),
+        "chosen_on": parameters["recipe"]["choose_epoch_on"],
+        "accuracy_there": float(best["val_accuracy"]),
+        "never_learned": losses.idle(run, predictions, history, parameters["recipe"]),
+        "robustness": fallen(read_csv(run.folder / layout.ROBUSTNESS)),
+        "environment": {key: machine[key] for key in MACHINE if key in machine},
+        "command": command(run),
+    }
+
+
+def fallen(table: pd.DataFrame) -> dict:
+    """Return robustness.csv as {corruption: [accuracy at each severity]}, with n, the number of corrupted images."""
+    if table.empty:
+        return {}
+    accuracies = table.sort_values(["corruption", "severity"]).groupby("corruption")["accuracy"].agg(list)
+    return {"n": int(table["n"].max())} | accuracies.to_dict()
+
+
+def command(run: Run) -> str:
+    """Return what trains the run by hand; of a folder elsewhere, as if it were the study's own."""
+    root = run.layout.root if not run.layout.root.is_absolute() else Path("studies") / run.layout.root.name
+    words = f"fer train {run.name} --fold {run.fold} --seed {run.seed} --threads {run.threads} --root {root}"
+    words += " --bf16-on-cpu" if run.bf16_on_cpu else ""
+    return words + "".join(f" --set {name}={value}" for name, value in run.overrides.items())
+
+
+def alike(name: str, runs: list[Run]) -> dict:
+    """Return the parameters that the runs of an experiment were trained with, all with the same."""
+    found = [shared(read_json(run.folder / layout.PARAMETERS)) for run in runs]
+    for run, other in zip(runs, found, strict=True):
+        if other != found[0]:
+            raise FerError(
+                f"{run.folder} was trained with other parameters than {runs[0].folder} "
+                f"({differing(found[0], other)}): the two are not runs of one experiment, {name}"
+            )
+    return found[0]
+
+
+def shared(parameters: dict) -> dict:
+    """Return parameters.json without what differs between the runs of an experiment, or depends on the processor."""
+    kept = {key: value for key, value in parameters.items() if key not in OF_ONE_RUN}
+    return kept | {"recipe": {key: value for key, value in kept["recipe"].items() if key != "precision"}}
+
+
+def differing(first: dict, second: dict, prefix: str = "") -> str:
+    """Return in words the keys in which two sets of parameters differ, with both values."""
+    found = []
+    for key in sorted(first.keys() | second.keys()):
+        one, other = first.get(key), second.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            found += [differing(one, other, f"{prefix}{key}.")] if one != other else []
+        elif one != other:
+            found.append(f"{prefix}{key} {one} and {other}")
+    return examples(found)
+
+
+def keep_score(path: Path, source: Layout, folder: Path) -> None:
+    """Keep what `fer score` wrote of one system."""
+    figures = read_json(path)
+    dataset, protocol, name = figures["dataset"], figures["protocol"], figures["system"]
+    require_real(source, dataset)
+    audit = read_json(source.audit(dataset, protocol))
+    # As with our own systems: where the duplicates of test were removed from train, none is a copy
+    leaked = [] if "kept" in audit else [sample for fold in audit["folds"].values() for sample in leaked_test(fold)]
+    table = read_frame(path.with_suffix(".parquet")).assign(fold="all", seed=0)
+    about = {
+        "external": name,
+        "dataset": dataset,
+        "protocol": protocol,
+        "classes": params.load_dataset(dataset).classes,
+        "trained_on": figures["trained_on"],
+        "saw_test": figures["saw_test"],
+        "probabilities": figures["ece"] is not None,
+    }
+    write_entry(folder / f"{dataset}.{protocol}.{name}", about, table.assign(copy=np.isin(table["sample"], leaked)))

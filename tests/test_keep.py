@@ -1,0 +1,168 @@
+"""The report on real faces comes from kept predictions alone: `fer keep`."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fer import layout, params
+from fer.layout import Layout
+from fer.params import Study
+from fer.reporting.kept import halved
+from fer.runs import study_runs
+from fer.stages.evaluate import evaluate
+from fer.stages.train import train
+from fer.storage import read_json, write_json
+
+EXPERIMENT, VARIANT = "fer2013-attentional_cnn", "fer2013-attentional_cnn-dropout_at_evaluation"
+REAL = Path("reports/real")
+CLASSES = params.load_dataset("fer2013").classes
+
+
+def fer(*words, ok=True):
+    result = subprocess.run([sys.executable, "-m", "fer", *map(str, words)], capture_output=True, text=True)
+    assert (result.returncode == 0) == ok, result.stderr
+    return result
+
+
+@pytest.fixture(scope="module")
+def measured(learnable, tmp_path_factory):
+    """A study of one experiment, two seeds, and a variant, trained in a folder whose images are not called drawn."""
+    root = tmp_path_factory.mktemp("measured") / "studies" / "test"
+    shutil.copytree(learnable.root, root)
+    place = Layout(root)
+    write_json(place.counts("fer2013"), read_json(place.counts("fer2013")) | {"synthetic": False})
+    short = {"epochs": 3, "batch_size": 20}
+    study = Study(name="test", root="studies/test", experiments={EXPERIMENT: short, VARIANT: short}, seeds=[0, 1])
+    file = root.parent / "study.yaml"
+    file.write_text(json.dumps(study.model_dump(mode="json", exclude_defaults=True)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root.parents[1])
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+        shutil.copytree(Path(__file__).parents[1] / "params", root.parents[1] / "params")
+        for run in study_runs(study):
+            train(run, "cpu")
+            evaluate(run.as_trained(), "cpu")
+    return place, file
+
+
+@pytest.fixture
+def kept(measured, tmp_path):
+    """The same, kept in a folder of its own."""
+    place, file = measured
+    shutil.copytree(place.root, tmp_path / "study")
+    fer("keep", "--study", file, "--root", tmp_path / "study", "--into", tmp_path / "real")
+    return Layout(tmp_path / "study"), file, tmp_path / "real"
+
+
+def test_the_figures_of_the_report_on_real_faces_are_those_of_the_runs(kept):
+    place, _, folder = kept
+    row = pd.read_csv(folder / "results.csv").set_index("entry").loc[EXPERIMENT]
+    runs = [place.run(EXPERIMENT, "0", seed) for seed in (0, 1)]
+    figures = [read_json(run / layout.METRICS) for run in runs]
+    accuracies = [found["accuracy"] for found in figures]
+    assert row["accuracy_mean"] == pytest.approx(np.mean(accuracies))
+    assert row["accuracy_std"] == pytest.approx(np.std(accuracies, ddof=1))
+    assert row["ece"] == pytest.approx(np.mean([found["ece"] for found in figures]), abs=2e-3)  # half precision
+    machines = [read_json(run / layout.ENVIRONMENT) for run in runs]
+    assert row["hours"] == pytest.approx(sum(machine["seconds"] for machine in machines) / 3600)
+    assert row["processor"] == machines[0]["processor"] and row["commit"] == machines[0]["commit"]
+    assert row["command"].startswith(f"fer train {EXPERIMENT} --fold 0 --seed 0") and str(place.root) not in row["command"]
+    assert row["trained"] == "3 of 500 epochs, 48 px"
+
+
+def test_the_report_is_made_again_byte_by_byte_without_the_runs(kept):
+    place, file, folder = kept
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    shutil.rmtree(place.root)
+    for path in before:
+        (folder / path).unlink()
+    fer("keep", "--study", file, "--root", place.root, "--into", folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+def test_a_variant_stands_beside_its_base_with_a_paired_difference(kept):
+    page = (kept[2] / "results.md").read_text().partition("## What each defect")[2]
+    line = next(line for line in page.splitlines() if line.startswith(f"| {VARIANT} "))
+    assert EXPERIMENT in line and " to " in line
+
+
+def test_other_systems_stand_beside_ours_with_a_test_and_what_they_saw(kept, tmp_path):
+    place, file, folder = kept
+    split, index = pd.read_parquet(place.split("fer2013", "official")), pd.read_parquet(place.index("fer2013"))
+    test = index[index["sample"].isin(split.loc[split["part"] == "test", "sample"])]
+    labels = [CLASSES[label] for label in test["label"]]
+    pd.DataFrame({"sample": test["sample"], "label": labels}).to_csv(tmp_path / "oracle.csv", index=False)
+    where = ("--dataset", "fer2013", "--protocol", "official", "--root", place.root)
+    fer("score", tmp_path / "oracle.csv", *where, "--saw-test", "yes", "--trained-on", "these very images")
+    fer("keep", "--study", file, "--root", place.root, "--into", folder)
+    row = pd.read_csv(folder / "results.csv").set_index("entry").loc["fer2013.official.oracle"]
+    assert row["accuracy_mean"] == 1 and np.isnan(row["ece"]) and "not a test" in row["saw_test"]
+    pairs = pd.read_csv(folder / "significance.csv")
+    assert {"fer2013.official.oracle", EXPERIMENT} == set(pairs.loc[0, ["first", "second"]]) and 0 <= pairs["p"][0] <= 1
+    assert "these very images" in (folder / "results.md").read_text()
+
+
+def test_a_run_that_is_trained_again_takes_the_place_of_the_one_kept_and_others_stay(kept):
+    place, file, folder = kept
+    shutil.rmtree(place.run(EXPERIMENT, "0", 1))
+    answers = place.run(EXPERIMENT, "0", 0) / layout.PREDICTIONS
+    table = pd.read_parquet(answers)
+    columns = [f"p_{name}" for name in CLASSES]
+    table[columns] = np.eye(len(CLASSES), dtype=np.float32)[table["label"]]
+    table.assign(predicted=table["label"]).to_parquet(answers, index=False)
+    fer("keep", "--study", file, "--root", place.root, "--into", folder)
+    found = pd.read_parquet(folder / "predictions" / f"{EXPERIMENT}.parquet")
+    right = (found[columns].to_numpy().argmax(1) == found["label"]).groupby(found["seed"]).mean()
+    assert right[0] == 1 and right[1] == read_json(measured_metrics(kept))["accuracy"]
+
+
+def measured_metrics(kept):
+    """The metrics of the second seed of the variant's base, which the copy of this test no longer has."""
+    return kept[1].parent / "test" / "runs" / EXPERIMENT / "0.1" / layout.METRICS
+
+
+def test_runs_with_other_parameters_are_not_mixed(kept):
+    place, file, folder = kept
+    path = place.run(EXPERIMENT, "0", 1) / layout.PARAMETERS
+    parameters = read_json(path)
+    parameters["recipe"]["learning_rate"] = 0.5
+    write_json(path, parameters)
+    told = fer("keep", "--study", file, "--root", place.root, "--into", folder, ok=False).stderr
+    assert "recipe.learning_rate 0.005 and 0.5" in told
+
+
+def test_figures_on_drawn_faces_are_refused(kept):
+    place, file, folder = kept
+    write_json(place.counts("fer2013"), read_json(place.counts("fer2013")) | {"synthetic": True})
+    assert "were drawn" in fer("keep", "--study", file, "--root", place.root, "--into", folder, ok=False).stderr
+
+
+def test_a_seed_that_lacks_folds_is_kept_and_not_counted(kept):
+    place, file, folder = kept
+    facts = read_json(folder / "predictions" / f"{EXPERIMENT}.json")
+    table = pd.read_parquet(folder / "predictions" / f"{EXPERIMENT}.parquet")
+    more = table[table["seed"] == 0].assign(fold="1")
+    pd.concat([table.assign(fold="0"), more]).to_parquet(folder / "predictions" / f"{EXPERIMENT}.parquet", index=False)
+    facts["runs"].append(facts["runs"][0] | {"fold": "1"})
+    write_json(folder / "predictions" / f"{EXPERIMENT}.json", facts)
+    shutil.rmtree(place.root)
+    fer("keep", "--study", file, "--root", place.root, "--into", folder)
+    row = pd.read_csv(folder / "results.csv").set_index("entry").loc[EXPERIMENT]
+    assert (row["seeds"], row["folds"]) == (1, 2)
+
+
+def test_half_precision_keeps_the_predicted_class_where_two_become_equal():
+    probabilities = np.array([[0.30001, 0.3, 0.2, 0.19999], [0.25, 0.2499999, 0.2500001, 0.25], [1, 0, 0, 0]], np.float32)
+    assert halved(probabilities, probabilities.argmax(1)).argmax(1).tolist() == probabilities.argmax(1).tolist()
+
+
+def test_the_committed_report_is_the_one_made_from_the_committed_predictions(tmp_path):
+    shutil.copytree(REAL, tmp_path / "real")
+    fer("keep", "--root", tmp_path / "nothing", "--into", tmp_path / "real")
+    assert (tmp_path / "real" / "results.md").read_text() == (REAL / "results.md").read_text()
