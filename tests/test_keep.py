@@ -72,7 +72,9 @@ def test_the_figures_of_the_report_on_real_faces_are_those_of_the_runs(kept):
     machines = [read_json(run / layout.ENVIRONMENT) for run in runs]
     assert row["hours"] == pytest.approx(sum(machine["seconds"] for machine in machines) / 3600)
     assert row["processor"] == machines[0]["processor"] and row["commit"] == machines[0]["commit"]
-    assert row["command"].startswith(f"fer train {EXPERIMENT} --fold 0 --seed 0") and str(place.root) not in row["command"]
+    assert (
+        row["command"].startswith(f"fer train {EXPERIMENT} --fold 0 --seed 0") and str(place.root) not in row["command"]
+    )
     assert row["trained"] == "3 of 500 epochs, 48 px"
 
 
@@ -158,7 +160,9 @@ def test_a_seed_that_lacks_folds_is_kept_and_not_counted(kept):
 
 
 def test_half_precision_keeps_the_predicted_class_where_two_become_equal():
-    probabilities = np.array([[0.30001, 0.3, 0.2, 0.19999], [0.25, 0.2499999, 0.2500001, 0.25], [1, 0, 0, 0]], np.float32)
+    probabilities = np.array(
+        [[0.30001, 0.3, 0.2, 0.19999], [0.25, 0.2499999, 0.2500001, 0.25], [1, 0, 0, 0]], np.float32
+    )
     assert halved(probabilities, probabilities.argmax(1)).argmax(1).tolist() == probabilities.argmax(1).tolist()
 
 

@@ -48,18 +48,23 @@ def write(entries: list[Entry], study: Study, folder: Path) -> None:
     datasets = list(dict.fromkeys(entry.dataset for entry in entries))
     page = environment.get_template("real.md.j2").render(
         datasets=[(name, [entry for entry in entries if entry.dataset == name]) for name in datasets],
-        titles={name: params.load_dataset(name).title for name in (*datasets, *NO_DATA)},
+        titles={name: params.load_dataset(name).title for name in datasets},
         results=lambda own: markdown(pd.DataFrame([row(entry) for entry in own])),
         recalls=lambda own: markdown(recalls(own)),
         significance=markdown(readable(compared)),
-        autopsy=markdown(autopsy(entries)),
-        robustness=markdown(robustness(entries)),
-        runs=markdown(ledger(entries)),
+        autopsy=shown(autopsy(entries)),
+        robustness=shown(robustness(entries)),
+        runs=shown(ledger(entries)),
         missing=missing(entries, study),
         markdown=markdown,
-        no_data=NO_DATA,
+        no_data=[params.load_dataset(name).title for name in NO_DATA],
     )
     write_text(folder / "results.md", page)
+
+
+def shown(table: pd.DataFrame) -> str:
+    """Return a table as Markdown, or nothing where it has no rows."""
+    return markdown(table) if len(table) else ""
 
 
 def ordered(entries: list[Entry]) -> list[Entry]:
@@ -69,7 +74,13 @@ def ordered(entries: list[Entry]) -> list[Entry]:
     def key(entry: Entry) -> tuple:
         place = datasets.index(entry.dataset) if entry.dataset in datasets else len(datasets)
         variant = entry.kind not in ("sound", "external")
-        return place, entry.dataset, variant, entry.experiment.variant_of if variant else "", -entry.answers.mean("accuracy")
+        return (
+            place,
+            entry.dataset,
+            variant,
+            entry.experiment.variant_of if variant else "",
+            -entry.answers.mean("accuracy"),
+        )
 
     return sorted(entries, key=key)
 
@@ -170,7 +181,9 @@ def readable(found: pd.DataFrame) -> pd.DataFrame:
         }
         for pair in found.to_dict("records")
     ]
-    return pd.DataFrame(rows, columns=["first", "second", "n", "first alone", "second alone", "difference", "p (Holm)", "test"])
+    return pd.DataFrame(
+        rows, columns=["first", "second", "n", "first alone", "second alone", "difference", "p (Holm)", "test"]
+    )
 
 
 def autopsy(entries: list[Entry]) -> pd.DataFrame:
@@ -220,7 +233,8 @@ def recalls(entries: list[Entry]) -> pd.DataFrame:
     """Return of one dataset's sound and outside entries the recall of each class in percent."""
     return pd.DataFrame(
         [
-            {"system": entry.name} | {f"{name} %": percent(found, 1) for name, found in entry.answers.per_class["recall"].items()}
+            {"system": entry.name}
+            | {f"{name} %": percent(found, 1) for name, found in entry.answers.per_class["recall"].items()}
             for entry in sound(entries)
         ]
     )
@@ -244,7 +258,7 @@ def robustness(entries: list[Entry]) -> pd.DataFrame:
         shown |= {"untouched %": percent(untouched, 1)}
         shown |= {f"{name.replace('_', ' ')} %": percent(mean, 1) for name, mean in means.items()}
         rows.append(shown | {"mean %": percent(np.mean(list(means.values())), 1)})
-    return pd.DataFrame(rows or {"experiment": []})
+    return pd.DataFrame(rows)
 
 
 def runs(entries: list[Entry]) -> pd.DataFrame:
@@ -275,13 +289,14 @@ def ledger(entries: list[Entry]) -> pd.DataFrame:
                 "runs": str(len(entry.runs)),
                 "hours": f"{entry.hours:.2f}",
                 "validation %": percent(float(np.mean([run["accuracy_there"] for run in entry.runs]))),
-                "epoch kept": ", ".join(str(run["best_epoch"]) for run in entry.runs[:3]) + (" …" if len(entry.runs) > 3 else ""),
+                "epoch kept": ", ".join(str(run["best_epoch"]) for run in entry.runs[:3])
+                + (" …" if len(entry.runs) > 3 else ""),
                 "processor and precision": "; ".join(sorted(" · ".join(pair) for pair in machines)),
                 "commit": ", ".join(name[:7] + ("-dirty" if name.endswith("-dirty") else "") for name in commits),
                 "command": f"`{entry.runs[0]['command']}`",
             }
         )
-    return pd.DataFrame(rows or {"experiment": []})
+    return pd.DataFrame(rows)
 
 
 def missing(entries: list[Entry], study: Study) -> list[str]:

@@ -33,7 +33,11 @@ def results(entries: list[Entry], target: Path) -> None:
             draw(axes, place, entry)
         axes.set_yticks(range(len(own)), [label(entry) for entry in own], fontsize=8)
         axes.set_ylim(-0.6, len(own) - 0.4)
-        axes.set_title(f"{own[0].dataset_title}, {', '.join(dict.fromkeys(e.protocol.replace('_', ' ') for e in own))}", loc="left", fontsize=9)
+        axes.set_title(
+            f"{own[0].dataset_title}, {', '.join(dict.fromkeys(e.protocol.replace('_', ' ') for e in own))}",
+            loc="left",
+            fontsize=9,
+        )
         axes.grid(axis="x", linewidth=0.4)
     panels[-1, 0].set(xlabel="accuracy on real test images, %")
     handles = [
