@@ -19,10 +19,13 @@ __version__ = "0.1.0"
 def load(name, device: str = "cpu", threads: int | None = None):
     """Return a recogniser of expressions that is ready to use; see `fer.recognition.load`.
 
-    Example:
+    Examples:
         >>> import fer
+        >>> from fer.datasets import synthetic
         >>> recognizer = fer.load("fer2013-fer_baseline")
-        >>> faces = recognizer("party.jpg")  # doctest: +SKIP
+        >>> faces = recognizer(synthetic.render("happiness", subject=1, take=0).visible)  # or the path of a photograph
+        >>> faces[0].label in recognizer.classes
+        True
     """
     from fer.recognition import load
 

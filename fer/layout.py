@@ -10,15 +10,23 @@ from pathlib import Path
 class Layout:
     """The files of one study below its root ("." for the default study).
 
-    Arguments may be names or Snakemake wildcards such as "{dataset}".
+    Arguments are names, or Snakemake wildcards such as "{dataset}". No path need exist.
+
+    Examples:
+        >>> Layout().crops("fer2013").as_posix()
+        'data/faces/fer2013.npy'
+        >>> Layout(Path("studies/mine")).run("fer2013-dnn", fold="0", seed=0).as_posix()
+        'studies/mine/runs/fer2013-dnn/0.0'
     """
 
     root: Path = Path()
 
     def raw(self, dataset: str) -> Path:
+        """Every original image as distributed, encoded, with its path, SHA-256 and annotation, one row a sample."""
         return self.root / "data" / "raw" / f"{dataset}.parquet"
 
     def index(self, dataset: str) -> Path:
+        """What each sample shows: label, official part, subject, modality, pair, sequence; one row a sample."""
         return self.root / "data" / "index" / f"{dataset}.parquet"
 
     def counts(self, dataset: str) -> Path:
@@ -46,9 +54,11 @@ class Layout:
         return self.root / "data" / "blocks" / f"{dataset}.eyes.npy"
 
     def mouth(self, dataset: str) -> Path:
+        """The mouth blocks, shaped as the eyes blocks are."""
         return self.root / "data" / "blocks" / f"{dataset}.mouth.npy"
 
     def split(self, dataset: str, protocol: str) -> Path:
+        """The part (train, val, test) of each sample in each fold: columns sample, fold and part."""
         return self.root / "data" / "splits" / f"{dataset}.{protocol}.parquet"
 
     def augmented(self, experiment: str, fold: str) -> Path:
@@ -68,6 +78,7 @@ class Layout:
         return self.root / "external" / f"{dataset}.{protocol}" / f"{system}.{form}"
 
     def run(self, experiment: str, fold: str, seed: str | int) -> Path:
+        """The folder of a run; the names of the files in it are constants of this module."""
         return self.root / "runs" / experiment / f"{fold}.{seed}"
 
     def explanation(self, experiment: str) -> Path:
@@ -79,9 +90,11 @@ class Layout:
         return self.root / "runs" / experiment / "explain.safetensors"
 
     def reports(self) -> Path:
+        """The folder of all that is meant to be read."""
         return self.root / "reports"
 
     def table(self, name: str, form: str) -> Path:
+        """A table of the report (md, tex or csv); `name` is one of `fer.reporting.names`."""
         return self.reports() / "tables" / f"{name}.{form}"
 
     def card(self, system: str) -> Path:
@@ -89,6 +102,7 @@ class Layout:
         return self.reports() / "cards" / f"{system}.md"
 
     def figure(self, name: str, kind: str) -> Path:
+        """A figure of `kind` (such as faces, confusion, saliency) of a dataset or an experiment (PNG)."""
         return self.reports() / "figures" / f"{name}.{kind}.png"
 
     def audit_page(self, dataset: str, protocol: str) -> Path:
@@ -112,6 +126,7 @@ class Layout:
         return self.root / "logs" / "split" / f"{dataset}.{protocol}.leakage.html"
 
     def log(self, stage: str, name: str) -> Path:
+        """What a job printed; `name` is that of its dataset, experiment or run."""
         return self.root / "logs" / stage / f"{name}.log"
 
 

@@ -19,9 +19,10 @@ def audit_split(split: pd.DataFrame, samples: pd.DataFrame, pairs: pd.DataFrame)
     """Return what the parts of each fold have in common, ready for JSON.
 
     Args:
-        split: columns sample, fold, part.
-        samples: columns sample, label, blank, subject, sequence, pair.
-        pairs: what `duplicates` returned.
+        split: columns sample, fold, part, as `fer.protocols.assign` returns them.
+        samples: columns sample, label (class code), blank (bool), subject, sequence and pair (str or None).
+        pairs: duplicates: columns first, second (samples) and exact (bool; the others are near duplicates), as
+            `fer.duplicates.duplicates` returns them.
 
     Returns:
         `folds`: for each fold
@@ -36,6 +37,18 @@ def audit_split(split: pd.DataFrame, samples: pd.DataFrame, pairs: pd.DataFrame)
         `totals`: the same as numbers, summed over the folds;
         `contradicted`: the samples with an exact, and with a near duplicate that has another label; one with both kinds
             counts as exact.
+
+    Examples:
+        Sample 1, in test, shows the person of sample 0, in train, and is a copy of it:
+
+        >>> split = pd.DataFrame({"sample": [0, 1, 2], "fold": "0", "part": ["train", "test", "val"]})
+        >>> samples = pd.DataFrame({"sample": [0, 1, 2], "label": [0, 0, 1], "blank": False})
+        >>> samples = samples.assign(subject=["KA", "KA", "KL"], sequence=None, pair=None)
+        >>> found = audit_split(split, samples, pd.DataFrame({"first": [0], "second": [1], "exact": [True]}))
+        >>> leaked_test(found["folds"]["0"])
+        [1]
+        >>> found["folds"]["0"]["shared"]["subject"]
+        ['KA']
     """
     samples = samples.set_index("sample")
     labels = samples["label"]

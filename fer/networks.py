@@ -32,8 +32,24 @@ def load_network(folder: str | Path, device: torch.device | str = "cpu") -> tupl
     parameters say what the network takes (`input`, `alignment`, `views`, `modality`) and what its outputs mean
     (`classes`).
 
+    Args:
+        folder: of a run, such as runs/fer2013-dnn/0.0, or of a released model.
+        device: of torch, such as "cpu" or "cuda:0".
+
+    Returns:
+        The network, which maps float32 images (n, channels, size, size), normalised as `parameters.input` says, to
+        logits (n, classes); and the parameters.
+
     Raises:
         FerError: a file is missing or damaged, or the two do not belong together.
+
+    Examples:
+        >>> network, parameters = load_network("fer/pretrained/fer2013-fer_baseline")
+        >>> seen = parameters.input
+        >>> with torch.no_grad():
+        ...     logits = network(torch.zeros(2, seen.channels, seen.size, seen.size))
+        >>> logits.shape, parameters.classes[:2]
+        (torch.Size([2, 7]), ['angry', 'disgust'])
     """
     folder = Path(folder)
     parameters = read_parameters(folder)

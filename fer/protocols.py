@@ -40,7 +40,17 @@ def assign(protocol: str, index: pd.DataFrame, dataset: Dataset, seed: int) -> p
         seed: of the protocols that draw; the others give the same split for every seed.
 
     Raises:
-        FerError: the data lack what the protocol needs.
+        FerError: the data lack what the protocol needs, such as official parts or subjects.
+
+    Examples:
+        >>> from fer.params import load_dataset
+        >>> index = pd.DataFrame({"sample": range(20), "label": [0, 1] * 10})
+        >>> split = assign("stratified_70_15_15", index, load_dataset("jaffe"), seed=0)
+        >>> split.value_counts("part").to_dict()
+        {'train': 12, 'test': 4, 'val': 4}
+        >>> assign("official", index, load_dataset("jaffe"), seed=0)
+        Traceback (most recent call last):
+        fer.errors.FerError: protocol 'official': the owners of JAFFE defined no parts. ...
     """
     names = folds(protocol, dataset)
     index = index.sort_values("sample", ignore_index=True)

@@ -1,5 +1,7 @@
-"""What the documentation names exists: files, links, commands and targets."""
+"""What the documentation names exists (files, links, commands, targets), and the examples in docstrings run."""
 
+import doctest
+import importlib
 import re
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from fer.cli import app
 PAGES = [Path(name) for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(Path("docs").glob("*.md"))
 README_LINES = 150
 EXAMPLES = {"params/studies/mine.yaml"}  # what a reader writes
+WITH_EXAMPLES = [path for path in sorted(Path("fer").rglob("*.py")) if ">>> " in path.read_text(encoding="utf-8")]
+REFERENCE = re.findall(r"^::: (\S+)$", Path("docs/reference.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
 TOP = ("fer", "params", "docs", "tests", "workflow", "benchmarks", "reports/real")
 
 
@@ -49,3 +53,16 @@ def test_the_readme_s_figures_are_those_of_the_report_on_real_images():
     measured = " ".join(read(path) for path in Path("reports/real").glob("*.md"))
     figures = re.findall(r"\d+\.\d+", shown)
     assert figures and [figure for figure in figures if figure not in measured] == []
+
+
+@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=str)
+def test_the_examples_in_docstrings_give_the_answers_that_they_show(path):
+    module = importlib.import_module(".".join(path.with_suffix("").parts).removesuffix(".__init__"))
+    result = doctest.testmod(module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    assert result.attempted and not result.failed
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_everything_on_the_reference_page_has_a_docstring_with_an_example(name):
+    module, _, attribute = name.rpartition(".")
+    assert ">>> " in (getattr(importlib.import_module(module), attribute).__doc__ or "")

@@ -20,7 +20,17 @@ from fer.registry import Registry
 
 @dataclass(frozen=True)
 class Original:
-    """One distributed image: its place in the source, its encoded bytes, and what is written beside it."""
+    """One distributed image.
+
+    `path`: its place in the source, relative, with forward slashes, unique; `image`: its encoded bytes (PNG, JPEG,
+    TIFF, …) exactly as distributed; `annotation`: what the source says of it beside the image (columns of a label
+    file), kept as text, from which `Adapter.describe` reads its label.
+
+    Examples:
+        >>> original = Original("images/s07_12.png", b"...", {"emotion": "happy"})
+        >>> original.annotation["emotion"]
+        'happy'
+    """
 
     path: str
     image: bytes
@@ -33,7 +43,12 @@ class Sample:
 
     `label` is the class code; `part` the official part ("train", "val", "test"), or None where there is none.
     `modality` is "visible" or "infrared"; the two images of a pair share `pair`, the frames of a sequence `sequence`:
-    no protocol tears them apart. `votes` are the shares of the classes where several people labelled the image.
+    no protocol tears them apart, except those named random. `votes` are the shares of the classes, which sum to 1,
+    where several people labelled the image.
+
+    Examples:
+        >>> Sample(3, subject="KA").part is None  # JAFFE has no official parts
+        True
     """
 
     label: int
@@ -46,10 +61,19 @@ class Sample:
 
 
 class Adapter(ABC):
-    """Reads one dataset. Keyword-only arguments of an adapter's own constructor are the `options` of its parameters.
+    """Reads one dataset in the layout of its owners. A subclass has three methods and the decorator `@register`.
 
-    `left_out` says why which files of the source are not among the originals: {reason: paths}; `remarks` what is to be
-    known of some that are.
+    Keyword-only arguments of an adapter's own constructor are the `options` of its parameter file. `left_out` says
+    which files of the source are not among the originals, and why: {reason: paths}; `remarks` says what is special
+    about some that are.
+
+    Examples:
+        >>> from fer.params import load_dataset
+        >>> jaffe = adapter("jaffe", load_dataset("jaffe"))
+        >>> jaffe.describe("KA.HA1.29.tiff", {})
+        Sample(label=3, part=None, subject='KA', modality='visible', pair=None, sequence=None, votes=None)
+        >>> jaffe.code("joy", where="row 7")  # synonyms are known
+        3
     """
 
     def __init__(self, parameters: Dataset):
@@ -67,7 +91,15 @@ class Adapter(ABC):
         self.remarks.setdefault(what, []).append(path)
 
     def code(self, name: str, where: str) -> int:
-        """Return the code of the class that a source calls `name`, whatever synonym or case it uses."""
+        """Return the code of the class that a source calls `name`, whatever synonym or case it uses.
+
+        Args:
+            name: as the source writes it, such as "Happiness".
+            where: file or row, for the error message.
+
+        Raises:
+            FerError: no class of the dataset is called so.
+        """
         codes = {expression(own): code for code, own in enumerate(self.classes)}
         try:
             return codes[expression(name)]
@@ -76,11 +108,21 @@ class Adapter(ABC):
 
     @abstractmethod
     def originals(self, source: Path) -> Iterator[Original]:
-        """Yield every original of `source` (archive, folder or file) in a stable order."""
+        """Yield every original of `source` (archive, folder or file), in the same order each time.
+
+        Files that are none are passed to `leave_out`.
+
+        Raises:
+            FerError: the source has another layout, or files are missing, damaged or contradict each other.
+        """
 
     @abstractmethod
     def describe(self, path: str, annotation: dict[str, str]) -> Sample:
-        """Say what the original at `path` shows."""
+        """Return what the original at `path` shows, from its path and its annotation alone.
+
+        Raises:
+            FerError: the label or the subject is unknown.
+        """
 
     @abstractmethod
     def write_synthetic(self, samples: int, target: Path) -> Path:
@@ -92,5 +134,5 @@ register = _adapters.register
 
 
 def adapter(name: str, parameters: Dataset) -> Adapter:
-    """Return the adapter of the dataset `name`."""
+    """Return the adapter of the dataset `name`: the class registered in its module, or in that of `adapter:`."""
     return _adapters.find(parameters.adapter or name)(parameters, **parameters.options)

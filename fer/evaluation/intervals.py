@@ -42,7 +42,16 @@ EXACT, STUDENT, BOOTSTRAP, LIKELIHOOD = "Clopper–Pearson", "Student's t", "BCa
 
 @dataclass(frozen=True)
 class Interval:
-    """The bounds `low` and `high` of a 95 % interval, the `method` in words and the number of `clusters`."""
+    """A 95 % confidence interval.
+
+    `low` and `high`: its bounds, in the unit of what they bound (an accuracy: fractions in [0, 1]); `method`: how they
+    were computed, in words; `clusters`: the number of independent clusters of samples behind them.
+
+    Examples:
+        >>> interval = Interval(0.62, 0.71, "BCa bootstrap", 48)
+        >>> f"{100 * interval.low:.0f} to {100 * interval.high:.0f} % ({interval.clusters} clusters)"
+        '62 to 71 % (48 clusters)'
+    """
 
     low: float
     high: float
@@ -51,15 +60,31 @@ class Interval:
 
 
 def accuracy_interval(correct: np.ndarray, clusters: np.ndarray | None = None) -> Interval:
-    """Return the interval of the mean of `correct` (see the head of this module).
+    """Return the 95 % confidence interval of an accuracy, the mean of `correct`.
+
+    The methods, when each is used and their sources are at the head of this module.
 
     Args:
         correct: (n,) bool, or float in [0, 1] where several seeds are averaged sample by sample; n > 0.
-        clusters: (n,) names of what a sample shares with others. None: each sample stands for itself, as it does where
-            all are one cluster: the interval then holds for this one person.
+        clusters: (n,) names of what a sample shares with others, such as its subject. None: each sample stands for
+            itself, as it does where all are one cluster: the interval then holds for this one person.
 
-    >>> accuracy_interval(np.ones(30, bool))
-    Interval(low=0.8842..., high=1.0, method='Clopper–Pearson', clusters=30)
+    Returns:
+        Bounds in [0, 1].
+
+    Examples:
+        >>> accuracy_interval(np.ones(30, bool))
+        Interval(low=0.8842..., high=1.0, method='Clopper–Pearson', clusters=30)
+
+        Twenty images of each of six people are less evidence than 120 images of 120 people:
+
+        >>> correct = np.tile(np.arange(20) < 14, 6)
+        >>> correct[:20] = False
+        >>> people = np.repeat(list("abcdef"), 20)
+        >>> for interval in (accuracy_interval(correct), accuracy_interval(correct, people)):
+        ...     print(f"{interval.low:.2f} to {interval.high:.2f}")
+        0.49 to 0.67
+        0.24 to 0.88
     """
     values, codes, found = coded(correct, clusters)
     sums, sizes = np.bincount(codes, values), np.bincount(codes)

@@ -12,11 +12,27 @@ def metrics(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -
     """Return accuracy, balanced accuracy, precision, recall, F1 and calibration, ready for JSON.
 
     Args:
-        labels: int (n,), true class codes.
-        probabilities: float (n, classes), rows summing to 1.
+        labels: int (n,), true class codes from 0 to classes - 1; n > 0.
+        probabilities: float (n, classes), rows summing to 1. The predicted class is the most probable one, the first
+            of equals.
         classes: class names in the order of their codes.
 
-    All figures lie in [0, 1]. Balanced accuracy and the macro averages go over the classes that occur in `labels`.
+    Returns:
+        `n`, the number of samples; `accuracy`; `balanced_accuracy`, the mean recall; `ece`, the expected calibration
+        error (Guo et al., ICML 2017, equation 3, in 15 bins); `confusion_matrix`, counts by true class (row) and
+        predicted class (column); `per_class`, the precision, recall, F1 and `n` of each class by its name;
+        `macro_*` and `weighted_*`, the means of these over classes and over samples. All but the counts are fractions
+        in [0, 1], as in scikit-learn with `zero_division=0`. Balanced accuracy and the macro averages go over the
+        classes that occur in `labels`.
+
+    Examples:
+        >>> labels = np.array([0, 0, 1, 1])
+        >>> probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]])
+        >>> found = metrics(labels, probabilities, ["sad", "happy"])
+        >>> found["accuracy"], found["per_class"]["sad"]["recall"]
+        (0.75, 0.5)
+        >>> found["confusion_matrix"]
+        [[1, 1], [0, 2]]
     """
     predicted = probabilities.argmax(1)
     matrix = confusion(labels, predicted, len(classes))

@@ -51,7 +51,12 @@ class Predictions:
 
 
 def comparisons(systems: list[Predictions]) -> pd.DataFrame:
-    """Compare every two systems tested on one dataset.
+    """Test every two systems that were tested on the same samples of one dataset against each other.
+
+    The tests, when each is used and their sources are at the head of this module.
+
+    Args:
+        systems: the answers of each system; those of one dataset are compared.
 
     Returns:
         One row a pair. `n` samples, `clusters` of them; `first_only_right` and `second_only_right` count those that one
@@ -59,6 +64,16 @@ def comparisons(systems: list[Predictions]) -> pd.DataFrame:
         accuracies, first less second, in [-1, 1]; `p`, two-sided; `p_holm`, corrected over all pairs of the dataset;
         `test`, the one that was used. Pairs whose test samples differ are not comparable, `test` says so, and their
         figures are missing.
+
+    Examples:
+        >>> known = pd.DataFrame({"sample": range(8), "cluster": range(8), "label": 1})
+        >>> one = Predictions("one", "jaffe", known.assign(predicted=[1, 1, 1, 1, 1, 1, 1, 0]))
+        >>> two = Predictions("two", "jaffe", known.assign(predicted=[0, 0, 0, 0, 0, 0, 1, 0]))
+        >>> row = comparisons([one, two]).iloc[0]
+        >>> row["first_only_right"], row["difference"], row["test"]
+        (np.float64(6.0), np.float64(0.75), 'McNemar, exact')
+        >>> round(row["p"], 3)
+        np.float64(0.031)
     """
     answers = [(system, by_sample(system.table)) for system in systems]
     rows = [

@@ -58,19 +58,36 @@ def kept(load: Callable) -> Callable:
 
 
 def dataset_file(name: str) -> Path:
+    """Return the path of a dataset's parameters, relative to the project's folder; it need not exist."""
     return FOLDER / "datasets" / f"{name}.yaml"
 
 
 def system_file(name: str) -> Path:
+    """Return the path of a system's parameters, relative to the project's folder; it need not exist."""
     return FOLDER / "systems" / f"{name}.yaml"
 
 
 def experiment_file(name: str) -> Path:
+    """Return the path of an experiment's parameters, relative to the project's folder; it need not exist."""
     return FOLDER / "experiments" / f"{name}.yaml"
 
 
 @kept
 def load_dataset(name: str) -> Dataset:
+    """Return the parameters of a dataset, from `params/datasets/<name>.yaml` in the current folder.
+
+    Raises:
+        FerError: there is no such dataset, or its file has a mistake; the message names the file, the key, what was
+            given and what is allowed.
+
+    Examples:
+        >>> dataset = load_dataset("jaffe")
+        >>> dataset.classes
+        ['anger', 'disgust', 'fear', 'happy', 'neutral', 'sad', 'surprise']
+        >>> load_dataset("jafe")
+        Traceback (most recent call last):
+        fer.errors.FerError: unknown dataset 'jafe' (did you mean 'jaffe'?). Known: ckplus, ...
+    """
     path = known(dataset_file(name), "dataset")
     dataset = load(Dataset, path)
     check(constructor(ADAPTERS, dataset.adapter or name, path), dataset.options, path, "options")
@@ -79,6 +96,18 @@ def load_dataset(name: str) -> Dataset:
 
 @kept
 def load_system(name: str) -> System:
+    """Return the parameters of a system, from `params/systems/<name>.yaml` in the current folder.
+
+    `architecture` is checked against the constructor's arguments, without importing the module.
+
+    Raises:
+        FerError: there is no such system or module, or its file has a mistake.
+
+    Examples:
+        >>> system = load_system("dnn")
+        >>> system.input.size, system.recipe.steps
+        (48, 30001)
+    """
     path = known(system_file(name), "system")
     system = load(System, path)
     check(constructor(SYSTEMS, name, path), system.architecture, path, "architecture")
@@ -94,6 +123,19 @@ def experiment_files(name: str) -> list[Path]:
 
 @kept
 def load_experiment(name: str) -> Experiment:
+    """Return an experiment, from `params/experiments/<name>.yaml` in the current folder.
+
+    A variant (`variant_of`) has the keys of the experiment it varies, where its own file does not say otherwise. What
+    the file names (dataset, system, teacher and so on) is checked too; `resolve` gives the system as it is trained.
+
+    Raises:
+        FerError: there is no such experiment, it or what it names has a mistake, or a predecessor saw other samples.
+
+    Examples:
+        >>> experiment = load_experiment("jaffe-deepfer")
+        >>> experiment.dataset, experiment.system, experiment.protocol
+        ('jaffe', 'deepfer', '...')
+    """
     path = known(experiment_file(name), "experiment")
     experiment = check(Experiment, with_base(path), path)
     for key, names in (("dataset", dataset_file), ("system", system_file)):
@@ -168,12 +210,25 @@ def conditions(name: str) -> dict[str, Any]:
 
 
 def load_explain(overrides: dict[str, Any] | None = None) -> Explain:
-    """Load how to explain, with what a study or the command line changes of it."""
+    """Return the parameters of stage explain, from `params/explain.yaml`, with what a study or `--set` changes."""
     return check(Explain, load(Explain, EXPLAIN).model_dump() | (overrides or {}), Path("--set"))
 
 
 def load_study(path: Path) -> Study:
-    """Load a study and everything it names, so that a mistake anywhere stops before any job runs."""
+    """Load a study and everything it names, so that a mistake anywhere stops before any job runs.
+
+    Args:
+        path: such as `params/study.yaml`.
+
+    Raises:
+        FerError: a file is missing or has a mistake, a run needs an experiment that the study lacks, or two experiments
+            that are compared differ by more than their one change.
+
+    Examples:
+        >>> study = load_study(STUDY)
+        >>> study.name, study.seeds
+        ('default', [0])
+    """
     study = load(Study, path)
     if study.root == "." and path.resolve() != STUDY.resolve():
         raise FerError(

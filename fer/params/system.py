@@ -11,7 +11,12 @@ from fer.wording import counted
 
 
 class Input(Strict):
-    """What the network sees: crops resized to `size`, scaled to [0, 1], then (x - mean) / std."""
+    """What the network sees: crops resized to `size`, scaled to [0, 1], then (x - mean) / std.
+
+    Examples:
+        >>> Input(size=48, channels=1, mean=0.5, std=0.5)
+        Input(size=48, channels=1, mean=0.5, std=0.5)
+    """
 
     size: Side
     channels: Literal[1, 3]

@@ -22,7 +22,22 @@ LIMITS = (
 
 @dataclass(frozen=True)
 class About:
-    """Where a network comes from and how accurate it is; figures are fractions in [0, 1], None where not measured."""
+    """Where a network comes from, how accurate it is and what it must not be used for. As text, it is for people.
+
+    `name`: of the model; `system`, `dataset`, `protocol`: what was trained, and on what; `synthetic`: whether on drawn
+    faces; `n`, `accuracy`, `interval`: its test images, top-1 accuracy and 95 % interval; `accuracy_without_leaked`,
+    `n_without_leaked`: the same without test images that have a copy in train; `epochs`, `seed`: of its training;
+    `notes`: on this model; `limits`: of every model. Accuracies are fractions in [0, 1]; what was not measured is None.
+
+    Examples:
+        >>> import fer
+        >>> about = fer.load("fer2013-fer_baseline").about
+        >>> about.dataset, about.synthetic
+        ('FER2013', False)
+        >>> print(about)
+        fer2013-fer_baseline: ..., trained on FER2013 (official)
+        test accuracy ...
+    """
 
     name: str
     system: str

@@ -31,6 +31,13 @@ class Face:
     `box`: float32 (4,), left, top, right, bottom in pixels of the image; `landmarks`: float32 (68, 2), x and y in
     pixels, iBUG's order; `detection_score`: the detector's confidence, 0 or more; `classes`: names of the expressions;
     `scores`: float32 (classes,), their probabilities, which sum to 1.
+
+    Examples:
+        >>> face = Face(np.array([10, 10, 90, 90]), np.zeros((68, 2)), 1.2, ("sad", "happy"), np.array([0.25, 0.75]))
+        >>> face.label, face.confidence
+        ('happy', 0.75)
+        >>> face.probabilities
+        {'sad': 0.25, 'happy': 0.75}
     """
 
     box: np.ndarray
@@ -62,6 +69,16 @@ class Recognizer:
     `classes`: names of the expressions; `size` and `channels` (1 grey, 3 RGB): of the face crops that `classify` takes;
     `eyes`: where the right and the left eye lie in such a crop, fractions of its side, x and y; `about`: what the
     network was trained on, how accurate it is and what it must not be used for.
+
+    Examples:
+        >>> import fer
+        >>> from fer.datasets import synthetic
+        >>> recognizer = fer.load("fer2013-fer_baseline")
+        >>> recognizer.size, recognizer.channels
+        (48, 1)
+        >>> drawing = synthetic.render("happiness", subject=1, take=0).visible[..., ::-1]  # RGB
+        >>> [face.landmarks.shape for face in recognizer(drawing)]
+        [(68, 2)]
     """
 
     classes: tuple[str, ...]
@@ -84,7 +101,7 @@ class Recognizer:
         Raises:
             FerError: a file is missing or not an image, or an array is not uint8 of such a shape.
 
-        Example:
+        Examples:
             >>> import numpy as np, fer
             >>> recognizer = fer.load("fer2013-fer_baseline")
             >>> recognizer(np.zeros((120, 160), np.uint8))  # no face in the dark
@@ -115,6 +132,15 @@ class Recognizer:
 
         Args:
             faces: uint8 (n, size, size) for 1 channel, (n, size, size, 3) in RGB order for 3.
+
+        Raises:
+            FerError: the crops have another shape or dtype.
+
+        Examples:
+            >>> import numpy as np, fer
+            >>> recognizer = fer.load("fer2013-fer_baseline")
+            >>> recognizer.classify(np.zeros((2, 48, 48), np.uint8)).shape
+            (2, 7)
         """
         wanted = (self.size, self.size) + ((3,) if self.channels == 3 else ())
         if faces.dtype != np.uint8 or faces.shape[1:] != wanted:
@@ -135,7 +161,7 @@ def load(name: str | Path, device: str = "cpu", threads: int | None = None) -> R
         FerError: there is no such model, or its network needs more than one photograph of a face (such as an infrared
             image).
 
-    Example:
+    Examples:
         >>> import fer
         >>> recognizer = fer.load("fer2013-fer_baseline")
         >>> recognizer.classes

@@ -31,7 +31,27 @@ register = _systems.register
 
 
 def build(name: str, system: System | RunParameters, classes: int) -> nn.Module:
-    """Return a network with the architecture and input of `system`, its weights drawn from torch's random state."""
+    """Return an untrained network, its weights drawn from torch's random state.
+
+    Args:
+        name: of the system, its module in `fer/systems/`.
+        system: its parameters, or those of a run: `architecture` and `input` are used.
+        classes: number of classes.
+
+    Returns:
+        A network that maps float images (n, channels, size, size) to logits (n, classes), on the CPU.
+
+    Raises:
+        FerError: there is no such module, or the network cannot take this input.
+
+    Examples:
+        >>> import torch
+        >>> from fer.params import load_system
+        >>> system = load_system("dnn")
+        >>> network = build("dnn", system, classes=7)
+        >>> network(torch.zeros(2, system.input.channels, system.input.size, system.input.size)).shape
+        torch.Size([2, 7])
+    """
     return _systems.find(name)(classes, system.input, **system.architecture)
 
 
