@@ -69,6 +69,7 @@ def duplicates(samples: pd.DataFrame, raw: Path, faces: Path, crops_file: Path, 
 
 
 def pair_table(first: np.ndarray, second: np.ndarray, distance: np.ndarray | int) -> pd.DataFrame:
+    """Return near duplicates as a table with the dtypes of `duplicates`; correlation and likeness are 1 at first."""
     table = pd.DataFrame({"first": first, "second": second, "exact": False, "distance": distance})
     table = table.assign(correlation=1.0, likeness=1.0)
     kinds = {"first": "int32", "second": "int32", "distance": "uint8", "correlation": "float32", "likeness": "float32"}
@@ -113,6 +114,7 @@ def close_hashes(hashes: np.ndarray, distance: int) -> tuple[np.ndarray, np.ndar
 
 
 def require_memory(pairs: int, what: str) -> None:
+    """Refuse more pairs than can be held; `what` says in words how the images are alike."""
     if pairs > MOST_PAIRS:
         raise FerError(
             f"more than {MOST_PAIRS:,} pairs of images {what}: these images are too similar for this criterion. "

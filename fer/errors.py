@@ -37,6 +37,7 @@ class Faults:
             self.add(path, str(error).removeprefix(f"{path}: "))
 
     def add(self, path: str, fault: str) -> None:
+        """Gather the fault of one file or row; equal faults of several become one line."""
         self.found.setdefault(fault, []).append(path)
 
     def say(self, fault: str) -> None:
@@ -53,6 +54,7 @@ class Faults:
             raise FerError("\n".join(lines))
 
     def line(self, fault: str, paths: list[str]) -> str:
+        """Return the line for one fault of one or several files, or for a whole sentence."""
         if not paths:
             return fault
         several = f"{counted(len(paths), self.noun)}: {fault}: {examples(paths)}"

@@ -91,6 +91,7 @@ def parts_of(rows: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
 
 
 def kinds(pairs: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return which of the pairs are exact and which are near duplicates, bool (pairs,) each."""
     exact = pairs["exact"].to_numpy(bool)
     return {"exact": exact, "near": ~exact}
 
@@ -115,6 +116,7 @@ def leaked_test(fold: dict) -> list[int]:
 
 
 def shared(one: pd.Series, other: pd.Series) -> list[str]:
+    """Return the names that both columns hold, sorted; missing ones do not count."""
     return sorted(set(one.dropna()) & set(other.dropna()))
 
 
@@ -199,6 +201,7 @@ def in_words(shares: dict[str, tuple[int, int]]) -> str:
 
 
 def share(part: int, whole: int) -> str:
+    """Return a count beside its total, such as "3 of 10 (30.0 %)"."""
     return f"{part:,} of {whole:,} ({100 * part / max(whole, 1):.1f} %)"
 
 

@@ -120,6 +120,7 @@ def stratified(index: pd.DataFrame, val: float, test: float, seed: int) -> pd.Se
 
 
 def size(groups: int, share: float) -> int:
+    """Return how many of so many groups a share is, rounded: at least one, unless the share is 0."""
     return max(1, round(groups * share)) if share else 0
 
 
@@ -192,6 +193,7 @@ def class_of_groups(index: pd.DataFrame) -> pd.Series:
 
 
 def require_one_subject_a_group(index: pd.DataFrame) -> None:
+    """Refuse an index in which a sample has no subject, or a pair or sequence shows several."""
     unknown = index.loc[index["subject"].isna(), "sample"]
     if len(unknown):
         raise FerError(
@@ -208,6 +210,7 @@ def require_one_subject_a_group(index: pd.DataFrame) -> None:
 
 
 def require_these_subjects(index: pd.DataFrame, names: list[str], dataset: Dataset) -> None:
+    """Refuse an index whose subjects are not those that the dataset's parameters list, from which folds are named."""
     found = set(index["subject"])
     unlisted, absent = sorted(found - set(names)), [name for name in names if name not in found]
     if unlisted or absent:
@@ -266,4 +269,5 @@ def require_every_part(split: pd.DataFrame, names: list[str], protocol: str) -> 
 
 
 def listing(names: Iterable[str]) -> str:
+    """Return names separated by commas."""
     return ", ".join(names)

@@ -67,10 +67,12 @@ class RunFiles:
 
     @property
     def source(self) -> Source:
+        """What the run's network sees of its own data."""
         flags = {name: getattr(self.parameters, name) for name in ("constant_image", "augment_before_split")}
         return self.source_of(self.data, self.parameters.fold, **flags)
 
     def source_of(self, data: dict[str, Path], fold: str, **flags: bool) -> Source:
+        """Return what the run's network sees of `data`, {name: file} as `data_of` gives them, in one fold."""
         arrays, modalities = VIEWS[self.parameters.views], MODALITIES[self.parameters.modality]
         return Source(data, fold, modalities, arrays, self.parameters.input, **flags)
 
@@ -98,6 +100,7 @@ class Run(RunFiles):
 
     @cached_property
     def experiment(self) -> Experiment:
+        """The experiment as its file in params/ describes it."""
         return params.load_experiment(self.name)
 
     @cached_property
@@ -107,14 +110,17 @@ class Run(RunFiles):
 
     @cached_property
     def dataset(self) -> Dataset:
+        """The dataset as its file in params/ describes it; `source` and `samples` are not as the study has them."""
         return params.load_dataset(self.experiment.dataset)
 
     @property
     def recipe(self) -> Recipe:
+        """The recipe with the experiment's and the study's changes."""
         return self.system.recipe
 
     @property
     def folder(self) -> Path:
+        """Where training and evaluation leave their files."""
         return self.layout.run(self.name, self.fold, self.seed)
 
     @property
@@ -164,14 +170,17 @@ class TrainedRun(RunFiles):
 
     @cached_property
     def parameters(self) -> RunParameters:
+        """The parameters that training recorded in the folder."""
         return read_parameters(self.folder)
 
     @property
     def name(self) -> str:
+        """The experiment's name."""
         return self.parameters.experiment
 
     @property
     def fold(self) -> str:
+        """The fold whose train part the run was trained on."""
         return self.parameters.fold
 
     @property
@@ -241,6 +250,7 @@ def transfer_runs(study: params.Study, name: str) -> list[Run]:
 
 
 def experiment_folds(experiment: Experiment) -> list[str]:
+    """Return the names of all folds of an experiment's protocol, of which a study may make fewer."""
     return folds(experiment.protocol, params.load_dataset(experiment.dataset))
 
 

@@ -87,11 +87,13 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def write_bytes(target: Path, data: bytes | memoryview) -> None:
+    """Write a file whole or not at all."""
     with atomic(target) as scratch:
         scratch.write_bytes(data)
 
 
 def write_text(target: Path, text: str) -> None:
+    """Write a file as UTF-8, whole or not at all."""
     write_bytes(target, text.encode())
 
 
@@ -101,6 +103,11 @@ def write_json(target: Path, value: object) -> None:
 
 
 def read_json(path: Path) -> dict:
+    """Return what a JSON file holds.
+
+    Raises:
+        FerError: it does not exist, or is damaged.
+    """
     with whole(path):
         return json.loads(require(path).read_text(encoding="utf-8"))
 
@@ -179,11 +186,13 @@ def read_frame(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
 
 
 def write_frame(target: Path, frame: pd.DataFrame) -> None:
+    """Write a table as Parquet, whole or not at all, without its index."""
     with atomic(target) as scratch:
         frame.to_parquet(scratch, index=False, **PARQUET)
 
 
 def read_csv(path: Path) -> pd.DataFrame:
+    """Return a CSV file as a table; pandas chooses the types of its columns."""
     import pandas as pd
 
     with whole(path):
@@ -247,6 +256,7 @@ class ArrayWriter:
         self.handle, self.row_shape, self.dtype, self.rows = handle, shape[1:], dtype, 0
 
     def append(self, row: np.ndarray) -> None:
+        """Write the next row; another shape or dtype than announced is a ValueError."""
         if row.shape != self.row_shape or row.dtype != self.dtype:
             raise ValueError(f"a row of {row.dtype}{row.shape} in an array of {self.dtype}{self.row_shape}")
         self.handle.write(np.ascontiguousarray(row).tobytes())
@@ -261,10 +271,12 @@ def require(path: Path) -> Path:
 
 
 def sha256(data: bytes) -> str:
+    """Return the SHA-256 of bytes, as 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
 
 def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, as 64 hexadecimal digits, without holding it in memory."""
     with open(require(path), "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 

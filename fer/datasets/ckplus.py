@@ -49,6 +49,12 @@ ONSET, APEX = "onset", "apex"  # the first frame of a sequence, and its last one
 
 @register
 class CKPlus(Adapter):
+    """CK+, from the two official archives or the cropped copy.
+
+    Options: `frames`, how many of the last frames of a sequence are taken; `neutral_first_frame`, whether its first
+    frame is added as neutral.
+    """
+
     def __init__(self, parameters: Dataset, *, frames: Positive = 3, neutral_first_frame: bool = False):
         super().__init__(parameters)
         self.frames, self.neutral_first_frame = frames, neutral_first_frame
@@ -60,6 +66,7 @@ class CKPlus(Adapter):
             )
 
     def originals(self, source: Path) -> Iterator[Original]:
+        """Yield the frames taken, in the source's order; their annotation is the label as written and the phase."""
         labels, sequences = self.survey(source)
         taken = self.of_archives(labels, sequences) if labels else self.of_class_folders(sequences)
         for path, handle in sources.files(source):
@@ -169,10 +176,12 @@ class CKPlus(Adapter):
         return expression(name) in self.used
 
     def leave_all_out(self, paths: list[str], reason: str) -> None:
+        """Note several files that are no originals, for one reason."""
         for path in paths:
             self.leave_out(path, reason)
 
     def describe(self, path: str, annotation: dict[str, str]) -> Sample:
+        """Return the sample: subject and sequence from the file's name, the class from the label or the folder."""
         name = official_class(annotation["emotion"], path) if annotation else folder_class(path)
         sequence = sequence_of(path)
         code = self.code("neutral" if annotation.get("phase") == ONSET else name, path)
@@ -236,6 +245,7 @@ def official_class(label: str, where: str) -> str:
 
 
 def folder_class(path: str) -> str:
+    """Return the name of the folder that holds a frame, once it is found to name an expression."""
     folder = class_folder(path)
     try:
         expression(folder)
@@ -262,9 +272,11 @@ class Clip:
 
     @property
     def colour(self) -> bool:
+        """Whether the frames are in colour and 640×480, as some of CK+ are."""
         return self.subject % 10 == 9
 
     def path(self, frame: int) -> str:
+        """Return the official path of a frame, counted from 1, without its ending."""
         subject, number = f"S{5 + self.subject:03}", f"{1 + self.number:03}"
         return f"{subject}/{number}/{subject}_{number}_{frame:08}"
 

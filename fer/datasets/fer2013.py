@@ -43,7 +43,10 @@ FOLDER_FORM = re.compile(r"(?:^|/)[^/]+/(?P<usage>[^/_]+)_(?P<number>\d+)\.\w+$"
 
 @register
 class Fer2013(Adapter):
+    """FER2013, from its table of pixels or from folders of images."""
+
     def originals(self, source: Path) -> Iterator[Original]:
+        """Yield the rows of the preferred table as PNG; without a table, the images of the folders as they are."""
         found = sources.names(source)
         tables = [name for want in TABLES for name in found if name.lower().rpartition("/")[2] == want]
         if not tables:
@@ -77,6 +80,7 @@ class Fer2013(Adapter):
         faults.check()
 
     def folders(self, source: Path) -> Iterator[Original]:
+        """Yield the images of the folder form, once each; their names hold the part, their folders the class."""
         seen: dict[tuple[str, str], str] = {}
         faults = Faults()
         for name, handle in sources.files(source):
@@ -94,6 +98,7 @@ class Fer2013(Adapter):
         faults.check()
 
     def describe(self, path: str, annotation: dict[str, str]) -> Sample:
+        """Return the sample: class and part from the table's columns, otherwise from folder and name."""
         if annotation:
             self.check(annotation, path)
             label, usage = EMOTIONS[int(annotation["emotion"])], annotation["usage"]
@@ -107,12 +112,14 @@ class Fer2013(Adapter):
         return Sample(label=self.code(label, path), part=USAGES[usage])
 
     def check(self, annotation: dict[str, str], where: str) -> None:
+        """Refuse a row whose emotion is not one of the codes 0 to 6, or whose Usage is unknown."""
         emotion = annotation["emotion"]
         if not (emotion.isascii() and emotion.isdigit() and len(emotion) < 3 and int(emotion) < len(EMOTIONS)):
             raise FerError(f"{where}: unknown label {emotion!r}; expected 0 to {len(EMOTIONS) - 1}")
         self.check_usage(annotation["usage"], where)
 
     def check_usage(self, usage: str, where: str) -> None:
+        """Refuse a Usage that is not Training, PublicTest or PrivateTest."""
         if usage not in USAGES:
             raise FerError(f"{where}: unknown Usage {usage!r}; expected {', '.join(USAGES)}")
 

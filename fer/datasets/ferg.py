@@ -33,7 +33,10 @@ NAME = re.compile(r"(?P<character>[a-z]+)_(?P<expression>[a-z]+)_(?P<number>\d+)
 
 @register
 class Ferg(Adapter):
+    """FERG-DB, whose six drawn characters are the subjects."""
+
     def originals(self, source: Path) -> Iterator[Original]:
+        """Yield every frame once; the same frame in two places is an error."""
         seen: dict[str, str] = {}
         faults = Faults()
         for path, handle in sources.files(source):
@@ -50,6 +53,7 @@ class Ferg(Adapter):
         faults.check()
 
     def describe(self, path: str, annotation: dict[str, str]) -> Sample:
+        """Return the sample: character and class from the file's name, with which its folder must agree."""
         match = parse(path)
         character, name = match["character"], match["expression"]
         if character not in CHARACTERS:

@@ -38,11 +38,19 @@ AGREEMENT = (0.55, 0.95)  # share of a synthetic image's votes that its class ge
 
 @register
 class FerPlus(Fer2013):
+    """FER+: FER2013's table with the votes beside it, joined row by row."""
+
     @property
     def columns(self) -> list[str]:
+        """The ten columns of votes in the official order: the classes, unknown, and NF."""
         return [*self.classes, *NO_EMOTION]
 
     def originals(self, source: Path) -> Iterator[Original]:
+        """Yield the rows of FER2013's table that show an expression to most people, with their votes.
+
+        Raises:
+            FerError: the two tables differ in length or Usage, or agree so little that one must be sorted otherwise.
+        """
         pairs = zip_longest(super().originals(source), self.votes(source))
         number, agreeing = -1, 0
         for number, (original, votes) in enumerate(pairs):
@@ -71,9 +79,11 @@ class FerPlus(Fer2013):
             )
 
     def companions(self, found: list[str]) -> list[str]:
+        """Return the table of votes, which is read beside the table of pixels."""
         return [name for name in found if PurePosixPath(name).name.lower() == TABLE]
 
     def folders(self, source: Path) -> NoReturn:
+        """Refuse the folder form of FER2013, which has lost the order of the rows."""
         raise FerError(
             f"{source} holds no table of pixels (fer2013.csv, alone or in fer2013.tar.gz). FER+ needs it: its votes "
             "follow the table's order of rows, which FER2013's folders of images do not keep"
@@ -91,6 +101,7 @@ class FerPlus(Fer2013):
             yield from self.votes_table(found[0], handle)
 
     def votes_table(self, name: str, handle: BinaryIO) -> Iterator[dict[str, str]]:
+        """Yield the rows of the table of votes, its column `Image name` left out, once their numbers are checked."""
         faults = Faults("row")
         lines = read_table(handle, name, faults)
         _, header = next(lines)
@@ -112,6 +123,7 @@ class FerPlus(Fer2013):
         return max(self.columns, key=lambda column: int(annotation[column]))
 
     def describe(self, path: str, annotation: dict[str, str]) -> Sample:
+        """Return the sample: the class with the most votes, and the shares of the eight classes as `votes`."""
         counts = np.array([int(annotation[name]) for name in self.classes])
         label = self.classes.index(self.plurality(annotation))
         return Sample(label, USAGES[annotation["usage"]], votes=(counts / counts.sum()).tolist())
@@ -129,6 +141,7 @@ class FerPlus(Fer2013):
         return archive
 
     def plan(self, samples: int) -> list[tuple[int, tuple[str, int, int], str]]:
+        """Return what `Fer2013.plan` does; of a face meant as unknown or NF, a neutral one is drawn."""
         plan, first = [], 0
         for usage, rows in groupby(self.intended(samples), key=lambda row: row[1]):
             for number, (column, _) in enumerate(rows):

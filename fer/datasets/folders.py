@@ -62,6 +62,11 @@ TABLES = (".csv", ".tsv", ".xls", ".xlsx", ".json")
 
 @register
 class Folders(Adapter):
+    """A folder for each class, or a table of labels beside the images.
+
+    Options: `subject`, `folders` and `nested`, as the head of this module describes them.
+    """
+
     def __init__(
         self,
         parameters: Dataset,
@@ -87,6 +92,7 @@ class Folders(Adapter):
             )
 
     def originals(self, source: Path) -> Iterator[Original]:
+        """Yield every image that has a class; its annotation is the class and the part as the source names them."""
         found = sources.names(source)
         annotations = self.annotate(found, self.table_of_labels(source, found))
         for path, handle in sources.files(source):
@@ -181,6 +187,7 @@ class Folders(Adapter):
         return self.code(self.folders.get(folder) or NUMBERED.sub("", folder), folder)
 
     def knows(self, folder: str) -> bool:
+        """Say whether a folder's name, or the option `folders`, means a class of the dataset."""
         if folder not in self.known:
             try:
                 self.known[folder] = self.named(folder) >= 0
@@ -189,6 +196,12 @@ class Folders(Adapter):
         return self.known[folder]
 
     def check(self, annotations: dict[str, dict[str, str]], what: str = "class folders") -> None:
+        """Refuse annotations with unknown classes, or with parts for some images alone.
+
+        Args:
+            annotations: {path: class and part}.
+            what: names the classes come from, for messages: "class folders" or "labels".
+        """
         classes: dict[str, list[str]] = {}
         for path, item in annotations.items():
             classes.setdefault(item["class"], []).append(path)
@@ -221,6 +234,7 @@ class Folders(Adapter):
         faults.check()
 
     def describe(self, path: str, annotation: dict[str, str]) -> Sample:
+        """Return the sample: class and part from the annotation, the subject from the path."""
         found = self.subject and self.subject.search(path)
         if self.subject and not (found and found[1]):
             raise FerError(f"{path}: options.subject, {self.subject.pattern!r}, finds no subject in this path")
@@ -261,6 +275,7 @@ class Folders(Adapter):
 
 
 def is_expression(name: str) -> bool:
+    """Say whether a name is one of the expressions that the project knows, or a synonym."""
     try:
         return bool(expression(name))
     except FerError:

@@ -34,7 +34,10 @@ SEED = 102  # these people are in no other dataset
 
 @register
 class Jaffe(Adapter):
+    """JAFFE, ten women in seven posed expressions."""
+
     def originals(self, source: Path) -> Iterator[Original]:
+        """Yield every image once; the same pose in two places is an error."""
         seen: dict[str, str] = {}
         faults = Faults()
         for path, handle in sources.files(source):
@@ -51,6 +54,7 @@ class Jaffe(Adapter):
         faults.check()
 
     def describe(self, path: str, annotation: dict[str, str]) -> Sample:
+        """Return the sample: subject and class from the file's name."""
         match = NAME.fullmatch(PurePosixPath(path).name)
         subject, code = match["subject"].upper(), match["code"].upper()
         if code not in CODES:

@@ -32,6 +32,8 @@ SYNTHETIC_FILES = {
 
 @register
 class Nvie(Paired):
+    """NVIE. Options: `unpaired`, `number` (see `fer.datasets.paired`) and `subject`."""
+
     dataset = "NVIE"
     seed = 106
     synthetic_files = SYNTHETIC_FILES

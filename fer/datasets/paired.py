@@ -66,6 +66,7 @@ class Paired(Adapter):
         )
 
     def originals(self, source: Path) -> Iterator[Original]:
+        """Yield every image of a pair; its label is in the path, so there is no annotation."""
         shots = self.survey(source)
         for modality in MODALITIES.values():
             for path, handle in sources.files(source):
@@ -105,6 +106,7 @@ class Paired(Adapter):
         return pairs
 
     def without_partner(self, source: Path, paths: list[str]) -> None:
+        """Refuse the images that have no partner, or leave them out where the option `unpaired` says so."""
         if self.unpaired == "leave_out":
             for path in paths:
                 self.leave_out(path, "without a partner in the other modality")
@@ -127,6 +129,7 @@ class Paired(Adapter):
         return kinds.pop() if kinds else None
 
     def shot(self, path: str) -> Shot:
+        """Return what an image shows, from its path: class, subject, the numbers in its name, modality."""
         label, modality = self.archive_of(path)
         text = PurePosixPath(path).stem
         if self.number is not None:
@@ -135,6 +138,7 @@ class Paired(Adapter):
         return Shot(label, self.subject_of(path), tuple(map(int, re.findall(r"[0-9]+", text))), modality)
 
     def subject_of(self, path: str) -> str | None:
+        """Return the subject that the option `subject` finds in a path; None without the option."""
         if self.subject is None:
             return None
         match = self.subject.search(path)
@@ -148,6 +152,7 @@ class Paired(Adapter):
         return "-".join([self.classes[shot.label].lower(), *subject, *(f"{number:03}" for number in shot.number)])
 
     def describe(self, path: str, annotation: dict[str, str]) -> Sample:
+        """Return the sample; the two images of a pair have the same `pair`."""
         shot = self.shot(path)
         return Sample(shot.label, subject=shot.subject, modality=shot.modality, pair=self.pair(shot))
 
@@ -204,10 +209,12 @@ TAKES = 2  # pairs of every subject and class
 
 
 def create(path: Path) -> zipfile.ZipFile | py7zr.SevenZipFile:
+    """Open a new zip or 7z archive for writing, by the ending of its name."""
     return zipfile.ZipFile(path, "w") if path.suffix == ".zip" else py7zr.SevenZipFile(path, "w")
 
 
 def add(archive: zipfile.ZipFile | py7zr.SevenZipFile, name: str, data: bytes) -> None:
+    """Add a file to an archive that `create` opened."""
     if isinstance(archive, zipfile.ZipFile):
         archive.writestr(name, data)
     else:

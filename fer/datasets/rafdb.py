@@ -50,13 +50,18 @@ class Face(NamedTuple):
 
 
 class Label(NamedTuple):
+    """The official code of an image (1 to 7), as text, and the place that states it."""
+
     code: str
     where: str  # the file and line that says so
 
 
 @register
 class RafDb(Adapter):
+    """RAF-DB, single expressions: aligned images, with a list of labels or class folders."""
+
     def originals(self, source: Path) -> Iterator[Original]:
+        """Yield every aligned image that has a label; images of the compound set are left out."""
         codes = self.survey(source)
         for path, handle in sources.files(source):
             if path in codes:
@@ -159,11 +164,13 @@ class RafDb(Adapter):
             raise FerError(f"{path}: its name says the part {part!r}, its folder {', '.join(sorted(said))!r}")
 
     def check(self, code: str, where: str) -> None:
+        """Refuse a code other than 1 to 7."""
         codes = [str(number + 1) for number in range(len(EMOTIONS))]
         if code not in codes:
             raise FerError(f"{where}: unknown code {code!r}; expected 1 to {codes[-1]} ({', '.join(EMOTIONS)})")
 
     def describe(self, path: str, annotation: dict[str, str]) -> Sample:
+        """Return the sample: the class from the code, the part from the file's name."""
         label = self.code(EMOTIONS[int(annotation["label"]) - 1], path)
         return Sample(label=label, part=identity(IMAGE.search(path)).part)
 
@@ -205,6 +212,7 @@ def code_named(folder: str) -> str | None:
 
 
 def identity(match: re.Match) -> Face:
+    """Return the part and the number that a matched file name states."""
     return Face(match["part"].lower(), int(match["number"]))
 
 

@@ -134,10 +134,12 @@ class Rendering:
 
     @cached_property
     def infrared(self) -> np.ndarray:
+        """The same scene by its warmth, uint8 (size, size); drawn at the first use."""
         return draw_infrared(self._scene)
 
     @cached_property
     def silhouette(self) -> np.ndarray:
+        """Where the head is, uint8 (size, size), 255 inside and 0 beside it; drawn at the first use."""
         canvas = np.zeros((self._scene.size, self._scene.size, 3), np.uint8)
         draw_face(canvas, self._scene, dict.fromkeys(visible_palette(self._scene.identity), np.full(3, 255)))
         return canvas[..., 0]
@@ -204,6 +206,7 @@ def proportional(samples: float, counts: Iterable[int], least: int = 1) -> list[
 
 
 def make_identity(seed: int, subject: int) -> Identity:
+    """Draw a person: shape of the face, colours, hair, beard and glasses, decided by (seed, subject) alone."""
     generator = np.random.default_rng([seed, subject, 0])
     points = NEUTRAL.copy()
     shape = np.clip(generator.normal(0, 1, 9), -2, 2)
@@ -277,6 +280,7 @@ def pose(identity: Identity, expression: str, generator: np.random.Generator, si
 
 
 def visible_palette(identity: Identity) -> dict[str, np.ndarray]:
+    """Return the colours, BGR from 0 to 255, of all parts of a person's face."""
     return {
         "hair": identity.hair,
         "skin": identity.skin,
@@ -297,6 +301,7 @@ def visible_palette(identity: Identity) -> dict[str, np.ndarray]:
 
 
 def draw_visible(scene: Scene) -> np.ndarray:
+    """Draw the scene as a camera sees it, uint8 (size, size, 3), BGR: lit, blurred, with gamma and noise."""
     generator = np.random.default_rng(scene.noise)
     identity, size = scene.identity, scene.size
     corners = generator.uniform(40, 210, (2, 2, 1)) + generator.normal(0, 18, (2, 2, 3))
@@ -321,6 +326,7 @@ def blurred(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def gamma_table(exponent: float) -> np.ndarray:
+    """Return the table, uint8 (256,), that raises brightness to a power."""
     return np.array([round(255 * (value / 255) ** exponent) for value in range(256)], np.uint8)
 
 
@@ -450,6 +456,7 @@ def frown_folds(points: np.ndarray, units: dict[int, float]) -> list[tuple[list,
 
 
 def draw_eye(canvas: np.ndarray, scene: Scene, palette: dict[str, np.ndarray], eye: np.ndarray) -> None:
+    """Draw one eye, its lid and creases on `canvas`; `eye`: (6, 2), its landmarks in face coordinates."""
     outline = smooth(scene.project(eye))
     left, top = np.maximum(np.floor(outline.min(0)).astype(int) - 2, 0)
     right, bottom = np.minimum(np.ceil(outline.max(0)).astype(int) + 3, scene.size)
@@ -470,6 +477,7 @@ def draw_eye(canvas: np.ndarray, scene: Scene, palette: dict[str, np.ndarray], e
 
 
 def draw_nose(scene: Scene, fill, line) -> None:
+    """Draw the nostrils and the line below the nose."""
     points = scene.points
     for nostril in (32, 34):
         fill(ellipse(points[nostril] + (0, -0.012), 0.045, 0.024), "nose")
@@ -477,6 +485,7 @@ def draw_nose(scene: Scene, fill, line) -> None:
 
 
 def draw_mouth(scene: Scene, fill, line) -> None:
+    """Draw the lips and, where they part, the mouth and the teeth."""
     outer, inner = scene.points[OUTER_LIPS], scene.points[INNER_LIPS]
     fill(smooth(outer), "lips")
     gap = inner[6, 1] - inner[2, 1]
@@ -548,6 +557,7 @@ def arc(start, end, top: float) -> np.ndarray:
 
 
 def ellipse(centre, width: float, height: float) -> np.ndarray:
+    """Return 16 points on an ellipse of the given half axes, float64 (16, 2)."""
     angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)
     return np.asarray(centre) + np.stack([width * np.cos(angle), height * np.sin(angle)], 1)
 
@@ -563,20 +573,24 @@ def smooth(points: np.ndarray, closed: bool = True) -> np.ndarray:
 
 
 def fixed(points: np.ndarray) -> np.ndarray:
+    """Return points in OpenCV's fixed-point coordinates, int32, so that edges lie between pixels."""
     return np.round(points * (1 << SUBPIXEL)).astype(np.int32)
 
 
 def polygon(canvas: np.ndarray, points: np.ndarray, colour) -> None:
+    """Fill the outline `points`, float (n, 2) in pixels, with smooth edges."""
     cv2.fillPoly(canvas, [fixed(points)], tuple(map(float, colour)), cv2.LINE_AA, SUBPIXEL)
 
 
 def stroke(canvas: np.ndarray, points: np.ndarray, colour, width: float) -> None:
+    """Draw an open line through `points`, float (n, 2) in pixels, at least one pixel wide."""
     cv2.polylines(
         canvas, [fixed(points)], False, tuple(map(float, colour)), max(1, round(width)), cv2.LINE_AA, SUBPIXEL
     )
 
 
 def disc(canvas: np.ndarray, centre: np.ndarray, radius: float, colour) -> None:
+    """Fill a circle; centre and radius in pixels, which may be fractions."""
     x, y = fixed(centre)
     cv2.circle(
         canvas, (int(x), int(y)), round(radius * (1 << SUBPIXEL)), tuple(map(float, colour)), -1, cv2.LINE_AA, SUBPIXEL

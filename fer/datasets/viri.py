@@ -31,6 +31,8 @@ SYNTHETIC_FILES = {  # the depth differs from archive to archive, as nobody has 
 
 @register
 class Viri(Paired):
+    """VIRI. Options: `unpaired` and `number` (see `fer.datasets.paired`)."""
+
     dataset = "VIRI"
     seed = 105
     synthetic_files = SYNTHETIC_FILES

@@ -50,6 +50,7 @@ def lstm_flops(steps: torch.Size, input_weights: torch.Size, hidden_weights: tor
 
 @torch.inference_mode()
 def milliseconds(network: nn.Module, image: torch.Tensor, passes: int) -> float:
+    """Return the median time of `passes` forward passes on one CPU thread, in milliseconds."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

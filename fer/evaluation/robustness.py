@@ -124,10 +124,12 @@ def between(values: tuple[float, float], side: int) -> float:
 
 
 def gaussian_blur(image: np.ndarray, sigma: float, generator: np.random.Generator) -> np.ndarray:
+    """Blur by a Gaussian of `sigma` pixels."""
     return cv2.GaussianBlur(image, (0, 0), sigma)
 
 
 def gaussian_noise(image: np.ndarray, sigma: float, generator: np.random.Generator) -> np.ndarray:
+    """Add normal noise; `sigma` is a fraction of white."""
     return pixels(image / 255 + sigma * generator.standard_normal(image.shape))
 
 
@@ -144,10 +146,12 @@ def jpeg(image: np.ndarray, quality: float, generator: np.random.Generator) -> n
 
 
 def low_light(image: np.ndarray, photons: float, generator: np.random.Generator) -> np.ndarray:
+    """Draw each pixel from a Poisson distribution; `photons` is the mean count of a white one."""
     return pixels(generator.poisson(image / 255 * photons) / between(FULL_LIGHT, len(image)))
 
 
 def occlusion(image: np.ndarray, share: float, generator: np.random.Generator) -> np.ndarray:
+    """Cover a square at a random place, `share` of the image's side wide, with the image's mean colour."""
     side = round(share * len(image))
     top, left = (generator.random(2) * (len(image) - side)).round().astype(int)
     covered = image.copy()

@@ -37,6 +37,7 @@ class Box:
 
     @property
     def centre(self) -> np.ndarray:
+        """The centre (x, y), float64 (2,), in pixels."""
         return np.array([self.x + self.width / 2, self.y + self.height / 2])
 
 
@@ -77,6 +78,7 @@ def boxes(landmarks: np.ndarray, margin: float) -> Boxes:
 
 
 def around(points: np.ndarray, angle: float, margin: float) -> Box:
+    """Return the box, level with eyes at `angle` degrees, that holds the points (n, 2) and a margin in pixels."""
     turn = rotation(angle)
     level = points @ turn  # the inverse of the rotation, since points are rows
     low, high = level.min(0) - margin, level.max(0) + margin

@@ -107,6 +107,7 @@ def converted(image: np.ndarray, channels: int) -> np.ndarray:
 
 
 def stretched(image: np.ndarray) -> np.ndarray:
+    """Return a 16-bit image as uint8, its range between the percentiles `STRETCH` stretched to 0 to 255."""
     low, high = np.percentile(image, STRETCH)
     return np.rint(np.clip((image - low) / max(high - low, 1), 0, 1) * 255).astype(np.uint8)
 
@@ -117,6 +118,7 @@ def decode(data: bytes, channels: int, name: str) -> np.ndarray:
 
 
 def grey(image: np.ndarray) -> np.ndarray:
+    """Return an RGB image as grey, uint8 (height, width); a grey one as it is."""
     return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
 
 

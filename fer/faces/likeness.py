@@ -58,6 +58,7 @@ def detail(picture: np.ndarray) -> np.ndarray:
 
 
 def correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Return Pearson's correlation of two pictures of one shape, in [-1, 1]; 0 where one of them is flat."""
     one, other = one.ravel() - one.mean(), other.ravel() - other.mean()
     lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
     return float(one @ other) / lengths if lengths > 1e-6 else 0.0

@@ -33,6 +33,7 @@ class Choice:
 
     @property
     def samples(self) -> set[int]:
+        """The numbers of all samples on the sheet."""
         return {*self.found["sample"], *self.missed["sample"]}
 
 
@@ -119,10 +120,12 @@ def row_labels(choice: Choice, aligned: bool) -> list[str]:
 
 
 def caption(row, classes: list[str]) -> str:
+    """Return the class of a sample, and "infrared" below it where it is."""
     return classes[row.label] + ("\ninfrared" if row.modality == "infrared" else "")
 
 
 def show(axes, image: np.ndarray) -> None:
+    """Show an image, grey or RGB; small ones pixel by pixel."""
     interpolation = "nearest" if max(image.shape[:2]) <= SMALL else "antialiased"
     axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation=interpolation)
 

@@ -72,6 +72,8 @@ class Download(Strict):
 
 
 class Dataset(Strict):
+    """A dataset as `params/datasets/<name>.yaml` describes it: what it shows, where it is, how faces are cut out."""
+
     title: str
     citation: str
     obtain: str = Field(description="where a user gets the files, for error messages")
@@ -102,6 +104,7 @@ class Dataset(Strict):
 
     @model_validator(mode="after")
     def counts_cover_classes(self) -> Dataset:
+        """Refuse classes that repeat, and official counts that do not have one number for each class."""
         if len(set(self.classes)) != len(self.classes):
             raise ValueError(f"classes {self.classes} repeat")
         for part, counts in self.official_counts.items():

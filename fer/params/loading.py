@@ -279,6 +279,7 @@ def require_comparable(study: Study, name: str, path: Path) -> None:
 
 
 def shown(value: Any) -> str:
+    """Return a value as messages show it; None is "no value"."""
     return "no value" if value is None else repr(value)
 
 
@@ -368,6 +369,7 @@ def changed(system: System, experiment: Experiment, changes: dict[str, dict], pa
 
 
 def resolve_recipe(recipe: Recipe, values: dict[str, Any], path: Path, key: str) -> Recipe:
+    """Return a recipe with changes in place; a mistake is an error that names the file and the key."""
     try:
         return recipe.override(values)
     except ValidationError as error:

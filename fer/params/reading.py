@@ -35,6 +35,7 @@ def known(path: Path, kind: str, where: str = "") -> Path:
 
 
 def load(model: type[Model], path: Path) -> Model:
+    """Return what a parameter file says, checked against its model."""
     return check(model, mapping(path), path)
 
 
@@ -60,6 +61,7 @@ def parsed(text: str) -> Any:
 
 
 def check(model: type[Model], values: dict, path: Path, key: str = "") -> Model:
+    """Return values as `model`; a mistake is a `FerError` that names the file `path` and the key (below `key`)."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -99,17 +101,20 @@ def fields_at(model: type[BaseModel], location: list[str]) -> list[str]:
 
 
 def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models that an annotation names, inside lists, mappings and unions too."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for argument in getattr(annotation, "__args__", ()) for model in models_in(argument)]
 
 
 def suggestion(given: str, allowed: list[str]) -> str:
+    """Return " (did you mean …?)" with the allowed name that is closest, or "" where none is close."""
     close = difflib.get_close_matches(given, allowed, n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def listing(names) -> str:
+    """Return names in alphabetical order, separated by commas; "none" where there is none."""
     return ", ".join(sorted(names)) or "none"
 
 

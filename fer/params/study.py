@@ -10,12 +10,15 @@ from fer.params.base import NAME, Fraction, Modality, Name, Positive, Protocol, 
 
 
 class Published(Strict):
+    """The figure that an experiment answers to, and where it was published."""
+
     accuracy: Fraction | None = Field(description="top-1 accuracy on the test images; null where none was published")
     source: str
     note: str = ""
 
     @property
     def sentence(self) -> str:
+        """The figure in words, with its source and note, as reports print it."""
         figure = "none" if self.accuracy is None else f"{100 * self.accuracy:.2f} %"
         return f"Published: {figure} ({self.source}). {self.note}".rstrip()
 
@@ -68,6 +71,7 @@ class Experiment(Strict):
 
     @model_validator(mode="after")
     def variants_say_what_differs(self) -> Experiment:
+        """Refuse a sound experiment with keys of a variant, a variant without them, and keys that contradict."""
         if (self.variant_of is None) != (self.kind == "sound") or bool(self.variant_of) != bool(self.change):
             raise ValueError("variant_of, change and a kind other than sound go together")
         if (self.compared_with or self.not_compared) and not self.variant_of:
@@ -151,6 +155,7 @@ class Study(Strict):
 
     @model_validator(mode="after")
     def distinct_seeds(self) -> Study:
+        """Refuse seeds that repeat, and a study that names nothing to make."""
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds {self.seeds} repeat")
         if not self.experiments and not self.datasets:
@@ -158,16 +163,20 @@ class Study(Strict):
         return self
 
     def dataset_overrides(self, name: str) -> dict[str, Any]:
+        """Return the study's changes to a dataset's parameters, by key."""
         overrides = self.datasets.get(name)
         return overrides.model_dump(exclude_none=True, exclude={"protocols"}) if overrides else {}
 
     def train_options(self) -> dict[str, Any]:
+        """Return the options of `fer train` that the study sets, by name."""
         return {"bf16-on-cpu": True} if self.bf16_on_cpu else {}
 
     def evaluate_options(self) -> dict[str, Any]:
+        """Return the options of `fer evaluate` that the study sets, by name."""
         return self.model_dump(include={"corrupted"}, exclude_none=True)
 
     def explain_overrides(self) -> dict[str, Any]:
+        """Return the study's changes to the parameters of stage explain, by key."""
         return self.explain.model_dump(exclude_none=True)
 
     def overrides(self, experiment: str) -> dict[str, Any]:
@@ -176,6 +185,7 @@ class Study(Strict):
         return overrides.model_dump(exclude_none=True, exclude={"folds"}) if overrides else {}
 
     def most_folds(self, experiment: str) -> int | None:
+        """Return how many of an experiment's folds the study makes, the first ones; None: all of them."""
         overrides = self.experiments[experiment]
         return overrides.folds if overrides else None
 

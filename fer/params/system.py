@@ -25,6 +25,7 @@ class Input(Strict):
 
     @model_validator(mode="after")
     def one_for_each_channel(self) -> Input:
+        """Refuse a mean or std whose length is not the number of channels."""
         for name in ("mean", "std"):
             value = getattr(self, name)
             if isinstance(value, list) and len(value) != self.channels:
@@ -113,6 +114,7 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def one_length(self) -> Recipe:
+        """Refuse a recipe with both epochs and steps or neither, and a period without cycles."""
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give either epochs or steps")
         if (self.period is None) == (self.schedule == "cosine_cycles"):
@@ -137,6 +139,8 @@ def deep_merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any
 
 
 class System(Strict):
+    """A system as `params/systems/<name>.yaml` describes it: its network's options, its input and its recipe."""
+
     title: str
     citation: str
     architecture: dict[str, Any] = Field(default_factory=dict, description="arguments of the network's constructor")

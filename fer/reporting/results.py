@@ -38,14 +38,17 @@ class Result:
 
     @property
     def first(self) -> Run:
+        """The first run: first fold, first seed."""
         return self.runs[0]
 
     @property
     def name(self) -> str:
+        """The experiment's name."""
         return self.first.name
 
     @property
     def kind(self) -> str:
+        """Sound, as_published, defect or ablation."""
         return self.first.experiment.kind
 
     @property
@@ -59,6 +62,7 @@ class Result:
 
     @property
     def published_cell(self) -> str:
+        """The published accuracy in percent, as a table shows it; empty where there is none to compare with."""
         return "" if self.synthetic else percent(self.published)
 
     @property
@@ -76,6 +80,7 @@ class Result:
 
     @property
     def dataset_title(self) -> str:
+        """The dataset's title, with SYNTHETIC where its faces were drawn."""
         return self.first.dataset.title + (f" ({SYNTHETIC})" if self.synthetic else "")
 
     @property
@@ -95,19 +100,23 @@ class Result:
 
     @property
     def shape(self) -> str:
+        """What the network was given, such as 48×48×1."""
         given = self.parameters["input"]
         return f"{given['size']}×{given['size']}×{given['channels']}"
 
     @property
     def seeds(self) -> list[int]:
+        """The seeds of the study's runs, in ascending order."""
         return sorted({run.seed for run in self.runs})
 
     @property
     def folds(self) -> list[str]:
+        """The folds that the study made, in their order."""
         return list(dict.fromkeys(run.fold for run in self.runs))
 
     @property
     def all_folds(self) -> list[str]:
+        """All folds of the protocol."""
         return experiment_folds(self.first.experiment)
 
     @cached_property
@@ -128,12 +137,15 @@ class Result:
 
     @property
     def n(self) -> int:
+        """The number of test samples, all folds together, of one seed."""
         return self.by_seed[0]["n"]
 
     def values(self, metric: str) -> np.ndarray:
+        """Return a metric of each seed over all its folds, float64 (seeds,)."""
         return np.array([figures[metric] for figures in self.by_seed])
 
     def mean(self, metric: str) -> float:
+        """Return the mean of a metric over seeds."""
         return float(self.values(metric).mean())
 
     def std(self, metric: str) -> float | None:
@@ -193,10 +205,12 @@ class Result:
 
     @cached_property
     def budget(self) -> Budget:
+        """How long the runs were trained and on what size of input, beside what the recipe asks for."""
         return budget.measure(self.runs, self.histories(), self.parameters)
 
     @cached_property
     def losses(self) -> Losses:
+        """What was lost on the way: faces not found, copies in train, runs that never learned."""
         return losses.measure(self.runs, self.predictions, self.histories(), self.parameters["recipe"])
 
     @property
@@ -228,6 +242,7 @@ class Result:
 
     @cached_property
     def environments(self) -> list[dict]:
+        """What each run recorded of its machine, versions and training time."""
         return [read_json(run.folder / layout.ENVIRONMENT) for run in self.runs]
 
     @cached_property
@@ -251,9 +266,11 @@ class Result:
         return f"fer train {where}{bf16}{changes} && fer evaluate {where}{corrupted}"
 
     def accuracy(self, run: Run) -> float:
+        """Return the test accuracy of one run, in [0, 1]."""
         return read_json(run.folder / layout.METRICS)["accuracy"]
 
     def histories(self) -> list[pd.DataFrame]:
+        """Return the training history of each run, one row an epoch."""
         return [read_csv(run.folder / layout.HISTORY) for run in self.runs]
 
     @property

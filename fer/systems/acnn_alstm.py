@@ -87,6 +87,7 @@ class PositionAttention(nn.Module):
         self.attention = QueryAttention(FEATURES)
 
     def weights(self, maps: Tensor) -> Tensor:
+        """Return the attention weight of each position, (batch, 36), row by row; they sum to 1."""
         return self.attention(positions_of(maps))
 
     def forward(self, maps: Tensor) -> Tensor:

@@ -85,6 +85,7 @@ class DeepFER(nn.Module):
 
 
 def convolution(channels: int, filters: int, kernel: int, stride: int = 1) -> tuple[nn.Module, ...]:
+    """Return a convolution with ReLU and batch normalisation after it, in the project's order."""
     return nn.Conv2d(channels, filters, kernel, stride), nn.ReLU(), nn.BatchNorm2d(filters)
 
 

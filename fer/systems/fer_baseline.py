@@ -88,6 +88,7 @@ class Block(nn.Module):
 
 
 def convolution(channels: int, filters: int, kernel: int, stride: int = 1) -> tuple[nn.Module, ...]:
+    """Return a convolution without bias that keeps the side (or divides it by `stride`), and batch normalisation."""
     return (
         nn.Conv2d(channels, filters, kernel, stride, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(filters),

@@ -50,6 +50,7 @@ def branch(dropout: float) -> nn.Sequential:
 
 
 def fusion(features: int, classes: int, dropout: float) -> nn.Sequential:
+    """Return the published classifier on the concatenated features of all views."""
     return nn.Sequential(
         nn.Dropout(dropout), nn.Linear(features, 1024), nn.ReLU(),
         nn.Linear(1024, 512), nn.ReLU(), nn.Dropout(dropout), nn.Linear(512, classes),
@@ -66,6 +67,7 @@ def small_branch(dropout: float) -> nn.Sequential:
 
 
 def small_fusion(features: int, classes: int, dropout: float) -> nn.Sequential:
+    """Return the classifier of the small network, with one hidden layer."""
     return nn.Sequential(
         nn.Dropout(dropout), nn.Linear(features, 128), nn.ReLU(), nn.Dropout(dropout), nn.Linear(128, classes)
     )

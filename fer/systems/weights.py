@@ -77,4 +77,5 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
 
 
 def brief(error: Exception) -> str:
+    """Return the type and message of an error, cut to 300 characters."""
     return textwrap.shorten(f"{type(error).__name__}: {error}", 300)
