@@ -164,12 +164,12 @@ BAD = {
     "label without images": (
         without(FILES, "cohn-kanade-images/S005"),
         None,
-        r"1 labels have no images, such as Emotion/S005/001/.*extended-cohn-kanade-images\.zip",
+        r"1 label has no images: Emotion/S005/001/.*extended-cohn-kanade-images\.zip",
     ),
     "labels alone": (LABELS, None, "4 labels have no images"),
     "images alone": (IMAGES, None, r"has no label.*Emotion_labels\.zip beside extended-cohn-kanade-images\.zip"),
-    "too few frames": (without(FILES, "S010_004_00000002.png"), None, r"S010_004 has 2 frames .*fewer than the last 3"),
-    "too few for neutral": (FILES, with_neutral(3), "S010_004 has 3 frames .*fewer than the last 3 and the first"),
+    "too few frames": (without(FILES, "S010_004_00000002.png"), None, r"S010_004 has 2 frames, fewer than the last 3"),
+    "too few for neutral": (FILES, with_neutral(3), "S010_004 has 3 frames, fewer than the last 3 and the first"),
     "a frame twice": (FILES | {f"copy/{FRAME}": image(5)}, None, "are the same frame"),
     "no image": (FILES | {FRAME: b"<html>"}, None, r"S005_001_00000005\.png.*is not an image"),
     "unknown class folder": (
@@ -183,7 +183,7 @@ BAD = {
         "frames of sequence S010_004 lie in several folders: fear, surprise",
     ),
     "neutral of the cropped copy": (CK48, with_neutral(), "neutral_first_frame: there are no first frames in the fold"),
-    "more frames than the copy has": (CK48, changed("ckplus", options={"frames": 4}), "has 3 frames .*the last 4"),
+    "more frames than the copy has": (CK48, changed("ckplus", options={"frames": 4}), "has 3 frames, .*the last 4"),
     "nothing": ({"notes.txt": b"x"}, None, r"holds no image of CK\+.*Emotion_labels\.zip"),
 }
 

@@ -240,7 +240,7 @@ BAD = {
     "named label": (changed_csv(lambda e, p, u: f"angry,{p},{u}"), r"row 5.*unknown label 'angry'"),
     "unknown usage": (changed_csv(lambda e, p, u: f"{e},{p},Test"), r"row 5.*unknown Usage 'Test'.*PublicTest"),
     "missing value": (changed_csv(lambda e, p, u: f"{e},{p}"), r"row 5.*2 values for 3 columns"),
-    "wrong columns": (text_file("fer2013.csv", "label,image\n0,0"), r"columns \['label', 'image'\]; expected emotion"),
+    "wrong columns": (text_file("fer2013.csv", "label,image\n0,0"), "its columns are label, image; expected emotion"),
     "empty table": (text_file("fer2013.csv", ""), "has no rows: the file is empty"),
     "header alone": (text_file("fer2013.csv", "emotion,pixels,Usage\n"), "has no rows: there is only its header"),
     "empty folder": (empty_folder, "holds no image of FER2013. Expected: Kaggle"),

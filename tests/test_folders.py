@@ -107,13 +107,17 @@ BAD = {
     "unknown classes": (
         FLAT | {"happpy/1.png": image(1), "bored/1.png": image(1)},
         {},
-        r"unknown class folders bored, happpy \(such as that of bored/1\.png\); expected angry, happy, neutral",
+        r"unknown class folders bored, happpy \(for example bored/1\.png\); expected angry, happy, neutral",
     ),
-    "unknown class in a part": (PARTED | {"train/sad/1.png": image(1)}, {}, "unknown class folders sad"),
+    "unknown class in a part": (
+        PARTED | {"train/sad/1.png": image(1)},
+        {},
+        "unknown class folder sad .*which lack sad",
+    ),
     "unknown part": (
         PARTED | {"extra/happy/1.png": image(1)},
         {},
-        r"extra is neither a part .* nor a class .*, but holds class folders \(such as that of extra/happy/1\.png\)",
+        r"extra is neither a part .* nor a class .*, but holds class folders \(for example extra/happy/1\.png\)",
     ),
     "other versions of the images": (
         {f"{above}/{path}": data for above in ("aligned", "original") for path, data in FLAT.items()},

@@ -89,7 +89,7 @@ def test_every_parameter_file_we_ship_loads(kind):
             "study.yaml",
             "  rafdb-local_global_resnet50: {epochs: 8, size: 32, batch_size: 16, learning_rate: 0.05}\n",
             "",
-            "no experiment of this study uses 'rafdb', and no protocols are asked of it. Used: ckplus, fer2013",
+            "no experiment of this study uses 'rafdb'. Add one, give the dataset `protocols` ",
         ),
         (
             "study.yaml",
@@ -279,7 +279,7 @@ def test_a_study_that_trains_a_variant_unlike_what_it_is_compared_with_is_refuse
             "compared_with: jaffe-attentional_cnn-as_published\n",
             "",
             "variant_of: protocol is 'leave_one_subject_out' in jaffe-attentional_cnn and 'stratified_56_11_33' here, "
-            "where augment_before_split, recipe.offline differ, too",
+            "where augment_before_split, recipe.offline differ too",
         ),
         (
             "experiments/fer2013-attentional_cnn-epoch_chosen_on_test.yaml",

@@ -87,7 +87,8 @@ def test_photographs_before_alignment_and_the_compound_set_are_left_out_and_coun
     taken = take("rafdb", unpacked(tmp_path / "in", packed(files)), tmp_path / "out")
     assert seen(taken) == EXPECTED
     assert taken.left_out == {
-        "of the compound set": 2, "no image": 1, "not an aligned face (its name does not end in _aligned)": 2,
+        "of the compound set": 2, "not named as an image": 1,
+        "not an aligned face (its name does not end in _aligned)": 2,
     }  # fmt: skip
 
 

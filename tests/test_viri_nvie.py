@@ -170,7 +170,7 @@ def test_the_option_subject_reads_the_subject_and_numbers_count_within_it(tmp_pa
 
 def test_a_path_without_the_subject_is_named(tmp_path):
     source = unpacked(tmp_path / "in", packed(NVIE))
-    with pytest.raises(FerError, match=r"S1/1\.JPG: the option subject, .* finds no subject"):
+    with pytest.raises(FerError, match=r"files: the option subject, .* finds no subject in this path: .*S1/1\.JPG"):
         take("nvie", source, tmp_path / "out", with_options("nvie", subject=r"/(P\d+)/"))
 
 
@@ -207,7 +207,7 @@ def test_bad_input_gets_a_clear_error_and_leaves_nothing(case, tmp_path):
 def test_other_files_in_an_archive_are_left_out(tmp_path):
     files = VIRI | {"VIRI-Sad-Vis.zip/read me.txt": b"1"}
     taken = take("viri", unpacked(tmp_path / "in", packed(files)), tmp_path / "out")
-    assert seen(taken) == expected("viri") and taken.left_out == {"no image": 1}
+    assert seen(taken) == expected("viri") and taken.left_out == {"not named as an image": 1}
 
 
 # --- the synthetic source -------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ from fer.errors import FerError
 from fer.expressions import expression
 from fer.parallel import ordered_map
 from fer.params import Dataset, Positive
-from fer.wording import counted
+from fer.wording import counted, examples
 
 # The official classes in the order of their codes, and how many sequences have each label.
 SEQUENCES = {
@@ -84,17 +84,15 @@ class CKPlus(Adapter):
             if match is None:
                 self.leave_out(path, "neither a frame nor an emotion label")
                 continue
-            sequence, number = sequence_of(path), int(match["frame"])
-            if is_label:
-                if sequence in labels:
-                    faults.say(f"sequence {sequence} has two labels: {labels[sequence][0]} and {path}")
-                labels[sequence] = path, handle.read(100).decode("ascii", "replace").strip()
-                with faults.of(path):
+            with faults.of(path):
+                sequence, number = sequence_of(path), int(match["frame"])
+                if is_label:
+                    if sequence in labels:
+                        faults.say(f"sequence {sequence} has two labels: {labels[sequence][0]} and {path}")
+                    labels[sequence] = path, handle.read(100).decode("ascii", "replace").strip()
                     official_class(labels[sequence][1], path)
-            elif number in frames[sequence]:
-                faults.say(f"{path} and {frames[sequence][number]} are the same frame; a source is one copy of CK+")
-            else:
-                frames[sequence][number] = path
+                elif (other := frames[sequence].setdefault(number, path)) != path:
+                    faults.say(f"{path} and {other} are the same frame: give a source with one copy of CK+")
         faults.check()
         return labels, {sequence: [paths[number] for number in sorted(paths)] for sequence, paths in frames.items()}
 
@@ -103,18 +101,21 @@ class CKPlus(Adapter):
         alone = [path for sequence, (path, _) in labels.items() if sequence not in sequences]
         if alone:
             raise FerError(
-                f"{len(alone)} labels have no images, such as {alone[0]}: the source is the folder that holds both "
-                "extended-cohn-kanade-images.zip (is it whole?) and Emotion_labels.zip"
+                f"{counted(len(alone), 'label has', 'labels have')} no images: {examples(alone)}. The source is the "
+                "folder that holds both extended-cohn-kanade-images.zip (is it whole?) and Emotion_labels.zip"
             )
         taken: dict[str, dict] = {}
+        faults = Faults()
         for sequence, paths in sequences.items():
             where, label = labels.get(sequence, ("", ""))
             if not label:
                 self.leave_all_out(paths, "frame of a sequence without an emotion label")
             elif self.uses(official_class(label, where), paths):
-                onset, apex = self.divide(sequence, paths)
-                taken |= {path: {"emotion": label, "phase": ONSET} for path in onset}
-                taken |= {path: {"emotion": label, "phase": APEX} for path in apex}
+                with faults.of(paths[0]):
+                    onset, apex = self.divide(sequence, paths)
+                    taken |= {path: {"emotion": label, "phase": ONSET} for path in onset}
+                    taken |= {path: {"emotion": label, "phase": APEX} for path in apex}
+        faults.check()
         return taken
 
     def of_class_folders(self, sequences: dict[str, list[str]]) -> dict[str, dict]:
@@ -135,7 +136,8 @@ class CKPlus(Adapter):
                     continue
             folders = {class_folder(path) for path in paths}
             if len(folders) > 1:
-                raise FerError(f"frames of sequence {sequence} lie in several folders: {', '.join(sorted(folders))}")
+                faults.say(f"frames of sequence {sequence} lie in several folders: {', '.join(sorted(folders))}")
+                continue
             folder = folders.pop()
             if folder.isdigit() and len(folder) < 3:
                 raise FerError(
@@ -163,8 +165,8 @@ class CKPlus(Adapter):
         first = int(self.neutral_first_frame)
         if len(paths) < first + self.frames:
             raise FerError(
-                f"sequence {sequence} has {counted(len(paths), 'frame')} (such as {paths[0]}), fewer than the "
-                f"last {self.frames}{' and the first' * first} that the options ask for: is the source whole?"
+                f"sequence {sequence} has {counted(len(paths), 'frame')}, fewer than the last "
+                f"{self.frames}{' and the first' * first} that the options ask for; is the source whole?"
             )
         self.leave_all_out(paths[first : -self.frames], f"frame before the last {self.frames} of a labelled sequence")
         return paths[:first], paths[-self.frames :]
@@ -238,7 +240,9 @@ def official_class(label: str, where: str) -> str:
     try:
         code = float(label)
     except ValueError as error:
-        raise FerError(f"{where}: the label {label!r} is not a number") from error
+        raise FerError(
+            f"{where}: the label {label!r} is not a number; expected 0 to {len(CLASSES) - 1}, such as 3.0000000e+00"
+        ) from error
     if code not in range(len(CLASSES)):
         raise FerError(f"{where}: unknown label {label!r}; expected 0 to {len(CLASSES) - 1}")
     return CLASSES[int(code)]

@@ -68,7 +68,10 @@ class Fer2013(Adapter):
         lines = read_table(handle, name, faults)
         _, header = next(lines)
         if not {"emotion", "pixels"} <= set(header) <= {"emotion", "pixels", "Usage"}:
-            raise FerError(f"{name}: columns {header}; expected emotion, pixels and Usage (train.csv: emotion, pixels)")
+            raise FerError(
+                f"{name}: its columns are {', '.join(header)}; expected emotion, pixels and Usage (in train.csv "
+                "emotion and pixels alone)"
+            )
         for number, (where, values) in enumerate(lines):
             row = dict(zip(header, values, strict=True))
             annotation = {"emotion": row["emotion"], "usage": row.get("Usage", "Training")}

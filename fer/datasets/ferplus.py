@@ -107,7 +107,7 @@ class FerPlus(Fer2013):
         _, header = next(lines)
         expected = ["Usage", "Image name", *self.columns]
         if header != expected:
-            raise FerError(f"{name}: columns {header}; expected {', '.join(expected)}")
+            raise FerError(f"{name}: its columns are {', '.join(header)}; expected {', '.join(expected)}")
         for where, values in lines:
             row = {column: value for column, value in zip(header, values, strict=True) if column != "Image name"}
             counts = [row[column] for column in self.columns]

@@ -120,7 +120,7 @@ class Folders(Adapter):
                 if path not in labels.annotations and path not in labels.tables:
                     image = sources.is_image_name(path)
                     self.leave_out(path, "without a row in the table of labels" if image else "not named as an image")
-            self.check(labels.annotations, "labels")
+            self.check(labels.annotations, "label")
             return labels.annotations
         above: dict[str, list[str]] = {}
         tables = [path for path in paths if path.lower().endswith(TABLES)]
@@ -167,7 +167,7 @@ class Folders(Adapter):
         several = len(wrappers) > 1
         raise FerError(
             f"{examples(sorted(wrappers))} {'are' if several else 'is'} neither a part (train, val, test) nor a class "
-            f"({', '.join(self.classes)}), but {'hold' if several else 'holds'} class folders (such as that of "
+            f"({', '.join(self.classes)}), but {'hold' if several else 'holds'} class folders (for example "
             f"{next(iter(wrappers.values()))}). Rename what is a part. Where each holds other images (of one person, "
             "say), set options: {nested: true} in the parameter file. Where they hold versions of the same images "
             "(originals, crops), give one of the folders as the source"
@@ -195,31 +195,34 @@ class Folders(Adapter):
                 self.known[folder] = False
         return self.known[folder]
 
-    def check(self, annotations: dict[str, dict[str, str]], what: str = "class folders") -> None:
+    def check(self, annotations: dict[str, dict[str, str]], what: str = "class folder") -> None:
         """Refuse annotations with unknown classes, or with parts for some images alone.
 
         Args:
             annotations: {path: class and part}.
-            what: names the classes come from, for messages: "class folders" or "labels".
+            what: the classes come from, for messages: "class folder" or "label".
         """
         classes: dict[str, list[str]] = {}
         for path, item in annotations.items():
             classes.setdefault(item["class"], []).append(path)
         unknown = [name for name in sorted(classes) if not self.knows(name)]
+        these = f"{what}{'' if len(unknown) == 1 else 's'} {', '.join(unknown)}"
+        example = classes[unknown[0]][0] if unknown else ""
         if unknown and all(name.isdecimal() for name in unknown):
             shown = ", ".join(f'"{name}": {own}' for name, own in zip(unknown, self.classes, strict=False))
             raise FerError(
-                f"{what} {', '.join(unknown)} are numbers, which do not say the class (such as that of "
-                f"{classes[unknown[0]][0]}). Say in the parameter file which is which, such as "
+                f"{these} {'is a number, which does' if len(unknown) == 1 else 'are numbers, which do'} not say the "
+                f"class (for example {example}). Say in the parameter file which is which, such as "
                 f"options: {{folders: {{{shown}}}}}, or use the names: {', '.join(self.classes)}"
             )
         if unknown:
             more = [name for name in unknown if is_expression(name)]
             raise FerError(
-                f"unknown {what} {', '.join(unknown)} (such as that of {classes[unknown[0]][0]}); expected "
-                f"{', '.join(self.classes)}: rename or remove them, change the classes of the parameter file, or say "
-                f"there which class each is, such as options: {{folders: {{{unknown[0]}: {self.classes[0]}}}}}"
-                + (f" ({', '.join(more)}: an expression that its `classes` lack)" if more else "")
+                f"unknown {these} (for example {example}); expected {', '.join(self.classes)}. Rename or remove what "
+                "does not belong there, change the `classes` of the parameter file"
+                + (f" (which lack {', '.join(more)})" if more else "")
+                + ", or say there which class each is, such as "
+                f"options: {{folders: {{{unknown[0]}: {self.classes[0]}}}}}"
             )
         divided = {"part" in item: path for path, item in reversed(annotations.items())}
         if len(divided) == 2:

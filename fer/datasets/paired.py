@@ -80,17 +80,21 @@ class Paired(Adapter):
             FerError: two images that are the same, or images that do not pair.
         """
         found: dict[Shot, str] = {}
-        alone, faults = [], Faults()
+        alone, copies, faults = [], [], Faults()
         for path in sources.names(source):
-            if self.archive_of(path) is None:
-                self.leave_out(path, f"in no archive or folder {self.dataset}-<class>-Vis or {self.dataset}-<class>-Ir")
-            elif not sources.is_image_name(path):
-                self.leave_out(path, "no image")
-            elif not (shot := self.shot(path)).number:
-                alone.append(path)
-            elif (other := found.setdefault(shot, path)) != path:
-                faults.say(f"{other} and {path} are both {shot.modality} {self.pair(shot)}")
-        if faults.found:
+            with faults.of(path):
+                if self.archive_of(path) is None:
+                    reason = f"in no archive or folder {self.dataset}-<class>-Vis or {self.dataset}-<class>-Ir"
+                    self.leave_out(path, reason)
+                elif not sources.is_image_name(path):
+                    self.leave_out(path, "not named as an image")
+                elif not (shot := self.shot(path)).number:
+                    alone.append(path)
+                elif (other := found.setdefault(shot, path)) != path:
+                    copies.append(f"{other} and {path} are both {shot.modality} {self.pair(shot)}")
+        for pair in copies:
+            faults.say(pair)
+        if copies:
             faults.say(
                 "Class, modality and number of these agree. If one is a copy, remove it; where the names tell "
                 "them apart otherwise, say how with the option number (NVIE: or subject)"
@@ -125,7 +129,7 @@ class Paired(Adapter):
         matches = [match for part in path.split("/")[:-1] if (match := self.archive.fullmatch(part))]
         kinds = {(self.code(match[1], path), WORDS[match[2].lower()]) for match in matches}
         if len(kinds) > 1:
-            raise FerError(f"{path} lies in archives or folders of different classes or modalities")
+            raise FerError(f"{path}: lies in archives or folders of different classes or modalities")
         return kinds.pop() if kinds else None
 
     def shot(self, path: str) -> Shot:

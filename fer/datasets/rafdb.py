@@ -89,7 +89,7 @@ class RafDb(Adapter):
             elif sources.is_image_name(path):
                 self.leave_out(path, "not an aligned face (its name does not end in _aligned)")
             else:
-                self.leave_out(path, "no image")
+                self.leave_out(path, "not named as an image")
         faults.check()
         return self.match(source, images, labels)
 

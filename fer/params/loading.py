@@ -192,7 +192,7 @@ def require_likeness(name: str) -> None:
             raise FerError(
                 f"{path}: {key}: {item} is {shown(other.get(item))} in {experiment.against} and "
                 f"{shown(own.get(item))} here"
-                + (f", where {listing(more)} differ, too" if more else "")
+                + (f", where {listing(more)} differ too" if more else "")
                 + ". Name under compared_with an experiment that differs by this one's change alone, or say under "
                 "not_compared why there is none"
             )
@@ -251,8 +251,8 @@ def load_study(path: Path) -> Study:
         load_dataset(name)
         if used and name not in used and not (overrides and overrides.protocols):
             raise FerError(
-                f"{path}: datasets: no experiment of this study uses {name!r}, and no protocols are asked of it. "
-                f"Used: {listing(used)}"
+                f"{path}: datasets: no experiment of this study uses {name!r}. Add one, give the dataset `protocols` "
+                f"(splits without an experiment), or remove it. Used: {listing(used)}"
             )
     check_cross_dataset(study, path)
     return study
@@ -274,7 +274,7 @@ def require_comparable(study: Study, name: str, path: Path) -> None:
             given, expected = (shown(values.get(key)) for values in (own, other))
             raise FerError(
                 f"{path}: experiments.{name}.{key}: given {given}, but {against}, which it is compared with, has "
-                f"{expected}. The two are to differ by one change alone ({experiment.change}); give both the same"
+                f"{expected}. They may differ by one change alone ({experiment.change}); give both the same"
             )
 
 
@@ -297,7 +297,9 @@ def check_cross_dataset(study: Study, path: Path) -> None:
     for first, second in combinations(names, 2):
         one, other = load_experiment(first), load_experiment(second)
         if one.dataset == other.dataset:
-            raise FerError(f"{where} {first} and {second} are both on {one.dataset}; name one experiment a dataset")
+            raise FerError(
+                f"{where} {first} and {second} are both on {one.dataset}; name one experiment for each dataset"
+            )
         if one.modality != other.modality:
             raise FerError(
                 f"{where} {first} is trained on {one.modality} images and {second} on {other.modality} ones; "

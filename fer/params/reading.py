@@ -50,7 +50,8 @@ def mapping(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise FerError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(values, dict):
-        raise FerError(f"{path}: expected a mapping of keys to values, given {type(values).__name__}")
+        given = "nothing: the file is empty" if values is None else f"a {type(values).__name__}"
+        raise FerError(f"{path}: expected a mapping of keys to values (title: …), given {given}")
     return values
 
 

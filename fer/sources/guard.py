@@ -101,9 +101,9 @@ class Guard:
         """Count bytes that came out of it, of the entry `name`."""
         self.unpacked += count
         if self.unpacked > TOTAL:
-            raise self.refusal(name, f"brings what was unpacked to over {TOTAL:,} bytes")
+            raise self.refusal(name, f"brings what is unpacked to over {TOTAL:,} bytes, the limit")
         if self.unpacked > max(FREE, RATIO * self.packed):
-            raise self.refusal(name, f"swells: {self.packed:,} bytes became over {self.unpacked:,}, as in a bomb")
+            raise self.refusal(name, f"expands {self.packed:,} bytes to over {self.unpacked:,}, as a bomb does")
         if self.outer:
             self.outer.gave(count, f"{PurePosixPath(self.archive).name}/{name}")
 

@@ -54,11 +54,12 @@ def download_kaggle(spec: str, folder: Path) -> Path:
     arrived = under_way / target.name
     if not arrived.exists():
         raise FerError(
-            f"{spec}: Kaggle sent {sorted(path.name for path in under_way.iterdir())}, expected {target.name}"
+            f"{spec}: Kaggle sent {', '.join(sorted(path.name for path in under_way.iterdir())) or 'nothing'}, "
+            f"expected {target.name}; try again, or download it with a browser and give its path as the source"
         )
     if fault := foreign(arrived, target.name):
         arrived.unlink()
-        raise FerError(f"{spec} {fault}")
+        raise FerError(f"{spec} {fault}. Download it with a browser and give its path as the source.")
     if not zipfile.is_zipfile(arrived):
         arrived.unlink()
         raise FerError(f"{spec}: the end of {target.name} is missing; try again")

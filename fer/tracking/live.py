@@ -46,7 +46,7 @@ class LiveRun:
             self.thread.join(PATIENCE)
             if self.thread.is_alive():
                 slow = without_password(store_uri())
-                logger.warning("MLflow (%s) is too slow to wait for; `fer track` catches up.", slow)
+                logger.warning("MLflow (%s) has not answered in time; `fer track` catches up.", slow)
 
     def log(self, row: dict) -> None:
         """Queue one row of the history."""

@@ -117,7 +117,7 @@ def failure(error: Exception) -> FerError:
         return wrong(f"not a kind of store that MLflow supports. It supports {KNOWN}")
     if "readonly database" in text:
         return wrong("the store cannot be written: change its permissions, or name another store")
-    where = f"the address is {VARIABLE}'s" if os.environ.get(VARIABLE, "").strip() else f"{VARIABLE} is not set"
+    where = f"the address is in {VARIABLE}" if os.environ.get(VARIABLE, "").strip() else f"{VARIABLE} is not set"
     text = text if len(text) <= 400 else text[:400] + " …"
     text = without_password(text).rstrip(". ")
     return FerError(

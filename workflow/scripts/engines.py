@@ -397,8 +397,9 @@ def verify(study_file: Path) -> None:
     print(f"{len(digests) - len(lost):,} of {len(digests):,} artifacts are what dvc.lock records")
     if lost:
         raise FerError(
-            f"{len(lost)} are not, and DVC's cache does not hold them. If they are newer than the "
-            "record, run `make all`. If they are damaged, delete them first, or fetch them with `make pull`."
+            f"{counted(len(lost), 'artifact is', 'artifacts are')} not, and DVC's cache lacks what is recorded. "
+            "Run `make all` if the files are newer than the record. If they are damaged, delete them first, or fetch "
+            "the recorded ones with `make pull`."
         )
 
 
