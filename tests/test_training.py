@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from fer import layout
 from fer.devices import describe
 from fer.errors import FerError
+from fer.faces.fitting import fit
 from fer.params import Augmentation, Input, Recipe
 from fer.runs import Run
 from fer.stages import train as stage
@@ -20,7 +21,7 @@ from fer.systems import build
 from fer.systems.fer_baseline import FERBaseline
 from fer.training.augmentation import augmenter
 from fer.training.checkpoint import Checkpoint, State
-from fer.training.data import Part, fit, load_part, normalise
+from fer.training.data import Part, load_part, normalise
 from fer.training.prediction import predict
 from fer.training.schedule import make_scheduler
 

@@ -153,8 +153,9 @@ def load(name: str | Path, device: str = "cpu", threads: int | None = None) -> R
     """Return a recogniser that is ready to use.
 
     Args:
-        name: a released name ("fer2013-fer_baseline"), or the folder of a run ("runs/fer2013-dnn/0.0").
-        device: auto, cpu, cuda or mps.
+        name: a released name ("fer2013-fer_baseline"), the folder of a run ("runs/fer2013-dnn/0.0"), or an ONNX file
+            of `fer export` ("model.onnx"), which needs ONNX Runtime instead of PyTorch.
+        device: auto, cpu, cuda or mps; an ONNX file is computed on the CPU.
         threads: CPU threads; None: as many as the process may use.
 
     Raises:
@@ -167,9 +168,23 @@ def load(name: str | Path, device: str = "cpu", threads: int | None = None) -> R
         >>> recognizer.classes
         ('angry', 'disgust', 'fear', 'happy', 'sad', 'surprise', 'neutral')
     """
+    if Path(name).suffix == ".onnx":
+        from fer.recognition.exported import load_exported  # imports ONNX Runtime
+
+        if not Path(name).is_file():
+            raise FerError(f"{name} does not exist; `fer export` writes such a file")
+        return load_exported(Path(name), device, threads)
     from fer.recognition.trained import load_trained  # imports torch
 
     return load_trained(find(name), device, threads)
+
+
+def require_one_photograph(name: str | Path, modality: str, views: str) -> None:
+    """Refuse a network that needs more of a face than one photograph shows."""
+    if modality != "visible":
+        raise FerError(f"{name}: the network takes {modality} images; a photograph is a visible one")
+    if views != "face":
+        raise FerError(f"{name}: the network takes {views} of a face, not the face; this is not supported")
 
 
 def find(name: str | Path) -> Path:
@@ -184,7 +199,7 @@ def find(name: str | Path) -> Path:
         )
     raise FerError(
         f"no model is called {str(name)!r}. Released: {', '.join(released()) or 'none'}. "
-        "Or give the folder of a trained run, such as runs/fer2013-dnn/0.0"
+        "Or give the folder of a trained run, such as runs/fer2013-dnn/0.0, or an ONNX file of `fer export`"
     )
 
 

@@ -9,13 +9,14 @@ import torch
 
 from fer.devices import choose_device
 from fer.errors import FerError
-from fer.faces.crops import LEFT_EYE_AT, RIGHT_EYE_AT
+from fer.faces.crops import LEFT_EYE_AT, RIGHT_EYE_AT, Places
+from fer.faces.fitting import fit
 from fer.machine import cores
 from fer.networks import load_network
-from fer.params import RunParameters
+from fer.params import Alignment
 from fer.recognition.about import about
-from fer.recognition.recognizer import Recognizer
-from fer.training.data import Part, fit
+from fer.recognition.recognizer import Recognizer, require_one_photograph
+from fer.training.data import Part
 from fer.training.prediction import predict, probabilities_of
 
 # Where the eyes lie in faces that are used as distributed, fractions of the side: medians over the 31,276 faces that
@@ -23,12 +24,19 @@ from fer.training.prediction import predict, probabilities_of
 DISTRIBUTED_EYES = ((0.314, 0.394), (0.686, 0.394))
 
 
+def eyes_of(alignment: Alignment) -> Places:
+    """Return where the right and the left eye lie in a face crop, x and y, fractions of its side."""
+    return DISTRIBUTED_EYES if alignment.crop == "distributed" else (RIGHT_EYE_AT, LEFT_EYE_AT)
+
+
 def load_trained(folder: Path, device: str = "cpu", threads: int | None = None) -> Recognizer:
     """Return the recogniser of a run's folder (see `fer.load`)."""
     chosen = choose_device(device, threads or cores())
     network, parameters = load_network(folder, chosen)
-    require_one_photograph(folder, parameters)
+    require_one_photograph(folder, parameters.modality, parameters.views)
     alignment = parameters.alignment
+    if alignment is None:
+        raise FerError(f"{folder}: parameters.json does not say how faces were cut; train again with this version")
 
     def classify(faces: np.ndarray) -> np.ndarray:
         images = torch.from_numpy(fit(faces, parameters.input)).to(chosen)
@@ -40,17 +48,7 @@ def load_trained(folder: Path, device: str = "cpu", threads: int | None = None) 
         classes=tuple(parameters.classes),
         size=alignment.size,
         channels=alignment.channels,
-        eyes=DISTRIBUTED_EYES if alignment.crop == "distributed" else (RIGHT_EYE_AT, LEFT_EYE_AT),
+        eyes=eyes_of(alignment),
         about=about(folder, parameters),
         network=classify,
     )
-
-
-def require_one_photograph(folder: Path, parameters: RunParameters) -> None:
-    """Refuse a network that needs more of a face than one photograph shows."""
-    if parameters.alignment is None:
-        raise FerError(f"{folder}: parameters.json does not say how faces were cut; train again with this version")
-    if parameters.modality != "visible":
-        raise FerError(f"{folder}: the network takes {parameters.modality} images; a photograph is a visible one")
-    if parameters.views != "face":
-        raise FerError(f"{folder}: the network takes {parameters.views} of a face, not the face; this is not supported")

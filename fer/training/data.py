@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from fer.errors import FerError
 from fer.faces.box_geometry import box_numbers, constant_blocks
+from fer.faces.fitting import fit
 from fer.params import Input
 from fer.runs import Source
 from fer.storage import read_array, read_frame
@@ -162,18 +162,6 @@ def plane(source: Source, array: str, modality: str, samples: np.ndarray, varian
     merged = np.empty((len(samples), *images.shape[1:]), np.uint8)
     merged[originals], merged[~originals] = images, fit(made, source.input)
     return merged
-
-
-def fit(array: np.ndarray, input: Input) -> np.ndarray:
-    """Return uint8 crops (n, height, width[, 3]) as (n, channels, size, size)."""
-    if array.shape[1] != input.size and len(array):
-        method = cv2.INTER_AREA if input.size < array.shape[1] else cv2.INTER_LINEAR
-        array = np.stack([cv2.resize(crop, (input.size, input.size), interpolation=method) for crop in array])
-    if array.ndim == 3:
-        return np.repeat(array[:, None], input.channels, axis=1)
-    if input.channels == 1:
-        return np.stack([cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY) for crop in array])[:, None]
-    return np.ascontiguousarray(array.transpose(0, 3, 1, 2))
 
 
 def normalise(images: Tensor, input: Input) -> Tensor:

@@ -21,12 +21,12 @@ from fer.errors import FerError
 from fer.evaluation.intervals import accuracy_interval
 from fer.evaluation.predictions import clusters_of
 from fer.layout import Layout
+from fer.leakage import leaked_test
 from fer.networks import load_network
 from fer.recognition.about import ABOUT
 from fer.recognition.recognizer import PRETRAINED
 from fer.runs import TrainedRun
 from fer.stages.evaluate import classify
-from fer.stages.score import leaked
 from fer.storage import read_csv, read_json, sha256, write_bytes, write_json
 from fer.training.data import load_part
 
@@ -49,7 +49,8 @@ def release(run: TrainedRun, name: str) -> dict:
     part = load_part(run.source, "test")
     correct = classify(network, part, parameters).argmax(1) == part.labels.numpy()
     clusters = clusters_of(run.data["index"], part.samples)
-    clean = ~np.isin(part.samples, leaked(run.layout.audit(parameters.dataset, parameters.protocol)))
+    folds = read_json(run.layout.audit(parameters.dataset, parameters.protocol))["folds"].values()
+    clean = ~np.isin(part.samples, [sample for fold in folds for sample in leaked_test(fold)])
     found = accuracy_interval(correct, clusters)
     about = {
         "name": name,

@@ -1,0 +1,192 @@
+"""export: from a trained run to one ONNX file, compared with its original at ONNX Runtime's default settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from fer.devices import choose_device
+from fer.errors import FerError
+from fer.evaluation.intervals import accuracy_interval
+from fer.evaluation.predictions import clusters_of
+from fer.exporting.examples import Examples, missing_data, random_images, test_images, training_images
+from fer.exporting.graph import images_shape, planes_of, to_onnx
+from fer.exporting.parity import compare
+from fer.exporting.precision import CALIBRATION, to_half, to_int8
+from fer.layout import Layout
+from fer.leakage import leaked_test
+from fer.networks import load_network
+from fer.params import RunParameters
+from fer.recognition.about import about
+from fer.recognition.exported import Description, classify, open_session
+from fer.recognition.recognizer import find
+from fer.recognition.trained import eyes_of
+from fer.runs import TrainedRun
+from fer.stages.evaluate import classify as classify_part
+from fer.storage import read_json, write_bytes
+from fer.training.data import Part
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An exported model: the file's bytes, what it says of itself, and the images on which it was compared."""
+
+    data: bytes
+    description: Description
+    on: Examples
+
+    def __str__(self) -> str:
+        done = self.description.export
+        line = f"{done['precision']}, {len(self.data) / 1e6:.1f} MB; on {self.on} "
+        line += f"{done['equal_labels']:.2%} of the labels are PyTorch's, probabilities differ by up to "
+        line += f"{done['largest_difference']:.1e}"
+        if "accuracy" not in done:
+            return f"{line}; accuracy not measured: {done['no_data']}"
+        return f"{line}; test accuracy {done['accuracy']:.2%} (PyTorch {done['original_accuracy']:.2%})"
+
+
+def find_run(name: str | Path, root: Path | None = None) -> TrainedRun:
+    """Return a trained run by its folder, by its name in a study (`fer2013-dnn/0.0`), or as a released model.
+
+    Args:
+        root: folder of the study's artifacts; None: the one that the run lies in, else the current folder.
+    """
+    inside = (root or Path()) / "runs" / name
+    folder = inside if (inside / "parameters.json").exists() else find(name)
+    if root is None and folder.absolute().parents[1].name == "runs":
+        root = folder.parents[2] if len(folder.parents) > 2 else folder.absolute().parents[2]
+    return TrainedRun(folder, Layout(root or Path()))
+
+
+def export(run: TrainedRun, precision: str = "fp32", threads: int = 1) -> Exported:
+    """Return a run's network as an ONNX model that has been compared with PyTorch's answers.
+
+    It is compared on the whole test part where the data that the run was trained on are at hand, else on random images.
+
+    Args:
+        precision: fp32; fp16, weights of half the size; int8, a quarter of it, calibrated on training images.
+
+    Raises:
+        FerError: the file would answer otherwise than its network (`fer.exporting.parity`), a package is missing, or
+            int8 is asked for and the training images are not at hand.
+
+    Example:
+        >>> run = find_run("fer2013-fer_baseline")
+        >>> run.parameters.system
+        'fer_baseline'
+        >>> exported = export(run, "fp16")  # doctest: +SKIP
+        >>> _ = Path("model.onnx").write_bytes(exported.data)  # doctest: +SKIP
+    """
+    choose_device("cpu", threads)
+    network, parameters = load_network(run.folder)
+    lacking = missing_data(run)
+    if precision == "int8" and lacking:
+        raise FerError(
+            f"int8 is calibrated on the images that {run.name} was trained on, and {lacking}. Name the folder of its "
+            "study with --root, or use --precision fp16"
+        )
+    model = to_onnx(network.to(memory_format=torch.contiguous_format), parameters)
+    if precision == "fp16":
+        model = to_half(model)
+    elif precision == "int8":
+        model = to_int8(model, training_images(run, CALIBRATION))
+    on = random_images(images_shape(network, parameters.input)) if lacking else test_images(run)
+    description = described(run, network, parameters)
+    session = open_session(model.SerializeToString(), threads)
+    original, exported = answers(network, parameters, on.images), classify(session, on.images)
+    parity = compare(original, exported)
+    parity.require(precision, str(on))
+    facts = {
+        "precision": precision,
+        "compared_on": str(on),
+        "largest_difference": parity.largest,
+        "equal_labels": parity.equal,
+        "torch": version("torch"),
+        "onnxruntime": version("onnxruntime"),
+    }
+    if lacking:
+        description = description.model_copy(update={"export": facts | {"no_data": lacking}})
+    else:
+        description = measured(description, run, on, original.argmax(1), exported.argmax(1), facts)
+    return Exported(with_metadata(model, description), description, on)
+
+
+def answers(network: nn.Module, parameters: RunParameters, images: np.ndarray) -> np.ndarray:
+    """Return PyTorch's probabilities (n, classes), as evaluation computes them."""
+    pixels = torch.from_numpy(images)
+    part = Part(pixels, torch.zeros(len(pixels), dtype=torch.int64), np.arange(len(pixels)))
+    return classify_part(network, part, parameters)
+
+
+def described(run: TrainedRun, network: nn.Module, parameters: RunParameters) -> Description:
+    """Return what the file says of itself before it has been measured."""
+    alignment, counts = parameters.alignment, run.layout.counts(parameters.dataset)
+    known = about(run.folder, parameters)
+    if known.synthetic is None and counts.exists() and not missing_data(run):
+        known = replace(known, synthetic=read_json(counts)["synthetic"])
+    return Description(
+        classes=parameters.classes,
+        input=parameters.input,
+        planes=planes_of(network),
+        modality=parameters.modality,
+        views=parameters.views,
+        crop_size=alignment.size if alignment else None,
+        crop_channels=alignment.channels if alignment else None,
+        eyes=list(eyes_of(alignment)) if alignment else None,
+        test_time_flip=parameters.recipe.test_time_flip,
+        about=known,
+    )
+
+
+def measured(
+    description: Description,
+    run: TrainedRun,
+    on: Examples,
+    original: np.ndarray,
+    exported: np.ndarray,
+    facts: dict,
+) -> Description:
+    """Return the description with the accuracy of the very file in place of its network's."""
+    correct = exported == on.labels
+    found = accuracy_interval(correct, clusters_of(run.data["index"], on.samples))
+    update = {"n": len(correct), "accuracy": float(correct.mean()), "interval": (found.low, found.high)}
+    audit = run.layout.audit(run.parameters.dataset, run.parameters.protocol)
+    if audit.exists():
+        folds = read_json(audit)["folds"].values()
+        clean = ~np.isin(on.samples, [sample for fold in folds for sample in leaked_test(fold)])
+        update |= {"n_without_leaked": int(clean.sum())}
+        update |= {"accuracy_without_leaked": float(correct[clean].mean()) if clean.any() else None}
+    facts |= {"accuracy": update["accuracy"], "original_accuracy": float((original == on.labels).mean())}
+    return description.model_copy(update={"about": replace(description.about, **update), "export": facts})
+
+
+def with_metadata(model: ModelProto, description: Description) -> bytes:
+    """Return the bytes of a model that carries its description."""
+    import onnx
+
+    onnx.helper.set_model_props(model, description.metadata())
+    model.producer_name = "fer export"
+    return model.SerializeToString()
+
+
+def write(exported: Exported, output: Path) -> str:
+    """Write the file; return a line for the terminal."""
+    write_bytes(output, exported.data)
+    return f"{output} ({exported})"
+
+
+def file_name(run: TrainedRun, precision: str) -> Path:
+    """Return what a run's exported file is called where the user names none."""
+    parts = [run.name]
+    parts += [run.folder.name] if run.folder.absolute().parents[1].name == "runs" else []
+    parts += [precision] if precision != "fp32" else []
+    return Path(".".join([*parts, "onnx"]))

@@ -1,0 +1,108 @@
+"""ONNX Runtime Web, which computes in the page of `fer demo`: a folder or archive of the user's, or fetched once."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+import pooch
+import requests
+
+from fer.errors import FerError
+from fer.storage import sha256, write_bytes
+
+logger = logging.getLogger("fer")
+VERSION = "1.30.0"
+PACKAGE = f"onnxruntime-web@{VERSION}"  # on npm, MIT
+SCRIPT, WASM = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"  # in its folder dist/
+SHA256 = {
+    SCRIPT: "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90",
+    WASM: "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
+}
+ADDRESS = f"https://cdn.jsdelivr.net/npm/{PACKAGE}/dist/"  # serves the files of npm packages one by one
+BY_HAND = f"Get it with `npm pack {PACKAGE}` on a machine that can, and name the archive with --runtime"
+
+
+def find_runtime(given: Path | None = None) -> dict[str, bytes]:
+    """Return the two files of ONNX Runtime Web by their names.
+
+    Args:
+        given: the package's folder, its dist/, or the archive that `npm pack` makes; None: those fetched before, or
+            else fetched now, from a mirror of npm's packages or by npm, and kept in the user's cache (14 MB).
+
+    Raises:
+        FerError: a file is not there, cannot be fetched, or is not the one that is known.
+    """
+    if given is not None:
+        return read_given(given)
+    cache = Path(pooch.os_cache("fer")) / PACKAGE
+    files = {name: path.read_bytes() for name in SHA256 if (path := cache / name).is_file()}
+    if not whole(files):
+        files = fetched()
+        for name, data in files.items():
+            write_bytes(cache / name, data)
+    return files
+
+
+def whole(files: dict[str, bytes]) -> bool:
+    return all(name in files and sha256(files[name]) == known for name, known in SHA256.items())
+
+
+def read_given(path: Path) -> dict[str, bytes]:
+    """Return the files that a folder or an archive of the user's holds; any version of the package will do."""
+    if path.is_dir():
+        places = {name: [path / name, path / "dist" / name, path / "package" / "dist" / name] for name in SHA256}
+        found = {name: next((place for place in options if place.is_file()), None) for name, options in places.items()}
+        files = {name: place.read_bytes() for name, place in found.items() if place}
+    elif path.is_file():
+        files = of_archive(path)
+    else:
+        raise FerError(f"--runtime {path} does not exist. {BY_HAND}")
+    if missing := [name for name in SHA256 if name not in files]:
+        raise FerError(f"--runtime {path} lacks {' and '.join(missing)} of onnxruntime-web. {BY_HAND}")
+    return files
+
+
+def of_archive(path: Path) -> dict[str, bytes]:
+    try:
+        with tarfile.open(path) as archive:
+            return {name: archive.extractfile(f"package/dist/{name}").read() for name in SHA256}
+    except (tarfile.TarError, KeyError, EOFError, OSError) as error:
+        raise FerError(f"{path} is not an archive of onnxruntime-web: {error}. {BY_HAND}") from error
+
+
+def fetched() -> dict[str, bytes]:
+    """Fetch the files from the first place that has them."""
+    logger.info("Fetching %s (14 MB, once) …", PACKAGE)
+    said = []
+    for fetch in (by_http, by_npm):
+        try:
+            files = fetch()
+        except (OSError, ValueError, subprocess.SubprocessError, FerError) as error:
+            said.append(f"{fetch.__name__.replace('_', ' ')}: {' '.join(str(error).split())[:200]}")
+            continue
+        if whole(files):
+            return files
+        said.append(f"{fetch.__name__.replace('_', ' ')}: other files than expected (sha256)")
+    raise FerError(f"ONNX Runtime Web could not be fetched ({'; '.join(said)}). {BY_HAND}")
+
+
+def by_http() -> dict[str, bytes]:
+    files = {}
+    for name in SHA256:
+        answer = requests.get(ADDRESS + name, timeout=(10, 60))
+        answer.raise_for_status()
+        files[name] = answer.content
+    return files
+
+
+def by_npm() -> dict[str, bytes]:
+    if shutil.which("npm") is None:
+        raise FerError("npm is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["npm", "pack", "--silent", PACKAGE], cwd=folder, check=True, capture_output=True, timeout=600)
+        return of_archive(next(Path(folder).glob("*.tgz")))
