@@ -9,7 +9,7 @@ Mechanism", Computational Intelligence and Neuroscience 2022, 7450637, as a proj
     linear 128→7                                           7                 903                 903
                                                            total         373,511             963,335
 
-The local weights multiply the features of their position, times 36, so that even weights change nothing; the global
+The local weights multiply the features of their position, times 36, so that equal weights change nothing; the global
 weights sum the hidden states to one context vector.
 
 Departs from the project, which published the count on the right. Its local attention knows neither positions nor a

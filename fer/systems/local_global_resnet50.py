@@ -16,7 +16,7 @@ order costs a sixteenth.
 
 `extractor` is where the local part looks. "sound", as in EfficientFace: the quadrants of the stem's map (64×56×56),
 which is the whole face. "corner", the original's defect: EfficientFace's indices, 0 to 56, on the raw image of 224, so
-that it sees the top left sixteenth; with three channels the local part has 2,452 parameters and the network the
+that it sees the top-left sixteenth; with three channels the local part has 2,452 parameters and the network the
 published 24,464,843. "none" leaves local part and adapter out, `attention: false` the gates; without either it is the
 plain ResNet-50 (23,522,375).
 """
