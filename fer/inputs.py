@@ -72,7 +72,7 @@ def readable(values: dict[str, Any]) -> str:
 
 def stages(study: Study) -> Iterator[tuple[str, str]]:
     """Yield every stage, with the module that a registry finds for it by name ("" where there is none)."""
-    for stage in ("align", "blocks", "split", "augment", "report"):
+    for stage in ("align", "blocks", "split", "augment", "figures", "tables", "page"):
         yield stage, ""
     for adapter in sorted({params.load_dataset(name).adapter or name for name in study_protocols(study)}):
         yield from (("acquire", adapter), ("index", adapter))

@@ -93,16 +93,36 @@ class Layout:
         """The folder of all that is meant to be read."""
         return self.root / "reports"
 
+    def results(self) -> Path:
+        """Everything the report says, for its page and its cards (JSON)."""
+        return self.reports() / "results.json"
+
+    def tables(self) -> Path:
+        """The folder of the tables beside that of the results."""
+        return self.reports() / "tables"
+
     def table(self, name: str, form: str) -> Path:
         """A table of the report (md, tex or csv); `name` is one of `fer.reporting.names`."""
-        return self.reports() / "tables" / f"{name}.{form}"
+        return self.tables() / f"{name}.{form}"
+
+    def cards(self) -> Path:
+        """The folder of the model cards."""
+        return self.reports() / "cards"
 
     def card(self, system: str) -> Path:
         """The model card of a system (Markdown)."""
-        return self.reports() / "cards" / f"{system}.md"
+        return self.cards() / f"{system}.md"
+
+    def figures(self, experiment: str) -> Path:
+        """The folder of the figures that the report draws of an experiment."""
+        return self.reports() / "figures" / experiment
+
+    def figure_of(self, experiment: str, kind: str) -> Path:
+        """A figure of an experiment: confusion, curves or reliability."""
+        return self.figures(experiment) / f"{kind}.png"
 
     def figure(self, name: str, kind: str) -> Path:
-        """A figure of `kind` (such as faces, confusion, saliency) of a dataset or an experiment (PNG)."""
+        """A picture that a stage before the report draws: faces, augment or explain (PNG)."""
         return self.reports() / "figures" / f"{name}.{kind}.png"
 
     def audit_page(self, dataset: str, protocol: str) -> Path:
@@ -138,7 +158,6 @@ ENVIRONMENT = "environment.json"
 PREDICTIONS = "predictions.parquet"
 METRICS = "metrics.json"
 CONFUSION = "confusion.csv"
-COST = "cost.json"
-ROBUSTNESS = "robustness.csv"
+SUMMARY = "summary.json"  # everything that the report needs of the run (fer/evaluation/summary.py)
 TRANSFER = "transfer.json"  # of the datasets of `fer evaluate --on`
 TRANSFER_PREDICTIONS = "transfer.parquet"

@@ -97,9 +97,9 @@ def write_text(target: Path, text: str) -> None:
     write_bytes(target, text.encode())
 
 
-def write_json(target: Path, value: object) -> None:
-    """Write `value` as indented JSON with sorted keys, so that equal values make equal files."""
-    write_text(target, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+def write_json(target: Path, value: object, indent: int | None = 2) -> None:
+    """Write `value` as JSON with sorted keys, so that equal values make equal files; `indent=None`: in one line."""
+    write_text(target, json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict:
@@ -261,6 +261,12 @@ class ArrayWriter:
             raise ValueError(f"a row of {row.dtype}{row.shape} in an array of {self.dtype}{self.row_shape}")
         self.handle.write(np.ascontiguousarray(row).tobytes())
         self.rows += 1
+
+
+def remove_others(folder: Path, wanted: list[Path]) -> None:
+    """Remove from a folder that DVC records as a whole what is not wanted: files of a study that was another before."""
+    for path in set(folder.glob("*")) - set(wanted):
+        path.unlink()
 
 
 def require(path: Path) -> Path:

@@ -12,11 +12,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import yaml
+from pyarrow import parquet
 
 from fer import leakage, params
 from fer.layout import Layout
+from fer.stages.originals import DRAWN
 from fer.storage import write_json
 
 # A suite started in a shell's background inherits a SIGINT that is ignored; the programs it tests must not.
@@ -59,7 +62,9 @@ def learnable(tmp_path_factory) -> Layout:
     paths = [f"images/{sample:03d}.png" for sample in samples]
     known = {"sample": samples, "path": paths, "label": labels.astype(np.int8), "modality": "visible"}
     index = pd.DataFrame(known | unknown)
-    index.to_parquet(layout.index("fer2013"))
+    table = pa.Table.from_pandas(index)
+    drawn = table.schema.metadata | {DRAWN.encode(): b"true"}
+    parquet.write_table(table.replace_schema_metadata(drawn), layout.index("fer2013"))
     split = pd.DataFrame({"sample": samples, "fold": "0", "part": parts})
     split.to_parquet(layout.split("fer2013", "official"))
     describe(layout, index.assign(blank=False), split)

@@ -2,12 +2,12 @@
 
 import copy
 import itertools
-import json
 import shutil
 from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from captum.attr import Occlusion
@@ -37,8 +37,11 @@ from fer.explain.scores import area, blurred, random_map, removal_order, score, 
 from fer.layout import Layout
 from fer.params import Explain
 from fer.reporting import saliency
+from fer.reporting.explained import explained as report_of
+from fer.reporting.explained import scores_table
 from fer.runs import Run
 from fer.stages import explain as stage
+from fer.stages.originals import DRAWN
 from fer.stages.train import train
 from fer.storage import read_json
 from fer.systems.spatial_transformer import warp
@@ -375,7 +378,7 @@ def test_a_method_s_gain_on_the_random_map_is_paired_sample_by_sample():
 def test_without_a_sample_that_is_classified_correctly_nothing_is_scored():
     nothing = {name: {kind: np.full(3, np.nan) for kind in ("deletion", "insertion")} for name in (CAM, RANDOM)}
     assert summary(nothing, np.array(["a", "b", "c"])) == []
-    assert saliency.scores_table([]).empty
+    assert scores_table([]).empty
 
 
 # --- a whole network ------------------------------------------------------------------------------------------------
@@ -534,9 +537,8 @@ def test_the_figure_is_stamped_if_and_only_if_the_faces_were_drawn(explained, mo
     monkeypatch.setattr(saliency, "save", lambda figure, target: titles.append(figure.get_suptitle()))
     monkeypatch.setattr(Layout, "explanation", lambda *_: tmp_path / "explain.json")
     monkeypatch.setattr(Layout, "explanation_maps", lambda *_: tmp_path / "explain.safetensors")
-    counts = read_json(explained.layout.counts("fer2013")) | {"synthetic": synthetic}
-    monkeypatch.setattr(Layout, "counts", lambda *_: tmp_path / "counts.json")
-    (tmp_path / "counts.json").write_text(json.dumps(counts))
+    assert stage.says(explained.layout.index("fer2013"), DRAWN) is True
+    monkeypatch.setattr(stage, "says", lambda *_: synthetic)
     stage.explain(explained.as_trained(), "cpu", {"samples": 1})
     found = read_json(tmp_path / "explain.json")
     assert found["synthetic"] == synthetic and found["parameters"]["samples"] == 1
@@ -544,14 +546,17 @@ def test_the_figure_is_stamped_if_and_only_if_the_faces_were_drawn(explained, mo
 
 
 def test_the_report_finds_a_table_of_all_methods_and_the_figure(explained):
-    (found,) = saliency.explanations(explained.layout, [explained.name])
-    assert found.table["map"].tolist() == [WRONG, DROP, CAM, RANDOM] == list(found.methods)
-    assert found.table["clusters"].tolist() == [str(found.scored)] * 4, "each image stands for itself"
-    scores = {entry["name"]: entry for entry in read_json(explained.layout.explanation(explained.name))["scores"]}
-    assert found.table["deletion ↓ %"].tolist() == [f"{100 * scores[name]['deletion']['mean']:.1f}" for name in scores]
+    shown, found = report_of(explained.layout, explained.name), read_json(explained.layout.explanation(explained.name))
+    table = pd.DataFrame(shown["table"]["cells"], columns=shown["table"]["columns"])
+    assert table["map"].tolist() == [WRONG, DROP, CAM, RANDOM] == [method["name"] for method in found["methods"]]
+    assert table["clusters"].tolist() == [str(shown["scored"])] * 4, "each image stands for itself"
+    scores = {entry["name"]: entry for entry in found["scores"]}
+    assert table["deletion ↓ %"].tolist() == [f"{100 * scores[name]['deletion']['mean']:.1f}" for name in scores]
     assert scores[DROP]["deletion"]["mean"] < scores[RANDOM]["deletion"]["mean"]
-    assert found.counts["samples"].sum() == 21 and found.counts["correct"].sum() == found.scored
-    assert found.figure.read_bytes().startswith(b"\x89PNG") and found.synthetic
+    counts = pd.DataFrame(found["samples"])
+    assert counts["samples"].sum() == 21 and counts["correct"].sum() == shown["scored"]
+    figure = explained.layout.figure(explained.name, "explain")
+    assert figure.read_bytes().startswith(b"\x89PNG") and found["synthetic"]
 
 
 def test_only_the_box_numbers_have_no_image():
@@ -567,8 +572,8 @@ def test_a_system_that_sees_numbers_without_a_place_is_left_out_with_a_note(expl
         monkeypatch.setattr(Layout, name, lambda *_, path=path: path)
     assert stage.explain(explained.as_trained(), "cpu") == stage.NO_PLACES
     assert load_file(elsewhere["explanation_maps"]) == {} and elsewhere["figure"].read_bytes().startswith(b"\x89PNG")
-    (found,) = saliency.explanations(explained.layout, [explained.name])
-    assert found.remarks == [stage.NO_PLACES] and found.table.empty and found.counts.empty
+    shown = report_of(explained.layout, explained.name)
+    assert shown["remarks"] == [stage.NO_PLACES] and shown["table"]["cells"] == [] and shown["scored"] == 0
 
 
 def test_pictures_of_what_the_network_sees_are_those_of_the_pixels(explained):

@@ -44,7 +44,7 @@ UNDER_WAY = {  # what the stages of the data have under way
     "align": "data/faces/.jaffe.npy.*.partial",
     "split": "data/splits/.jaffe.stratified_56_11_33.parquet.*.partial",
 }
-MEASURED = {"environment.json", "cost.json"}  # when and how fast, which is never the same twice
+MEASURED = {"environment.json", "summary.json"}  # when and how fast, which is never the same twice
 STUDY = {"name": "default", "experiments": {EXPERIMENT: {"epochs": 3}}, "seeds": [0], "corrupted": 20}
 
 

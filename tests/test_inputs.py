@@ -10,7 +10,7 @@ import pytest
 from fer import closure, inputs, params
 from fer.layout import Layout
 
-STAGES = [(stage, "") for stage in ("align", "blocks", "split", "augment", "report")]
+STAGES = [(stage, "") for stage in ("align", "blocks", "split", "augment", "figures", "tables", "page")]
 STAGES += [("acquire", "ckplus"), ("index", "ckplus")]
 STAGES += [(stage, system) for stage in ("train", "evaluate", "explain") for system in ("dnn", "attentional_cnn")]
 

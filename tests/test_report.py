@@ -115,7 +115,8 @@ def real(reported, tmp_path_factory):
     folder = tmp_path_factory.mktemp("real") / "study"
     shutil.copytree(reported[0], folder)
     counts = folder / "data/index/fer2013.counts.json"
-    write_json(counts, read_json(counts) | {"synthetic": False})
+    for file in (counts, *folder.glob("runs/*/*/summary.json")):
+        write_json(file, read_json(file) | {"synthetic": False})
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         report(reported[1])

@@ -169,10 +169,10 @@ def test_evaluate_s_untouched_row_is_its_accuracy_and_its_table_is_the_same_to_t
     run = Run("fer2013-attentional_cnn", "0", 0, {"epochs": 3, "batch_size": 20}, 1, data)
     train(run, "cpu")
     evaluate(run.as_trained(), "cpu")
-    written = (run.folder / layout.ROBUSTNESS).read_bytes()
-    table, figures = pd.read_csv(run.folder / layout.ROBUSTNESS), read_json(run.folder / layout.METRICS)
+    written = read_json(run.folder / layout.SUMMARY)["robustness"]
+    table, figures = pd.DataFrame(written), read_json(run.folder / layout.METRICS)
     untouched = table.iloc[0]
     assert (untouched["corruption"], untouched["severity"], untouched["n"]) == ("none", 0, 70)
     assert (untouched["accuracy"], untouched["macro_recall"]) == (figures["accuracy"], figures["macro_recall"])
     evaluate(run.as_trained(), "cpu")
-    assert (run.folder / layout.ROBUSTNESS).read_bytes() == written
+    assert read_json(run.folder / layout.SUMMARY)["robustness"] == written

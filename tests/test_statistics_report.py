@@ -9,10 +9,12 @@ import pytest
 
 from fer import layout
 from fer.evaluation.intervals import difference_interval
+from fer.evaluation.metrics import confidence_bins
 from fer.evaluation.significance import mcnemar
+from fer.evaluation.summary import partners, summary
 from fer.params import Study
 from fer.reporting import autopsy, calibration, comparison, figures, robustness, significance
-from fer.reporting.results import collect
+from fer.reporting.results import Result, collect
 from fer.reporting.significance import by_pair
 from fer.reporting.tables import Table
 from fer.storage import read_json, write_json
@@ -33,18 +35,19 @@ def results(data):
     return found
 
 
-def write_run(run, correct, epochs=2, validation=0.5):
+def write_run(run, correct, epochs=2, validation=0.5, answer=None):
+    """Write the files of a run; `answer`: the class that it gives every image."""
     run.folder.mkdir(parents=True)
     labels = np.arange(len(correct)) % 7
     table = pd.DataFrame({"sample": np.arange(100), "cluster": np.arange(100).astype(str), "label": labels})
     table["predicted"] = np.where(correct, labels, (labels + 1) % 7)
+    if answer is not None:
+        table["predicted"] = answer
     for code, name in enumerate(run.dataset.classes):
         table[f"p_{name}"] = np.where(table["predicted"] == code, 0.7, 0.05)
-    table.to_parquet(run.folder / layout.PREDICTIONS)
     known = {"recipe": run.recipe.model_dump(mode="json"), "input": run.system.input.model_dump(), "views": "face"}
     known |= {"architecture": {}, "overrides": run.overrides, "data": {"crops": "0" * 64}}
     write_json(run.folder / layout.PARAMETERS, known)
-    write_json(run.folder / layout.COST, {"parameters": 1, "flops": 1, "milliseconds": 1.0})
     write_json(run.folder / layout.ENVIRONMENT, {"seconds": 1.0, "peak_memory_mb": 1.0})
     history = pd.DataFrame({"epoch": range(epochs), "step": range(10, 10 * epochs + 1, 10), "val_accuracy": validation})
     history.to_csv(run.folder / layout.HISTORY, index=False)
@@ -53,7 +56,17 @@ def write_run(run, correct, epochs=2, validation=0.5):
         (name, severity, 100, CORRUPTED[severity], 0.5) for name in ("jpeg", "occlusion") for severity in (1, 2, 3)
     ]
     columns = ["corruption", "severity", "n", "accuracy", "macro_recall"]
-    pd.DataFrame(rows, columns=columns).to_csv(run.folder / layout.ROBUSTNESS, index=False)
+    bins = confidence_bins(labels, table.filter(like="p_").to_numpy())
+    cost = {"parameters": 1, "flops": 1, "milliseconds": 1.0}
+    found = summary(run, table, bins, pd.DataFrame(rows, columns=columns), cost)
+    write_json(run.folder / layout.SUMMARY, found | {"synthetic": True})
+
+
+def change(run, name, **columns):
+    """Give a table of a run's summary other columns."""
+    found = read_json(run.folder / layout.SUMMARY)
+    found[name] = pd.DataFrame(found[name]).assign(**columns).to_dict("list")
+    write_json(run.folder / layout.SUMMARY, found)
 
 
 def test_the_difference_that_is_tested_is_that_of_the_results_table(results):
@@ -83,9 +96,7 @@ def written_titles(monkeypatch, module):
 
 
 def test_the_table_of_corruptions_averages_the_seeds_beside_the_images_untouched(results):
-    second = results[0].runs[1]
-    table = pd.read_csv(second.folder / layout.ROBUSTNESS)
-    table.assign(accuracy=table["accuracy"] - 0.2).to_csv(second.folder / layout.ROBUSTNESS, index=False)
+    change(results[0].runs[1], "robustness", accuracy=lambda table: table["accuracy"] - 0.2)
     shown = robustness.accuracies(results[0])
     assert shown.index.tolist() == ["jpeg", "occlusion"] and (shown["n"] == 100).all()
     for severity, accuracy in CORRUPTED.items():
@@ -97,15 +108,17 @@ def test_folds_of_other_sizes_weigh_by_their_images(data):
     (result,) = collect(study.model_copy(update={"root": str(data.root)}))
     for run, n, accuracy in zip(result.runs, (300, 100), (1.0, 0.0), strict=True):
         run.folder.mkdir(parents=True)
-        rows = f"none,0,{n},{accuracy},0\njpeg,1,{n},{accuracy},0\n"
-        (run.folder / layout.ROBUSTNESS).write_text("corruption,severity,n,accuracy,macro_recall\n" + rows)
+        rows = {"corruption": ["none", "jpeg"], "severity": [0, 1], "n": [n, n], "accuracy": [accuracy] * 2}
+        write_json(run.folder / layout.SUMMARY, {"robustness": rows})
     assert robustness.accuracies(result).loc["jpeg", [0, 1]].tolist() == [0.75, 0.75]
 
 
 def test_experiments_stand_below_one_another_and_one_that_sees_no_image_has_no_rows(results):
     assert robustness.table(results)["experiment"].tolist() == [NAMES[0]] * 2 + [NAMES[1]] * 2
     for run in results[1].runs:
-        (run.folder / layout.ROBUSTNESS).write_text("corruption,severity,n,accuracy,macro_recall\n")
+        found = read_json(run.folder / layout.SUMMARY)
+        write_json(run.folder / layout.SUMMARY, found | {"robustness": {key: [] for key in found["robustness"]}})
+    results = [results[0], Result(results[1].runs)]
     shown = robustness.table(results)
     assert shown["experiment"].tolist() == [NAMES[0]] * 2
     assert list(shown.columns) == ["experiment", "corruption", "n", 0, 1, 2, 3]
@@ -114,10 +127,8 @@ def test_experiments_stand_below_one_another_and_one_that_sees_no_image_has_no_r
 
 def test_clusters_and_losses_stand_beside_the_accuracy_on_corrupted_images(results):
     for run in results[0].runs:
-        file = run.folder / layout.PREDICTIONS
-        pd.read_parquet(file).assign(cluster=np.arange(100) // 10).astype({"cluster": str}).to_parquet(file)
-        table = pd.read_csv(run.folder / layout.ROBUSTNESS)
-        table.assign(n=4).to_csv(run.folder / layout.ROBUSTNESS, index=False)
+        change(run, "answers", cluster=(np.arange(100) // 10).astype(str))
+        change(run, "robustness", n=4)
     table = robustness.summary(results)
     assert table.frame["clusters"].tolist() == ["4", "100"], "images 0, 33, 66 and 99 are of four people"
     assert table.numbers["clusters"].tolist() == [4, 4, 100, 100]
@@ -125,18 +136,20 @@ def test_clusters_and_losses_stand_beside_the_accuracy_on_corrupted_images(resul
 
 
 def test_visible_and_infrared_images_of_a_pair_are_one_sample_when_systems_are_compared(tmp_path):
-    index = pd.DataFrame({"sample": [0, 1, 2, 3, 4], "pair": ["a", "b", None, "b", "a"]})  # visible 0, 1; infrared 3, 4
-    index.to_parquet(tmp_path / "index.parquet")
-    first = SimpleNamespace(data={"index": tmp_path / "index.parquet"})
+    index = pd.DataFrame({"sample": [0, 1, 2, 3, 4], "pair": ["a", "b", None, "b", "a"]})
+    index.to_parquet(tmp_path / "index.parquet")  # visible 0, 1; infrared 3, 4
+    partner = partners(tmp_path / "index.parquet")
+    assert partner.tolist() == [4, 3, 2, 1, 0]
 
     def numbers(samples):
-        return by_pair(SimpleNamespace(first=first, predictions=pd.DataFrame({"sample": samples})))["sample"].tolist()
+        predictions = pd.DataFrame({"sample": samples, "partner": partner[samples]})
+        return by_pair(SimpleNamespace(predictions=predictions))["sample"].tolist()
 
     assert numbers([0, 1]) == [0, 1] and numbers([4, 3]) == [0, 1] and numbers([2, 0]) == [2, 0]
 
 
 def test_figures_of_real_faces_are_not_stamped(results, data, tmp_path, monkeypatch):
-    write_json(data.counts("fer2013"), {"synthetic": False})
+    results[0].summaries[0]["synthetic"] = False
     titles = written_titles(monkeypatch, calibration)
     calibration.diagram(results[0], tmp_path / "reliability.png")
     assert "SYNTHETIC" not in titles[0]
@@ -158,8 +171,8 @@ def test_a_row_of_the_autopsy_differs_by_its_change_alone_and_has_a_paired_inter
     for result, correct in ((base, numbers < 70), (dropout, numbers % 10 < 5), (lonely, numbers < 60)):
         write_run(result.first, correct)
     write_run(on_test.first, numbers < 90)
-    moved = pd.read_parquet(on_test.first.folder / layout.PREDICTIONS)
-    moved.assign(sample=moved["sample"] + 1).to_parquet(on_test.first.folder / layout.PREDICTIONS)
+    moved = np.arange(1, 101)
+    change(on_test.first, "answers", sample=moved, partner=moved)
     table = autopsy.autopsy([base, dropout, on_test, lonely])
     assert table.frame["against"].tolist() == [BASE, BASE, "", "fer2013-acnn_alstm (not in this study)"]
     assert table.frame["difference"].tolist()[1:] == ["other test images", "", ""]
@@ -218,8 +231,9 @@ def test_what_a_study_changes_counts_as_a_deviation_and_is_listed(data):
     (plain,), (result,) = (collected(data, {BASE: values}) for values in ({}, changed))
     write_run(result.first, np.arange(100) < 70)
     own = result.deviations
-    known = read_json(plain.first.folder / layout.PARAMETERS)
-    write_json(plain.first.folder / layout.PARAMETERS, known | {"overrides": {}})
+    found = read_json(plain.first.folder / layout.SUMMARY)
+    found["parameters"]["overrides"] = {}
+    write_json(plain.first.folder / layout.SUMMARY, found)
     (plain,) = collected(data, {BASE: {}})
     assert own[: len(plain.deviations)] == plain.deviations and own[len(plain.deviations) :] == [
         "This study: batch_size 8 (the recipe: batch_size 128)",
@@ -266,10 +280,7 @@ def test_images_without_a_face_stand_beside_the_figure_and_by_class_in_the_datas
 )
 def test_a_run_that_never_learned_is_marked_in_its_row(data, answer, validation, trained):
     (result,) = collected(data, {BASE: {"epochs": 2}})
-    write_run(result.first, np.arange(100) < 70, validation=validation)
-    if answer is not None:
-        file = result.first.folder / layout.PREDICTIONS
-        pd.read_parquet(file).assign(predicted=answer).to_parquet(file)
+    write_run(result.first, np.arange(100) < 70, validation=validation, answer=answer)
     assert comparison.overview([result]).frame["trained"].tolist() == [trained]
 
 
@@ -285,11 +296,10 @@ def test_of_several_runs_those_that_never_learned_are_counted_and_folds_left_out
 def test_the_mark_of_the_learning_curves_is_the_epoch_that_was_kept(data, tmp_path, monkeypatch, keep, marked):
     (result,) = collected(data, {BASE: {"epochs": 4}})
     write_run(result.first, np.arange(100) < 70, 4)
-    history = pd.DataFrame({"epoch": range(4), "step": range(4), "val_accuracy": [0.2, 0.6, 0.5, 0.4]})
-    history[["train_loss", "val_loss", "train_accuracy"]] = 0.5
-    history.to_csv(result.first.folder / layout.HISTORY, index=False)
-    known = read_json(result.first.folder / layout.PARAMETERS)
-    write_json(result.first.folder / layout.PARAMETERS, known | {"recipe": known["recipe"] | {"keep": keep}})
+    change(result.first, "history", val_accuracy=[0.2, 0.6, 0.5, 0.4], train_loss=0.5, val_loss=0.5, train_accuracy=0.5)
+    found = read_json(result.first.folder / layout.SUMMARY)
+    found["parameters"]["recipe"]["keep"] = keep
+    write_json(result.first.folder / layout.SUMMARY, found)
     drawn = []
     monkeypatch.setattr(figures, "save", lambda figure, target: drawn.append(figure))
     figures.curves(result, tmp_path / "curves.png")

@@ -14,6 +14,8 @@ from fer import layout, params
 from fer.cli import app
 from fer.errors import FerError
 from fer.evaluation.intervals import accuracy_interval
+from fer.evaluation.metrics import confidence_bins
+from fer.evaluation.summary import ANSWERS
 from fer.evaluation.transfer import shared_labels, transfer
 from fer.expressions import EXPRESSIONS, expression, shared_expressions
 from fer.layout import Layout
@@ -213,18 +215,16 @@ def measured(folder):
     accuracies = np.random.default_rng(0).uniform(0.2, 0.9, (len(CROSS), 2, len(CROSS)))
     for row, name in enumerate(CROSS):
         for run in transfer_runs(study, name):
-            tested, answers = {}, []
+            tested = {}
             for dataset, _ in transfers(study)[name]:
                 accuracy = accuracies[row, run.seed, CROSS.index(f"on-{dataset}")]
                 figures = {"n": 40 + row, "classes": ["anger", "fear"], "accuracy": accuracy, "macro_recall": 0.5}
                 counts = {"other_expressions": 3, "seen_in_training": 1}
-                tested[dataset] = figures | counts
                 samples = np.arange(40 + row)
-                answered = {"sample": samples, "cluster": (samples // 2).astype(str), "label": "anger"}
-                answered["predicted"] = np.where(samples < 30 + 5 * run.seed, "anger", "fear")
-                answers.append(pd.DataFrame(answered).assign(dataset=dataset))
+                answers = pd.DataFrame({"sample": samples, "cluster": (samples // 2).astype(str)})
+                answers["correct"] = samples < 30 + 5 * run.seed
+                tested[dataset] = figures | counts | {"answers": answers.to_dict("list")}
             write_json(run.folder / layout.TRANSFER, tested)
-            pd.concat(answers).to_parquet(run.folder / layout.TRANSFER_PREDICTIONS)
     for number, name in enumerate(("fer2013", "ckplus", "rafdb")):
         path = Layout(Path(study.root)).faces_counts(name)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -241,7 +241,9 @@ def write_own_predictions(run, right):
     table["predicted"] = np.where(samples < right, table["label"], (table["label"] + 1) % len(classes))
     for code, name in enumerate(classes):
         table[f"p_{name}"] = (table["predicted"] == code).astype(float)
-    table.to_parquet(run.folder / layout.PREDICTIONS)
+    bins = confidence_bins(table["label"].to_numpy(), table.filter(like="p_").to_numpy())
+    tables = {"answers": table.assign(partner=table["sample"])[ANSWERS], "bins": bins}
+    write_json(run.folder / layout.SUMMARY, {name: each.to_dict("list") for name, each in tables.items()})
 
 
 def test_the_matrix_s_diagonal_is_the_results_table(measured):
@@ -296,6 +298,6 @@ def test_both_engines_test_a_run_on_all_other_datasets_in_one_job_that_the_repor
         stages = yaml.safe_load(engines.compiled(graph, tmp_path / "cross.yaml"))["stages"]
     job = stages["transfer-fer2013-attentional_cnn-0-1"]
     made = f"studies/cross/runs/{names[0]}/0.1/transfer.json"
-    assert "evaluate fer2013-attentional_cnn --fold 0 --seed 1 --on ferplus:official --threads 1" in job["cmd"]
-    assert made in job["outs"] and made in stages["report"]["deps"]
+    assert "evaluate fer2013-attentional_cnn --fold 0 --seed 1 --on ferplus:official" in job["cmd"]
+    assert made in job["outs"] and made in stages["report-tables"]["deps"]
     assert sum(name.startswith("transfer-") for name in stages) == 4

@@ -1,4 +1,7 @@
-"""Figures of merit of one set of predictions; their intervals are in `fer.evaluation.intervals`."""
+"""Figures of merit of one set of predictions; their intervals are in `fer.evaluation.intervals`.
+
+All follow from two tables of sums, the confusion matrix and the bins of confidence. Those of several folds are added.
+"""
 
 from __future__ import annotations
 
@@ -34,17 +37,21 @@ def metrics(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -
         >>> found["confusion_matrix"]
         [[1, 1], [0, 2]]
     """
-    predicted = probabilities.argmax(1)
-    matrix = confusion(labels, predicted, len(classes))
+    matrix = confusion(labels, probabilities.argmax(1), len(classes))
+    return figures(matrix, confidence_bins(labels, probabilities), classes)
+
+
+def figures(matrix: np.ndarray, bins: pd.DataFrame, classes: list[str]) -> dict:
+    """Return what `metrics` does, from a confusion matrix and the bins of confidence (see `confidence_bins`)."""
     support, present = matrix.sum(1), matrix.any(1)
     precision = share(matrix.diagonal(), matrix.sum(0))
     recall = share(matrix.diagonal(), support)
     f1 = share(2 * matrix.diagonal(), support + matrix.sum(0))
     result = {
-        "n": len(labels),
-        "accuracy": float((predicted == labels).mean()),
+        "n": int(matrix.sum()),
+        "accuracy": float(matrix.trace() / matrix.sum()),
         "balanced_accuracy": float(recall[present].mean()),
-        "ece": expected_calibration_error(labels, probabilities),
+        "ece": calibration_error(bins),
         "confusion_matrix": matrix.tolist(),
         "per_class": {
             name: {
@@ -77,27 +84,33 @@ def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = ECE_BINS) -> float:
     """Return the mean gap between confidence and accuracy over equal-width bins (Guo et al., ICML 2017, eq. 3)."""
-    table = reliability(labels, probabilities, bins)
-    return float((table["n"] * (table["confidence"] - table["accuracy"]).abs()).sum() / len(labels))
+    return calibration_error(confidence_bins(labels, probabilities, bins))
 
 
-def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = ECE_BINS) -> pd.DataFrame:
+def calibration_error(bins: pd.DataFrame) -> float:
+    return float((bins["confidence"] - bins["correct"]).abs().sum() / bins["n"].sum())
+
+
+def reliability(bins: pd.DataFrame) -> pd.DataFrame:
     """Return how often predictions are right, by how sure they are: the reliability diagram (Guo et al., figure 1).
 
-    One row for each of `bins` equal widths of the probability of the predicted class: `bin_low`, `bin_high`, the number
-    `n` of samples in it, their mean `confidence` and their `accuracy`, both missing where n is 0. A bin holds its lower
-    bound, the last one also 1. Arguments as those of `metrics`.
+    One row for each bin of `confidence_bins`: `bin_low`, `bin_high`, the number `n` of samples in it, their mean
+    `confidence` and their `accuracy`, both missing where n is 0.
+    """
+    bounds, n = np.arange(len(bins) + 1) / len(bins), bins["n"].where(bins["n"] > 0)
+    means = {"confidence": bins["confidence"] / n, "accuracy": bins["correct"] / n}
+    return pd.DataFrame({"bin_low": bounds[:-1], "bin_high": bounds[1:], "n": bins["n"], **means})
+
+
+def confidence_bins(labels: np.ndarray, probabilities: np.ndarray, bins: int = ECE_BINS) -> pd.DataFrame:
+    """Return sums over the samples by how sure the predictions are.
+
+    One row for each of `bins` equal widths of the probability of the predicted class: the number `n` of samples in it,
+    the sum of their `confidence`, and how many are `correct`. A bin holds its lower bound, the last one also 1.
+    Arguments as those of `metrics`.
     """
     confidence = probabilities.max(1)
     correct = probabilities.argmax(1) == labels
     bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
-    number = np.bincount(bin_of, minlength=bins)
-    sums = {"confidence": confidence, "accuracy": correct}
-    means = {
-        name: np.divide(
-            np.bincount(bin_of, values, minlength=bins), number, out=np.full(bins, np.nan), where=number > 0
-        )
-        for name, values in sums.items()
-    }
-    bounds = np.arange(bins + 1) / bins
-    return pd.DataFrame({"bin_low": bounds[:-1], "bin_high": bounds[1:], "n": number, **means})
+    number, sums, right = (np.bincount(bin_of, values, bins) for values in (None, confidence, correct))
+    return pd.DataFrame({"n": number, "confidence": sums, "correct": right.astype(int)})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from fer.evaluation import metrics
@@ -14,9 +13,7 @@ from fer.reporting.results import Result
 
 def reliability(result: Result) -> pd.DataFrame:
     """Return the bins of the diagram, all folds and seeds together (see `fer.evaluation.metrics.reliability`)."""
-    columns = [f"p_{name}" for name in result.first.dataset.classes]
-    probabilities = result.predictions[columns].to_numpy(np.float64)
-    return metrics.reliability(result.predictions["label"].to_numpy(), probabilities)
+    return metrics.reliability(result.bins(result.seeds))
 
 
 def diagram(result: Result, target: Path) -> None:

@@ -11,7 +11,7 @@ matplotlib.use("Agg")  # no display is needed, or tried
 import matplotlib.pyplot as plt
 import numpy as np
 
-from fer.reporting.losses import kept
+from fer.evaluation.summary import kept_epoch
 from fer.reporting.results import Result
 from fer.reporting.tables import SYNTHETIC
 from fer.storage import atomic
@@ -41,8 +41,8 @@ def confusion(result: Result, target: Path) -> None:
 def curves(result: Result, target: Path) -> None:
     """Draw loss and accuracy of every run over its epochs; the dot is the epoch that was kept."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.8), layout="constrained")
-    for number, history in enumerate(result.histories()):
-        mark = kept(history, result.parameters["recipe"]["keep"])
+    for number, history in enumerate(result.tables("history")):
+        mark = kept_epoch(history, result.parameters["recipe"]["keep"])
         for axes, quantity, factor in ((left, "loss", 1), (right, "accuracy", 100)):
             for part, color in (("train", BLUE), ("val", ORANGE)):
                 label = {"train": "train", "val": "validation"}[part] if number == 0 else None

@@ -6,7 +6,6 @@ import base64
 from pathlib import Path
 
 import cv2
-import jinja2
 import numpy as np
 import pandas as pd
 
@@ -14,9 +13,9 @@ from fer.faces import crops
 from fer.leakage import BOUNDARIES, GROUPS, remaining
 from fer.params import Dataset
 from fer.protocols import PARTS
+from fer.reporting.rendering import render
 from fer.storage import read_originals
 
-TEMPLATES = Path(__file__).parent / "templates"
 SHOWN = 60  # pairs of a category, and blank images
 FOLDS_SHOWN = 10  # rows of the table of numbers; beyond, the totals alone
 SIDE = 96  # pixels, the longest side of a picture
@@ -42,32 +41,26 @@ def page(found: dict, dataset: Dataset, samples: pd.DataFrame, pairs: pd.DataFra
     sections = [section for section in categories(pairs) if section["count"]]
     blank = sorted(samples.loc[samples["blank"], "sample"])
     shown = {sample for section in sections for pair in section["pairs"] for sample in (pair["first"], pair["second"])}
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("leakage.html.j2").render(
-        found=found,
-        dataset=dataset,
-        contradicted=contradicted(pairs),
-        remedy=remaining(found)[0] if "removed" in found else "",
-        sections=sections,
-        blank=blank,
-        labels=labels,
-        pictures=pictures(raw, shown | set(blank[:SHOWN])),
-        names=NAMES,
-        boundaries=[boundary for boundary in NAMES if boundary in BOUNDARIES],
-        groups=GROUPS,
-        parts=PARTS,
-        shown=SHOWN,
-        first_folds=list(found["folds"].items())[:FOLDS_SHOWN],
-        several=len(found["folds"]) > 1,
-        length=len,  # a fold lists what the totals only count
-        identity=int,
-    )
+    content = {
+        "found": found,
+        "dataset": dataset,
+        "contradicted": contradicted(pairs),
+        "remedy": remaining(found)[0] if "removed" in found else "",
+        "sections": sections,
+        "blank": blank,
+        "labels": labels,
+        "pictures": pictures(raw, shown | set(blank[:SHOWN])),
+        "names": NAMES,
+        "boundaries": [boundary for boundary in NAMES if boundary in BOUNDARIES],
+        "groups": GROUPS,
+        "parts": PARTS,
+        "shown": SHOWN,
+        "first_folds": list(found["folds"].items())[:FOLDS_SHOWN],
+        "several": len(found["folds"]) > 1,
+        "length": len,  # a fold lists what the totals only count
+        "identity": int,
+    }
+    return render("leakage.html.j2", content)
 
 
 def categories(pairs: pd.DataFrame) -> list[dict]:

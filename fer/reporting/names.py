@@ -5,7 +5,8 @@ from __future__ import annotations
 from fer import params
 from fer.params import Study
 
-FORMS = ("md", "tex", "csv")
+FORMS = ("md", "tex", "csv")  # of a table
+FIGURES = ("confusion", "curves", "reliability")  # of an experiment
 
 
 def datasets(study: Study) -> list[str]:

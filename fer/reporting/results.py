@@ -11,30 +11,33 @@ import numpy as np
 import pandas as pd
 
 from fer import layout
+from fer.evaluation import metrics
 from fer.evaluation.intervals import Interval, accuracy_interval
-from fer.evaluation.metrics import metrics
 from fer.params import Study
 from fer.reporting import budget, losses
 from fer.reporting.budget import Budget
 from fer.reporting.losses import Losses
 from fer.reporting.tables import SYNTHETIC, percent
 from fer.runs import Run, experiment_folds, study_runs
-from fer.storage import read_csv, read_frame, read_json
+from fer.storage import read_json
 
 VIEWS = {"both": "eyes and mouth", "eyes": "eyes alone", "mouth": "mouth alone", "boxes": "boxes alone"}
 
 
 @dataclass(frozen=True)
 class Result:
-    """One experiment of a study with all its runs, folds × seeds; `corrupted` is the study's."""
+    """One experiment of a study with all its runs, folds × seeds; `corrupted` is the study's.
+
+    What was measured comes from the runs' summaries (`fer.evaluation.summary`), what is said of it from params/.
+    """
 
     runs: list[Run]
     corrupted: int | None = None
 
-    @cached_property
+    @property
     def synthetic(self) -> bool:
         """Whether the faces were drawn, as the data themselves say."""
-        return read_json(self.first.layout.counts(self.first.experiment.dataset))["synthetic"]
+        return self.summaries[0]["synthetic"]
 
     @property
     def first(self) -> Run:
@@ -120,20 +123,34 @@ class Result:
         return experiment_folds(self.first.experiment)
 
     @cached_property
+    def summaries(self) -> list[dict]:
+        """The summary of each run."""
+        return [read_json(run.folder / layout.SUMMARY) for run in self.runs]
+
+    def tables(self, name: str) -> list[pd.DataFrame]:
+        """Return one table of each run's summary: answers, bins, robustness or history."""
+        return [pd.DataFrame(summary[name]) for summary in self.summaries]
+
+    @cached_property
     def predictions(self) -> pd.DataFrame:
-        """One row a test sample and seed, all folds together."""
-        tables = [read_frame(run.folder / layout.PREDICTIONS).assign(fold=run.fold, seed=run.seed) for run in self.runs]
-        return pd.concat(tables, ignore_index=True)
+        """One row a test sample and seed, all folds together: the summaries' answers, and columns fold and seed."""
+        tables = zip(self.runs, self.tables("answers"), strict=True)
+        return pd.concat([table.assign(fold=run.fold, seed=run.seed) for run, table in tables], ignore_index=True)
+
+    def bins(self, seeds: list[int]) -> pd.DataFrame:
+        """Return the bins of confidence of some seeds, all folds together."""
+        tables = zip(self.runs, self.tables("bins"), strict=True)
+        own = [table for run, table in tables if run.seed in seeds]
+        return sum(own[1:], own[0])
 
     @cached_property
     def by_seed(self) -> list[dict]:
         """The metrics of each seed over all its folds."""
-        classes = self.first.dataset.classes
-        columns = [f"p_{name}" for name in classes]
-        return [
-            metrics(rows["label"].to_numpy(), rows[columns].to_numpy(), classes)
-            for _, rows in self.predictions.groupby("seed")
-        ]
+        classes, found = self.first.dataset.classes, []
+        for seed, rows in self.predictions.groupby("seed"):
+            matrix = metrics.confusion(rows["label"].to_numpy(), rows["predicted"].to_numpy(), len(classes))
+            found.append(metrics.figures(matrix, self.bins([seed]), classes))
+        return found
 
     @property
     def n(self) -> int:
@@ -206,12 +223,13 @@ class Result:
     @cached_property
     def budget(self) -> Budget:
         """How long the runs were trained and on what size of input, beside what the recipe asks for."""
-        return budget.measure(self.runs, self.histories(), self.parameters)
+        return budget.measure(self.runs, self.tables("history"), self.parameters)
 
     @cached_property
     def losses(self) -> Losses:
         """What was lost on the way: faces not found, copies in train, runs that never learned."""
-        return losses.measure(self.runs, self.predictions, self.histories(), self.parameters["recipe"])
+        idle = [summary["never_learned"] for summary in self.summaries]
+        return losses.measure(self.first, self.predictions, idle)
 
     @property
     def trained(self) -> str:
@@ -237,18 +255,18 @@ class Result:
     @cached_property
     def cost(self) -> dict:
         """Parameters and FLOPs, and the median of the milliseconds measured in each run."""
-        costs = [read_json(run.folder / layout.COST) for run in self.runs]
+        costs = [summary["cost"] for summary in self.summaries]
         return costs[0] | {"milliseconds": float(np.median([cost["milliseconds"] for cost in costs]))}
 
-    @cached_property
+    @property
     def environments(self) -> list[dict]:
         """What each run recorded of its machine, versions and training time."""
-        return [read_json(run.folder / layout.ENVIRONMENT) for run in self.runs]
+        return [summary["environment"] for summary in self.summaries]
 
-    @cached_property
+    @property
     def parameters(self) -> dict:
         """The resolved parameters of the first run, with the hashes of its data."""
-        return read_json(self.first.folder / layout.PARAMETERS)
+        return self.summaries[0]["parameters"]
 
     @property
     def worst_class(self) -> str:
@@ -265,13 +283,9 @@ class Result:
         corrupted = "" if self.corrupted is None else f" --corrupted {self.corrupted}"
         return f"fer train {where}{bf16}{changes} && fer evaluate {where}{corrupted}"
 
-    def accuracy(self, run: Run) -> float:
-        """Return the test accuracy of one run, in [0, 1]."""
-        return read_json(run.folder / layout.METRICS)["accuracy"]
-
-    def histories(self) -> list[pd.DataFrame]:
-        """Return the training history of each run, one row an epoch."""
-        return [read_csv(run.folder / layout.HISTORY) for run in self.runs]
+    def accuracies(self) -> list[float]:
+        """Return the test accuracy of each run, in [0, 1]."""
+        return [float((table["label"] == table["predicted"]).mean()) for table in self.tables("answers")]
 
     @property
     def deviations(self) -> list[str]:

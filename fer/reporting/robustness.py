@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from fer import layout
 from fer.evaluation.predictions import spaced
 from fer.reporting.comparison import LOSSES, lost, stamped
 from fer.reporting.results import Result
 from fer.reporting.tables import Table
-from fer.storage import read_csv, read_frame
 
 
 def accuracies(result: Result) -> pd.DataFrame:
@@ -18,7 +16,7 @@ def accuracies(result: Result) -> pd.DataFrame:
     All folds of a seed together. Column `n` is the number of images; severity 0, alike in all rows, shows them
     untouched. No rows where the system sees no image (see `fer.evaluation.robustness`).
     """
-    measured = pd.concat([read_csv(run.folder / layout.ROBUSTNESS) for run in result.runs])
+    measured = pd.concat(result.tables("robustness"))
     if measured.empty:
         return pd.DataFrame(columns=["n", 0], index=pd.Index([], name="corruption"))
     measured["right"] = measured["accuracy"] * measured["n"]
@@ -32,10 +30,9 @@ def accuracies(result: Result) -> pd.DataFrame:
 def clusters(result: Result) -> int:
     """Return the number of subjects, sequences or single images that the corrupted images are of."""
     found = set()
-    for run in result.runs:
-        known = read_frame(run.folder / layout.PREDICTIONS, ["cluster"])["cluster"]
-        corrupted = int(read_csv(run.folder / layout.ROBUSTNESS)["n"].max())
-        found.update(known.iloc[spaced(len(known), corrupted)])
+    for answers, measured in zip(result.tables("answers"), result.tables("robustness"), strict=True):
+        known = answers["cluster"]
+        found.update(known.iloc[spaced(len(known), int(measured["n"].max()))])
     return len(found)
 
 

@@ -1,4 +1,4 @@
-"""What explain found, for people: the figure of an experiment, and its table for the report."""
+"""The figure of an experiment's saliency: mean faces, mean maps, and single samples with their own maps."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
-from fer.layout import Layout
 from fer.reporting.figures import BLUE, ORANGE, plt, save
 from fer.reporting.tables import SYNTHETIC
-from fer.storage import read_json
 
 # Inches: the heads, a cell, the rows' names, the colour bars, the gap before the single samples
 TOP, CELL, LABELS, BAR, GAP = 0.8, 1.05, 1.15, 0.5, 0.35
@@ -194,66 +191,3 @@ def draw_none(title: str, reason: str, synthetic: bool, target: Path) -> None:
     figure.suptitle(stamped(title, synthetic), fontsize=10)
     figure.text(0.5, 0.35, reason, ha="center", fontsize=8, color=ORANGE)
     save(figure, target)
-
-
-@dataclass(frozen=True)
-class Explained:
-    """What the report says of one experiment's explanation.
-
-    `table`: one row a method, ready to print; empty where no sample was classified correctly. `counts`: one row an
-    expression, its samples and how many of them are classified correctly. `methods`: what each method's map is.
-    """
-
-    experiment: str
-    fold: str
-    seed: int
-    synthetic: bool
-    scored: int
-    table: pd.DataFrame
-    counts: pd.DataFrame
-    methods: dict[str, str]
-    remarks: list[str]
-    figure: Path
-
-
-def explanations(layout: Layout, experiments: list[str]) -> list[Explained]:
-    """Return what the report needs of the explanations, from the files that explain left, in the given order."""
-    return [explained(layout, name) for name in experiments]
-
-
-def explained(layout: Layout, experiment: str) -> Explained:
-    found = read_json(layout.explanation(experiment))
-    return Explained(
-        experiment,
-        found["fold"],
-        found["seed"],
-        found["synthetic"],
-        found["scored"],
-        scores_table(found["scores"]),
-        pd.DataFrame(found["samples"], columns=["expression", "samples", "correct"]),
-        {method["name"]: method["description"] for method in found["methods"]},
-        found["remarks"],
-        layout.figure(experiment, "explain"),
-    )
-
-
-def scores_table(scores: list[dict]) -> pd.DataFrame:
-    """Return one row a method: areas under the curves in percent, 95 % intervals, and the gain on a random map."""
-    rows = []
-    for method in scores:
-        row = {"map": method["name"], "clusters": f"{method['clusters']:,}"}
-        for kind, better in (("deletion", "↓"), ("insertion", "↑")):
-            entry = method[kind]
-            row[f"{kind} {better} %"] = f"{100 * entry['mean']:.1f}"
-            row[f"{kind}, 95 %"] = bounds(entry["interval"])
-            row[f"{kind} − random"] = (
-                f"{100 * entry['above_random']:+.1f} ({bounds(entry['above_random_interval'])})"
-                if "above_random" in entry
-                else "–"
-            ).replace("-", "−")
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def bounds(interval: list[float]) -> str:
-    return " to ".join(f"{100 * bound:.1f}" for bound in interval).replace("-", "−")

@@ -8,7 +8,6 @@ from fer.evaluation import significance
 from fer.evaluation.significance import Predictions
 from fer.reporting.budget import compared
 from fer.reporting.comparison import stamped
-from fer.reporting.losses import pair_numbers
 from fer.reporting.results import Result
 from fer.reporting.tables import Table
 
@@ -68,9 +67,8 @@ def marks(first: Result, second: Result) -> str:
 
 
 def by_pair(result: Result) -> pd.DataFrame:
-    """Return the predictions with both images of a pair under one number: that of the first of them.
+    """Return the predictions with both images of a pair under one number: the lower one.
 
     So a network of infrared images stands on the same samples as one of the visible ones.
     """
-    number = pair_numbers(result.first)
-    return result.predictions.assign(sample=number.loc[result.predictions["sample"]].to_numpy())
+    return result.predictions.assign(sample=result.predictions[["sample", "partner"]].min(axis=1))

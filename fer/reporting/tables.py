@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:  # the page is made without it
+    import pandas as pd
 
 SYNTHETIC = "SYNTHETIC"
 SYNTHETIC_NOTE = (
@@ -62,7 +64,11 @@ class Table:
     def document(self) -> str:
         """Return the table as a Markdown page of its own."""
         stamp = f"> **{SYNTHETIC_NOTE}**\n\n" if self.synthetic else ""
-        return f"# {self.title}\n\n{stamp}{self.note}\n\n{markdown(self.frame)}"
+        return f"# {self.title}\n\n{stamp}{self.note}\n\n{markdown(cells(self.frame))}"
+
+    def shown(self) -> dict:
+        """Return what a page shows of the table, ready for JSON."""
+        return {"name": self.name, "title": self.title, "note": self.note, "rows": self.rows, **cells(self.frame)}
 
     def latex(self) -> str:
         """Return a booktabs table to `\\input`; one on synthetic data says so."""
@@ -78,18 +84,25 @@ class Table:
         return with_commands(text)
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """Return a GitHub table; the figures' columns are aligned right."""
+def cells(frame: pd.DataFrame) -> dict[str, list]:
+    """Return the `columns` of a frame and its `cells`, a list a row, ready for JSON."""
+    return {"columns": list(frame.columns), "cells": frame.astype(object).values.tolist()}
+
+
+def markdown(table: dict[str, list]) -> str:
+    """Return a GitHub table of `cells`; the figures' columns are aligned right."""
     lines = [
-        list(table.columns),
-        [":--" if name in TEXT_COLUMNS else "--:" for name in table.columns],
-        *table.values.tolist(),
+        table["columns"],
+        [":--" if name in TEXT_COLUMNS else "--:" for name in table["columns"]],
+        *table["cells"],
     ]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
 
 
 def latex_text(text: str) -> str:
     """Return text in which LaTeX reads nothing but letters: pandas escapes the cells of a table alone."""
+    import pandas as pd
+
     cell = pd.DataFrame([text]).style.hide(axis="index").hide(axis="columns").format(escape="latex").to_latex()
     return cell.partition("\n")[2].rpartition(" \\\\\n")[0]
 

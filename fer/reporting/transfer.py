@@ -12,7 +12,7 @@ from fer.reporting.losses import without_face
 from fer.reporting.results import Result
 from fer.reporting.tables import Table, percent
 from fer.runs import transfer_runs
-from fer.storage import read_frame, read_json
+from fer.storage import read_json
 
 FIGURES = ("accuracy", "macro_recall")
 
@@ -72,9 +72,7 @@ def across(study: Study, name: str, dataset: str) -> dict:
     runs = transfer_runs(study, name)
     found = pd.DataFrame([read_json(run.folder / layout.TRANSFER)[dataset] for run in runs])
     counts = {key: int(found[key].iloc[0]) for key in ("n", "other_expressions", "seen_in_training")}
-    tables = [read_frame(run.folder / layout.TRANSFER_PREDICTIONS) for run in runs]
-    answers = pd.concat(tables, ignore_index=True)
-    answers = answers[answers["dataset"] == dataset].assign(correct=answers["label"] == answers["predicted"])
+    answers = pd.concat(map(pd.DataFrame, found["answers"]), ignore_index=True)
     samples = answers.groupby("sample").agg({"correct": "mean", "cluster": "first"})
     interval = accuracy_interval(samples["correct"].to_numpy(), samples["cluster"].to_numpy(str))
     figures = {"classes": len(found["classes"].iloc[0])} | found[list(FIGURES)].mean().to_dict()

@@ -1,4 +1,4 @@
-"""evaluate: from weights and the test part to predictions, metrics, confusion and cost, in the run's folder."""
+"""evaluate: from weights and the test part to predictions, metrics, confusion and a summary, in the run's folder."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from fer import layout, params
 from fer.devices import choose_device
 from fer.errors import FerError
 from fer.evaluation.cost import cost
-from fer.evaluation.metrics import metrics
+from fer.evaluation.metrics import confidence_bins, metrics
 from fer.evaluation.predictions import accuracy_line, clusters_of, interval_of, predictions
 from fer.evaluation.robustness import robustness
+from fer.evaluation.summary import summary
 from fer.evaluation.transfer import shared_labels, transfer
 from fer.expressions import shared_expressions
 from fer.folds import folds
 from fer.networks import load_network
 from fer.params import RunParameters
 from fer.runs import TrainedRun
+from fer.stages.originals import DRAWN, says
 from fer.storage import file_sha256, read_frame, write_frame, write_json, write_text
 from fer.training.data import Part, load_part
 from fer.training.prediction import predict, probabilities_of
@@ -45,13 +47,16 @@ def evaluate(run: TrainedRun, device: str = "auto", corrupted: int = 1000) -> st
     names = np.array(classes)
     pairs = pd.DataFrame({"actual": names[labels], "predicted": names[table["predicted"]]})
     write_text(run.folder / layout.CONFUSION, pairs.to_csv(index=False, lineterminator="\n"))
-    figures = metrics(labels, probabilities.astype(np.float64), classes) | interval_of(table)
+    channels, flip = parameters.input.channels, parameters.recipe.test_time_flip
+    robust = robustness(lambda part: classify(network, part, parameters), part, channels, corrupted)
+    price = cost(network, part.images[:1], parameters.input, flip)
+    exact = probabilities.astype(np.float64)
+    figures = metrics(labels, exact, classes) | interval_of(table)
+    figures["cost"] = {name: price[name] for name in ("parameters", "flops")}  # the same on every machine
     write_json(run.folder / layout.METRICS, figures)
-    channels = parameters.input.channels
-    fallen = robustness(lambda part: classify(network, part, parameters), part, channels, corrupted)
-    write_text(run.folder / layout.ROBUSTNESS, fallen.to_csv(index=False, lineterminator="\n"))
-    flip = parameters.recipe.test_time_flip
-    write_json(run.folder / layout.COST, cost(network, part.images[:1], parameters.input, flip))
+    found = summary(run, table, confidence_bins(labels, exact), robust, price)
+    found["synthetic"] = bool(says(run.data["index"], DRAWN))
+    write_json(run.folder / layout.SUMMARY, found, indent=None)
     return accuracy_line("test accuracy", figures)
 
 
@@ -60,8 +65,8 @@ def evaluate_on(run: TrainedRun, others: list[tuple[str, str]], contempt: bool =
 
     Samples of other expressions are left out and counted, and so are images that the network was trained on or its
     epoch chosen by, which FER2013 and FER+, for one, have in common: those of the very same pixels, that is (a
-    recompressed copy is not recognised). Writes `transfer.json`, the figures by dataset, and `transfer.parquet`, the
-    predictions (column dataset; label and predicted are expressions), in the run's folder.
+    recompressed copy is not recognised). Writes `transfer.json`, figures and answers by dataset,
+    and `transfer.parquet`, the predictions (column dataset; label and predicted are expressions), in the run's folder.
 
     Args:
         others: dataset and protocol of each.
@@ -78,7 +83,7 @@ def evaluate_on(run: TrainedRun, others: list[tuple[str, str]], contempt: bool =
     write_frame(
         run.folder / layout.TRANSFER_PREDICTIONS, pd.concat([table for _, table in tested.values()], ignore_index=True)
     )
-    write_json(run.folder / layout.TRANSFER, figures)
+    write_json(run.folder / layout.TRANSFER, figures, indent=None)
     return "; ".join(
         accuracy_line(f"accuracy on {dataset} over {len(found['classes'])} shared expressions", found)
         for dataset, found in figures.items()
@@ -109,11 +114,13 @@ def tested_on(
     table = predictions(samples[kept], clusters, labels[kept], probabilities, shared)
     table[["label", "predicted"]] = np.array(shared)[table[["label", "predicted"]]]
     table.insert(0, "dataset", dataset)
+    answers = table[["sample", "cluster"]].assign(correct=table["label"] == table["predicted"])
     return metrics(labels[kept], probabilities, shared) | interval_of(table) | {
         "classes": shared,
         "other_expressions": int((labels < 0).sum()),
         "seen_in_training": int(seen.sum()),
         "weights": file_sha256(run.folder / layout.WEIGHTS),
+        "answers": answers.to_dict("list"),
     }, table
 
 

@@ -29,7 +29,8 @@ from fer.networks import load_network
 from fer.params import Explain, Input, Recipe
 from fer.reporting.saliency import Column, Row, Single, draw, draw_none
 from fer.runs import TrainedRun
-from fer.storage import atomic, read_json, write_json
+from fer.stages.originals import DRAWN, says
+from fer.storage import atomic, write_json
 from fer.training.data import Part, load_part, normalise
 from fer.wording import counted
 
@@ -50,7 +51,7 @@ def explain(run: TrainedRun, device: str = "auto", overrides: dict[str, Any] | N
     chosen = choose_device(device, run.threads)
     (network, own), part = load_network(run.folder, chosen), load_part(run.source, "test")
     of = {"experiment": run.name, "fold": run.fold, "seed": own.seed, "parameters": parameters.model_dump()}
-    of["synthetic"] = read_json(run.layout.counts(own.dataset))["synthetic"]
+    of["synthetic"] = bool(says(run.data["index"], DRAWN))
     title = f"{run.name}, fold {run.fold}, seed {own.seed}: what the network's answers depend on"
     figure = run.layout.figure(run.name, "explain")
     if part.images.shape[-1] == 1:

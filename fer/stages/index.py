@@ -57,14 +57,15 @@ def index(adapter: Adapter, raw: Path, target: Path, counts: Path) -> str:
             yield {"sample": number, "path": original["path"], **vars(sample)}
         empty = require_every_class(raw, images, adapter)
 
-    write_rows(target, SCHEMA, rows())
+    synthetic = bool(says(raw, DRAWN))
+    write_rows(target, SCHEMA, rows(), lambda: {DRAWN: json.dumps(synthetic)})
     classes, official = adapter.classes, adapter.parameters.official_counts
     parts = [
         part for part in (*PARTS, WHOLE) if part in official or any(found[part, label] for label in range(len(classes)))
     ]
     table = {part: [found[part, label] for label in range(len(classes))] for part in parts}
     kinds = {f"{key}s": len(values - {None}) for key, values in distinct.items()}
-    facts = kinds | {"synthetic": bool(says(raw, DRAWN))}
+    facts = kinds | {"synthetic": synthetic}
     left_out = says(raw, LEFT_OUT) or {}
     write_json(counts, {"classes": classes, "found": table, "official": official, "left_out": left_out} | facts)
     groups = [counted(count, kind.removesuffix("s")) for kind, count in kinds.items() if count]

@@ -26,8 +26,7 @@ ARTIFACTS = (
     layout.PREDICTIONS,
     layout.METRICS,
     layout.CONFUSION,
-    layout.COST,
-    layout.ROBUSTNESS,
+    layout.SUMMARY,
 )
 FILES = (layout.WEIGHTS, *ARTIFACTS)  # of a run that is finished
 
@@ -131,8 +130,8 @@ def source_tags(run: Run) -> dict[str, str]:
 def measured(run: Run) -> dict:
     """Return the numbers of a run: on test, what it cost, how long it took."""
     figures = {f"test_{name}": value for name, value in read_json(run.folder / layout.METRICS).items()}
-    seconds = read_json(run.folder / layout.ENVIRONMENT)["seconds"]
-    return figures | read_json(run.folder / layout.COST) | {"train_seconds": seconds}
+    found = read_json(run.folder / layout.SUMMARY)
+    return figures | found["cost"] | {"train_seconds": found["environment"]["seconds"]}
 
 
 def dataset_input(run: Run):
@@ -199,4 +198,5 @@ def note(runs: list[Run]) -> str:
 
 def figures(run: Run) -> list[Path]:
     """Return the report's figures of the run's experiment (all its folds and seeds), those that there are."""
-    return sorted(run.layout.reports().glob(f"figures/{run.name}.*.png"))
+    own = [*run.layout.figures(run.name).glob("*.png"), run.layout.figure(run.name, "explain")]
+    return sorted(figure for figure in own if figure.exists())

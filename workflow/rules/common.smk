@@ -16,13 +16,12 @@ from fer.reporting import names
 from fer.layout import (
     Layout,
     CONFUSION,
-    COST,
     ENVIRONMENT,
     HISTORY,
     METRICS,
     PARAMETERS,
     PREDICTIONS,
-    ROBUSTNESS,
+    SUMMARY,
     TRANSFER,
     TRANSFER_PREDICTIONS,
     WEIGHTS,
@@ -55,7 +54,7 @@ DRAWN = names.drawn(STUDY)
 
 # What `all` makes
 TRAINED = (WEIGHTS, HISTORY, PARAMETERS, ENVIRONMENT)
-EVALUATED = (PREDICTIONS, METRICS, CONFUSION, COST, ROBUSTNESS)
+EVALUATED = (PREDICTIONS, METRICS, CONFUSION, SUMMARY)
 RUN_FILES = [run.folder / name for run in RUNS for name in (*TRAINED, *EVALUATED)]
 TRANSFERRED = [
     run.folder / name
@@ -79,8 +78,10 @@ EXPLANATIONS = [
     for name in DRAWN
     for file in (LAYOUT.explanation(name), LAYOUT.explanation_maps(name), LAYOUT.figure(name, "explain"))
 ]
-REPORTS = [LAYOUT.reports() / name for name in ("results.md", "results.tex", "results.csv", "index.html")]
-FIGURES = [LAYOUT.figure(name, kind) for name in DRAWN for kind in ("confusion", "curves", "reliability")]
+REPORTS = [
+    LAYOUT.reports() / name for name in ("results.md", "results.tex", "results.csv", "results.json", "index.html")
+]
+FIGURES = [LAYOUT.figure_of(name, kind) for name in DRAWN for kind in names.FIGURES]
 TABLES = [LAYOUT.table(name, form) for name in names.tables(STUDY) for form in names.FORMS]
 CARDS = [LAYOUT.card(system) for system in names.systems(STUDY)]
 
@@ -99,6 +100,8 @@ wildcard_constraints:
 
 def options(values=(), **flags):
     """The options of a command as one shell-safe string: overrides of the study, and its root."""
+    if flags.get("threads") == 1:  # the command's own default
+        del flags["threads"]
     words = [word for name, value in flags.items() for word in (f"--{name}", str(value))[: 1 if value is True else 2]]
     words += [word for name, value in dict(values).items() for word in ("--set", f"{name}={value}")]
     return shlex.join(words + (["--root", STUDY.root] if STUDY.root != "." else []))
@@ -123,6 +126,20 @@ def study_run(experiment, fold, seed):
 def first_run(wildcards):
     """The run of an experiment that is explained: its first fold and first seed."""
     return study_run(wildcards.experiment, runs.study_folds(STUDY, wildcards.experiment)[0], STUDY.seeds[0])
+
+
+def runs_of(wildcards):
+    """The runs of an experiment: every fold and seed of the study."""
+    return [run for run in RUNS if run.name == wildcards.experiment]
+
+
+def shown_runs(wildcards):
+    """The options that name the runs of an experiment."""
+    folds = runs.study_folds(STUDY, wildcards.experiment)
+    return shlex.join(
+        [word for fold in folds for word in ("--fold", fold)]
+        + [word for seed in STUDY.seeds for word in ("--seed", str(seed))]
+    )
 
 
 def run_data(wildcards):

@@ -1,16 +1,14 @@
 rule evaluate:
     input:
         weights=RUN / WEIGHTS,
-        parameters=RUN / PARAMETERS,
+        trained=[RUN / name for name in (HISTORY, PARAMETERS, ENVIRONMENT)],
         data=run_data,
-        params=LAYOUT.parameters("train", "{experiment}"),
         code=of_experiment(lambda experiment: LAYOUT.code("evaluate", experiment.system)),
     output:
         predictions=RUN / PREDICTIONS,
         metrics=RUN / METRICS,
         confusion=RUN / CONFUSION,
-        cost=RUN / COST,
-        robustness=RUN / ROBUSTNESS,
+        summary=RUN / SUMMARY,
     log:
         LAYOUT.log("evaluate", "{experiment}.{fold}.{seed}"),
     threads: job_threads

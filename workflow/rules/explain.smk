@@ -3,8 +3,6 @@ rule explain:
         weights=lambda wildcards: first_run(wildcards).folder / WEIGHTS,
         parameters=lambda wildcards: first_run(wildcards).folder / PARAMETERS,
         data=lambda wildcards: list(first_run(wildcards).data.values()),
-        counts=of_experiment(lambda experiment: LAYOUT.counts(experiment.dataset)),
-        params=LAYOUT.parameters("train", "{experiment}"),
         explain=LAYOUT.parameters("explain"),
         code=of_experiment(lambda experiment: LAYOUT.code("explain", experiment.system)),
     output:

@@ -1,31 +1,75 @@
-rule report:
+# The report in three steps: the figures of an experiment, which an added one draws alone; the tables; the page.
+
+
+rule report_figures:
     input:
-        runs=[file for file in RUN_FILES if file.name != WEIGHTS],
-        transfers=TRANSFERRED,
-        explanations=[LAYOUT.explanation(name) for name in DRAWN],
-        saliency=[LAYOUT.figure(name, "explain") for name in DRAWN],
-        data=DATA_FACTS,
-        indexes=[LAYOUT.index(dataset) for dataset in PROTOCOLS],
-        splits=[LAYOUT.split(dataset, protocol) for dataset, wanted in PROTOCOLS.items() for protocol in wanted],
-        sheets=SHEETS,
-        params=LAYOUT.parameters("report"),
-        code=LAYOUT.code("report"),
+        summaries=lambda wildcards: [run.folder / SUMMARY for run in runs_of(wildcards)],
+        code=LAYOUT.code("figures"),
     output:
-        markdown=report(REPORTS[0], category="Results", caption="../report/results.rst"),
-        latex=REPORTS[1],
-        table=report(REPORTS[2], category="Results", caption="../report/results.rst"),
-        page=REPORTS[3],
-        figures=report(FIGURES, category="Figures", caption="../report/figures.rst"),
-        tables=TABLES,
-        cards=CARDS,
+        report(
+            [LAYOUT.figure_of("{experiment}", kind) for kind in names.FIGURES],
+            category="Figures",
+            caption="../report/figures.rst",
+        ),
     log:
-        LAYOUT.log("report", STUDY.name),
+        LAYOUT.log("report", "figures.{experiment}"),
+    resources:
+        mem_mb=memory("report"),
+        runtime=runtime("report"),
+    params:
+        runs=shown_runs,
+        options=options(),
+    message:
+        "report figures of {wildcards.experiment}"
+    shell:
+        "fer --log {log:q} report figures {wildcards.experiment} {params.runs} {params.options}"
+
+
+rule report_tables:
+    input:
+        summaries=[run.folder / SUMMARY for run in RUNS],
+        transfers=[file for file in TRANSFERRED if file.name == TRANSFER],
+        explanations=[LAYOUT.explanation(name) for name in DRAWN],
+        data=DATA_FACTS,
+        params=LAYOUT.parameters("report"),
+        code=LAYOUT.code("tables"),
+    output:
+        latex=LAYOUT.reports() / "results.tex",
+        table=report(LAYOUT.reports() / "results.csv", category="Results", caption="../report/results.rst"),
+        results=LAYOUT.results(),
+        tables=TABLES,
+    log:
+        LAYOUT.log("report", "tables"),
     resources:
         mem_mb=memory("report"),
         runtime=runtime("report"),
     params:
         study=STUDY_FILE,
     message:
-        f"report {STUDY.name}"
+        "report tables"
     shell:
-        "fer --log {log:q} report --study {params.study:q}"
+        "fer --log {log:q} report tables --study {params.study:q}"
+
+
+rule report_page:
+    input:
+        results=LAYOUT.results(),
+        figures=FIGURES,
+        saliency=[LAYOUT.figure(name, "explain") for name in DRAWN],
+        sheets=SHEETS,
+        code=LAYOUT.code("page"),
+    output:
+        markdown=report(LAYOUT.reports() / "results.md", category="Results", caption="../report/results.rst"),
+        page=LAYOUT.reports() / "index.html",
+        cards=CARDS,
+    log:
+        LAYOUT.log("report", "page"),
+    resources:
+        mem_mb=memory("report"),
+        runtime=runtime("report"),
+    params:
+        options=options(),
+    message:
+        "report page"
+    shell:
+        "fer --log {log:q} report page {params.options}"

@@ -16,8 +16,7 @@ rule transfer:
             for file in (*run_of(wildcards).data_of(dataset, protocol).values(), LAYOUT.faces(dataset))
         ],
         params=lambda wildcards: [
-            LAYOUT.parameters("train", wildcards.experiment),
-            *(LAYOUT.parameters("transfer", dataset) for dataset, _ in TRANSFERS[wildcards.experiment]),
+            LAYOUT.parameters("transfer", dataset) for dataset, _ in TRANSFERS[wildcards.experiment]
         ],
         code=of_experiment(lambda experiment: LAYOUT.code("evaluate", experiment.system)),
     output:

@@ -36,7 +36,7 @@ from fer.storage import atomic, file_sha256, write_text
 from fer.wording import counted
 
 # Metrics and plots of a run, as DVC shows them: how each file is to be drawn.
-METRICS = {layout.METRICS, layout.COST}
+METRICS = {layout.METRICS}
 PLOTS = {layout.CONFUSION: {"x": "predicted", "y": "actual", "template": "confusion"}}
 CURVES = ("train_accuracy", "val_accuracy")  # of history.csv, all runs of an experiment in one plot
 DEFAULT_STUDY = Path("params/study.yaml")
@@ -138,12 +138,12 @@ def stage_name(job) -> str:
     values = {key: str(value) for key, value in job.wildcards_dict.items()}
     if "fold" in values:
         values["fold"] = values["fold"].replace("-", "--")
-    return "-".join([job.rule.name, *values.values()])
+    return "-".join([job.rule.name.replace("_", "-"), *values.values()])
 
 
 def stage_of(job) -> str:
-    """Return the stage of a job, which its rule is named after: a stage of several rules adds a hyphen and more."""
-    return job.rule.name.partition("-")[0]
+    """Return the stage of a job, which its rule is named after: those of the report add an underscore and more."""
+    return job.rule.name.partition("_")[0]
 
 
 def dvc_file(study: Study) -> Path:
@@ -156,9 +156,9 @@ def compiled(graph, study_file: Path) -> str:
     jobs = sorted(
         (job for job in graph.jobs if job.shellcmd), key=lambda job: (STAGES.index(stage_of(job)), stage_name(job))
     )
-    stages = {stage_name(job): stage(job) for job in jobs}
+    stages = {stage_name(job): stage(job, layout.Layout(Path(study.root))) for job in jobs}
     script = f"python workflow/scripts/engines.py settle --study {study_file}"
-    stages["settle"] = {"cmd": script, "deps": leaves(stages)}
+    stages["settle"] = {"cmd": script, "deps": last(stages, study)}
     stages = {"inputs": inputs_stage(study, study_file), **stages}
     if study.root != ".":
         up = os.path.relpath(".", study.root)
@@ -166,8 +166,23 @@ def compiled(graph, study_file: Path) -> str:
     runs = study_runs(study)
     plots = [curves(name, [run for run in runs if run.name == name], study) for name in study.experiments]
     content = {"stages": stages, "params": parameter_files(study), "plots": plots}
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    return NOTE + yaml.dump(content, Dumper=dumper, sort_keys=False, width=1000, allow_unicode=True)
+    return NOTE + yaml.dump(content, Dumper=Dumper, sort_keys=False, width=1000, allow_unicode=True)
+
+
+class InOneLine(dict):
+    """A mapping that is written in one line, `{x: epoch, y: …}`."""
+
+
+class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):
+    """Writes every plot in a line, so that dvc.yaml stays readable."""
+
+    def ignore_aliases(self, data) -> bool:
+        return True
+
+
+Dumper.add_representer(
+    InOneLine, lambda dumper, data: dumper.represent_mapping("tag:yaml.org,2002:map", data.items(), flow_style=True)
+)
 
 
 def inputs_stage(study: Study, study_file: Path) -> dict:
@@ -186,11 +201,15 @@ def inputs_stage(study: Study, study_file: Path) -> dict:
     }
 
 
-def leaves(stages: dict[str, dict]) -> list[str]:
-    """Return the files that stages make and none reads: what depends on them all comes last."""
-    made = [file for entry in stages.values() for file in entry.get("outs", [])]
+def last(stages: dict[str, dict], study: Study) -> list[str]:
+    """Return the files after which a stage comes last, whenever any other has run.
+
+    They are what the stages make whose files no other reads, and the digests of code and the resolved parameters: with
+    another of these a stage runs anew, and Snakemake is to know of it, even where what it makes stays as it is.
+    """
     read = {file for entry in stages.values() for file in entry.get("deps", [])}
-    return sorted(set(made) - read)
+    ends = [entry.get("outs", []) for entry in stages.values() if not read.intersection(entry.get("outs", []))]
+    return sorted([file for files in ends for file in files] + list(map(str, layout.Layout(Path(study.root)).inputs())))
 
 
 def parameter_files(study: Study) -> list[str]:
@@ -205,24 +224,32 @@ def parameter_files(study: Study) -> list[str]:
 def curves(experiment: str, runs: list[Run], study: Study) -> dict:
     """Return DVC's plot of the learning curves of one experiment (its paths are relative to the dvc.yaml)."""
     files = [os.path.relpath(run.folder / layout.HISTORY, study.root) for run in runs]
-    return {f"learning curves of {experiment}": {"x": "epoch", "y": {file: list(CURVES) for file in files}}}
+    plot = InOneLine(x="epoch", y=InOneLine({file: list(CURVES) for file in files}))
+    return {f"learning curves of {experiment}": plot}
 
 
-def stage(job) -> dict:
+def artifact(file: str, place: layout.Layout) -> str:
+    """Return what DVC records a file as: itself, or the folder of the report that one job fills alone."""
+    folder = Path(file).parent
+    whole = folder in (place.tables(), place.cards()) or place.figures(folder.name) == folder
+    return str(folder if whole else file)
+
+
+def stage(job, place: layout.Layout) -> dict:
     """Return one DVC stage: figures become metrics and plots, the rest deps and outs.
 
     Parameters are deps, the files of fer/inputs.py: DVC would parse each anew for every stage that names it among
     `params`. What `dvc params diff` shows is listed once for all.
     """
     entry: dict = {"cmd": job.shellcmd.strip().replace("${", "\\${")}
-    if inputs := sorted({str(file) for file in job.input}):
+    if inputs := sorted({artifact(file, place) for file in job.input}):
         entry["deps"] = inputs
-    for file in sorted(str(file) for file in job.output):
+    for file in sorted({artifact(file, place) for file in job.output}):
         name = Path(file).name
         if name in METRICS:
             entry.setdefault("metrics", []).append(file)
         elif name in PLOTS:
-            entry.setdefault("plots", []).append({file: PLOTS[name]})
+            entry.setdefault("plots", []).append({file: InOneLine(PLOTS[name])})
         else:
             entry.setdefault("outs", []).append(file)
     return entry
@@ -382,11 +409,11 @@ def verify(study_file: Path) -> None:
     One that the cache does not hold whole is left as it is, and named: it may be the newer one, not recorded yet.
     """
     path = dvc_file(load_study(study_file))
-    digests = artifacts(path.with_name("dvc.lock"))
     cache = Path(run(["dvc", "cache", "dir"]).strip())
+    digests = artifacts(path.with_name("dvc.lock"), cache)
     lost = []
     for file in [file for file, digest in digests.items() if md5(file) != digest]:
-        kept = cache / "files" / "md5" / digests[file][:2] / digests[file][2:]
+        kept = cached(cache, digests[file])
         print(f"{file} is {'not what dvc.lock records' if file.exists() else 'missing'}")
         if md5(kept) == digests[file]:
             file.unlink(missing_ok=True)  # DVC, going by its date, would take it for whole
@@ -403,17 +430,27 @@ def verify(study_file: Path) -> None:
         )
 
 
-def artifacts(lock: Path) -> dict[Path, str]:
-    """Return the MD5 of every artifact that a dvc.lock records."""
+def artifacts(lock: Path, cache: Path) -> dict[Path, str]:
+    """Return the MD5 of every file that a dvc.lock records; those of folders are listed in DVC's cache."""
     if not lock.exists():
         raise FerError(f"{lock} does not exist: nothing was recorded. Run `make all`.")
     stages = mapping(lock).get("stages", {})
     outs = [out for name, entry in stages.items() if name != "inputs" for out in entry.get("outs", [])]
-    return {Path(out["path"]): out["md5"] for out in outs}
+    digests = {}
+    for path, digest in ((Path(out["path"]), out["md5"]) for out in outs):
+        if digest.endswith(".dir") and (listing := cached(cache, digest)).exists():
+            digests |= {path / entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_bytes())}
+        else:
+            digests[path] = digest
+    return digests
+
+
+def cached(cache: Path, digest: str) -> Path:
+    return cache / "files" / "md5" / digest[:2] / digest[2:]
 
 
 def md5(path: Path) -> str | None:
-    if not path.exists():
+    if not path.is_file():
         return None
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "md5").hexdigest()
