@@ -7,6 +7,8 @@ import itertools
 import re
 import shlex
 import string
+import subprocess
+import sys
 import tarfile
 from types import SimpleNamespace
 
@@ -284,6 +286,16 @@ def test_a_seed_that_numpy_does_not_take_is_refused_with_the_parameters(seed):
         params.Study.model_validate({"name": "x", "experiments": {}, "datasets": {"jaffe": None}, "seeds": [seed]})
     with pytest.raises(ValidationError):
         TypeAdapter(params.Seed).validate_python(seed)
+
+
+@pytest.mark.parametrize(
+    "words", [("--seed", str(2**63 - 1)), ("--seed", "1764066000000000000"), ("--threads", "99999")]
+)
+def test_a_number_out_of_bounds_is_refused_on_the_command_line_by_its_bound(words):
+    program = [sys.executable, "-m", "fer", "train", "fer2013-dnn", *words]
+    result = subprocess.run(program, text=True, capture_output=True)
+    assert result.returncode == 2 and "Traceback" not in result.stderr and f"'{words[0]}'" in result.stderr
+    assert re.search("4294967295|1024", result.stderr), result.stderr
 
 
 @pytest.mark.parametrize("name", ["my faces", "a.b", "../x", "-x", "x-", "a--b", "é", "a/b", "x" * 65, ""])
