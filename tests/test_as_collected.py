@@ -75,6 +75,7 @@ UNREADABLE = {
     "happy/phone.heic": b"\0\0\0\x18ftypheic" + bytes(40),
     "angry/cut.png": encoded("PNG")[:400],
     "angry/page.png": b"<html>",
+    "angry/pointer.png": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
     "angry/cut2.png": encoded("PNG")[:300],
 }
 
@@ -84,6 +85,7 @@ def test_all_files_that_cannot_be_read_are_named_at_once_or_left_out_by_the_opti
     with pytest.raises(FerError) as error:
         read(source, tmp_path / "a")
     assert all(path in str(error.value) for path in UNREADABLE) and "unreadable: leave_out" in str(error.value)
+    assert "git lfs pull" in str(error.value) and "is a web page" in str(error.value)
     taken = read(source, tmp_path / "b", unreadable="leave_out")
     assert taken.seen("image", "label", "part") == FLAT_EXPECTED and sum(taken.left_out.values()) == len(UNREADABLE)
 

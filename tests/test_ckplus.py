@@ -171,7 +171,7 @@ BAD = {
     "too few frames": (without(FILES, "S010_004_00000002.png"), None, r"S010_004 has 2 frames, fewer than the last 3"),
     "too few for neutral": (FILES, with_neutral(3), "S010_004 has 3 frames, fewer than the last 3 and the first"),
     "a frame twice": (FILES | {f"copy/{FRAME}": image(5)}, None, "are the same frame"),
-    "no image": (FILES | {FRAME: b"<html>"}, None, r"S005_001_00000005\.png.*is not an image"),
+    "no image": (FILES | {FRAME: b"<html>"}, None, r"S005_001_00000005\.png.*is a web page, not the file"),
     "unknown class folder": (
         CK48 | {"CK+48/angrry/S020_001_00000003.png": image(1)},
         None,

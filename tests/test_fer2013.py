@@ -247,7 +247,7 @@ BAD = {
     "empty zip": (empty_zip, "holds no image of FER2013"),
     "other dataset": (text_file("notes.txt", "hello"), r"holds no image.*Left out, not an image of.*: notes\.txt"),
     "no image": (
-        made("train/angry/Training_99.png", b"<html>"),
+        made("train/angry/Training_99.png", b"any text"),
         r"Training_99\.png: this is not an image.*starts with",
     ),
     "empty file": (made("train/angry/Training_99.png", b""), r"Training_99\.png: the file is empty"),

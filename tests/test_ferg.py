@@ -61,7 +61,7 @@ BAD = {
     "another character's folder": ("x/mery_joy/aia_joy_99.png", image(1), "name says aia_joy, its folder mery_joy"),
     "a character's folder": ("x/mery/aia_joy_99.png", image(1), "name says aia_joy, its folder mery"),
     "twice": ("copy/aia_joy_20.png", image(1), "are the same image aia_joy_20"),
-    "no image": ("aia/aia_joy/aia_joy_99.png", b"<html>", r"aia_joy_99\.png.*is not an image"),
+    "no image": ("aia/aia_joy/aia_joy_99.png", b"<html>", r"aia_joy_99\.png.*is a web page, not the file"),
 }
 
 

@@ -130,7 +130,7 @@ BAD = {
         r"test/angry/0\.png is in a part .* happy/1\.png is in none: put all images into parts, or none",
     ),
     "no subject in a path": (FLAT, SUBJECT, r"angry/0\.png.*angry/S01/1|options\.subject, .* finds no subject"),
-    "no image": (FLAT | {"happy/9.png": b"<html>"}, {}, r"happy/9\.png.*is not an image"),
+    "no image": (FLAT | {"happy/9.png": b"<html>"}, {}, r"happy/9\.png.*is a web page, not the file"),
     "nothing": ({"notes.txt": b"x"}, {}, "holds no image of Mine. Expected: ask me"),
     "no class folders": (
         {"1.png": image(1), "2.png": image(2)},

@@ -49,7 +49,7 @@ BAD = {
     ),
     "unknown subject": ({"ZZ.AN1.300.tiff": image(1)}, r"ZZ\.AN1\.300\.tiff: unknown subject 'ZZ'; expected KA, KL"),
     "twice": ({"copy/KA.AN2.1.png": image(1)}, r"KA\.AN2\.1\.tiff and .*KA\.AN2\.1\.png|are the same image KA\.AN2\.1"),
-    "no image": ({"KA.AN1.300.tiff": b"<html>"}, r"KA\.AN1\.300\.tiff.*is not an image"),
+    "no image": ({"KA.AN1.300.tiff": b"<html>"}, r"KA\.AN1\.300\.tiff.*is a web page, not the file"),
     "empty": ({"KA.AN1.300.tiff": b""}, r"KA\.AN1\.300\.tiff: the file is empty"),
 }
 

@@ -147,7 +147,7 @@ BAD = {
         FOLDERS | {"DATASET/train/3/train_00001_aligned.jpg": image(9)},
         r"train/5/train_00001_aligned\.jpg and .*train/3/\S+ are the same image train_1",
     ),
-    "no image": (FOLDERS | {NEW: b"<html>"}, r"00099_aligned\.jpg.*is not an image"),
+    "no image": (FOLDERS | {NEW: b"<html>"}, r"00099_aligned\.jpg.*is a web page, not the file"),
     "nothing": ({"notes.txt": b"mine"}, "holds no image of RAF-DB.*whdeng"),
 }  # fmt: skip
 

@@ -588,7 +588,22 @@ def test_damage_inside_an_archive_inside_names_the_inner_one(tmp_path):
 def test_something_else_called_an_archive_is_an_error(tmp_path):
     for ending in PACKERS:
         with pytest.raises(FerError, match=r"is truncated or damaged"):
-            content(source_of(tmp_path / f"a{ending}", b"<html>please log in</html>" * 100))
+            content(source_of(tmp_path / f"a{ending}", b"please log in" * 100))
+
+
+STAND_INS = {
+    b"<html>please log in</html>": "is a web page, not the file itself: download it with a browser",
+    b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n": "is a pointer of Git LFS, .* run `git lfs pull`",
+}
+
+
+@pytest.mark.parametrize("data", STAND_INS)
+def test_what_stands_for_an_archive_that_did_not_arrive_is_named(data, tmp_path):
+    source = folder_of({f"a{ending}": data for ending in PACKERS}, tmp_path / "in")
+    with pytest.raises(FerError) as error:
+        content(source)
+    lines = str(error.value).splitlines()
+    assert len(lines) == len(PACKERS) and all(re.search(STAND_INS[data], line) for line in lines)
 
 
 # --- memory ---------------------------------------------------------------------------------------------------------

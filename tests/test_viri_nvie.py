@@ -189,7 +189,7 @@ def test_an_expression_that_cannot_work_is_refused_before_anything_is_read(optio
 BAD = {
     "unknown class": ("viri", {"VIRI-Bored-Vis.zip/1.JPG": image(1)}, "unknown label 'Bored'; expected Angry, Happy"),
     "two classes": ("viri", {"VIRI-Sad-Vis/VIRI-Sad-Ir/1.JPG": image(1)}, "different classes or modalities"),
-    "no image": ("viri", VIRI | {"VIRI-Sad-Vis.zip/Sad/007.JPG": b"<html>"}, r"Sad/007\.JPG.*is not an image"),
+    "no image": ("viri", VIRI | {"VIRI-Sad-Vis.zip/Sad/007.JPG": b"<html>"}, r"Sad/007\.JPG.*is a web page"),
     "other folder": ("viri", {"Sad/1.JPG": image(1)}, "holds no image of VIRI.*in no archive or folder VIRI-"),
     "other dataset": ("nvie", packed(VIRI), "holds no image of NVIE"),
 }  # fmt: skip

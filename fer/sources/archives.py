@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 from fer.errors import FerError
 from fer.sources.guard import Guard, Reader, damage, kind_fault
-from fer.sources.unread import ADVICE, unread_names, unread_start
+from fer.sources.unread import ADVICE, stand_in, unread_names, unread_start
 
 # Read are zip, 7z and tar, a tar also packed by gzip, bzip2 or xz, as is a single file (.csv.gz).
 ARCHIVES = (".zip", ".7z", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".gz", ".bz2", ".xz")
@@ -66,6 +66,9 @@ def _entries(name: str, file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries
     if not hasattr(file, "peek"):
         file = io.BufferedReader(file, 1 << 16)
     start = file.peek(HEAD)[:HEAD]
+    if what := stand_in(start):
+        guard.refusals.lines.append(f"{guard.archive} {what}")
+        return
     if what := unread_start(start):
         guard.refusals.lines.append(f"{guard.archive} is {what}, which is not read: {ADVICE}")
         return

@@ -14,7 +14,7 @@ from fer.errors import FerError
 from fer.sources.archives import HEAD, Wanted, is_archive, looks_packed, unpack
 from fer.sources.guard import Guard, Reader, is_clutter, kind_fault, text_fault
 from fer.sources.refusals import Refusals
-from fer.sources.unread import unread_file, unread_names
+from fer.sources.unread import stand_in, unread_file, unread_names
 
 # Endings of what OpenCV decodes, and of images that it does not: these are refused by name, never passed over.
 IMAGES = (
@@ -165,4 +165,4 @@ def image_fault(data: bytes) -> str | None:
         return None
     if brand in HEIC:
         return "HEIC is not read: convert it to JPEG or PNG"
-    return f"this is not an image that is read (it starts with {data[:8]!r})"
+    return stand_in(data[:HEAD]) or f"this is not an image that is read (it starts with {data[:8]!r})"

@@ -59,6 +59,15 @@ STARTS = (
 )
 
 
+def stand_in(start: bytes) -> str | None:
+    """Return what a file is, and what to do, where its first bytes say that it stands for one that did not arrive."""
+    if start.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS, not the file itself: run `git lfs pull` where it was cloned"
+    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "is a web page, not the file itself: download it with a browser (the page may ask to log in)"
+    return None
+
+
 def unread_start(start: bytes) -> str | None:
     """Return what a file's first bytes say it is, where that is an archive which is not read."""
     return next((what for place, magic, what in STARTS if start.startswith(magic, place)), None)
