@@ -16,7 +16,7 @@ import yaml
 from conftest import PROJECT
 
 RULES = {path.stem: path.read_text() for path in (PROJECT / "workflow/rules").glob("*.smk")}
-MEASURED = {"environment.json", "cost.json"}  # when and how fast, which is never the same twice
+MEASURED = {"environment.json", "summary.json"}  # when and how fast, which is never the same twice
 
 
 def profile(name):

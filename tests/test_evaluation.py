@@ -9,7 +9,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, precision_score
 from fer import layout, params, systems
 from fer.evaluation.cost import cost
 from fer.evaluation.intervals import accuracy_interval
-from fer.evaluation.metrics import confidence_bins, expected_calibration_error, metrics, reliability
+from fer.evaluation.metrics import expected_calibration_error, metrics, reliability
 from fer.runs import Run
 from fer.stages.evaluate import evaluate
 from fer.stages.train import train
@@ -59,7 +59,7 @@ def test_a_calibrated_predictor_has_no_calibration_error_and_a_boastful_one_has_
 def test_the_reliability_diagram_shows_accuracy_by_confidence_in_bins_that_cover_every_sample_once():
     confidence = np.array([0.55, 0.58, 0.66, 0.95, 1.0])
     probabilities = np.stack([confidence, 1 - confidence], 1)
-    table = reliability(confidence_bins(np.array([0, 1, 1, 0, 0]), probabilities, bins=10))
+    table = reliability(np.array([0, 1, 1, 0, 0]), probabilities, bins=10)
     filled = table[table["n"] > 0]
     assert table["bin_low"].tolist() == [b / 10 for b in range(10)] and table["bin_high"].iloc[-1] == 1
     assert filled["n"].tolist() == [2, 1, 2] and filled["accuracy"].tolist() == [0.5, 0, 1]
@@ -69,7 +69,7 @@ def test_the_reliability_diagram_shows_accuracy_by_confidence_in_bins_that_cover
 
 def test_the_calibration_error_is_the_mean_gap_of_the_reliability_diagram():
     labels, probabilities = drawn()
-    table = reliability(confidence_bins(labels, probabilities))
+    table = reliability(labels, probabilities)
     gaps = (table["accuracy"] - table["confidence"]).abs()
     assert table["n"].sum() == len(labels)
     error = expected_calibration_error(labels, probabilities)

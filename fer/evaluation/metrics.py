@@ -91,10 +91,15 @@ def calibration_error(bins: pd.DataFrame) -> float:
     return float((bins["confidence"] - bins["correct"]).abs().sum() / bins["n"].sum())
 
 
-def reliability(bins: pd.DataFrame) -> pd.DataFrame:
-    """Return how often predictions are right, by how sure they are: the reliability diagram (Guo et al., figure 1).
+def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = ECE_BINS) -> pd.DataFrame:
+    """Return how often predictions are right, by how sure they are (see `diagram`). Arguments as those of `metrics`."""
+    return diagram(confidence_bins(labels, probabilities, bins))
 
-    One row for each bin of `confidence_bins`: `bin_low`, `bin_high`, the number `n` of samples in it, their mean
+
+def diagram(bins: pd.DataFrame) -> pd.DataFrame:
+    """Return the reliability diagram (Guo et al., figure 1) of the sums that `confidence_bins` returns.
+
+    One row a bin: `bin_low`, `bin_high`, the number `n` of samples in it, their mean
     `confidence` and their `accuracy`, both missing where n is 0.
     """
     bounds, n = np.arange(len(bins) + 1) / len(bins), bins["n"].where(bins["n"] > 0)

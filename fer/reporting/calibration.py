@@ -12,8 +12,8 @@ from fer.reporting.results import Result
 
 
 def reliability(result: Result) -> pd.DataFrame:
-    """Return the bins of the diagram, all folds and seeds together (see `fer.evaluation.metrics.reliability`)."""
-    return metrics.reliability(result.bins(result.seeds))
+    """Return the bins of the diagram, all folds and seeds together (see `fer.evaluation.metrics.diagram`)."""
+    return metrics.diagram(result.bins(result.seeds))
 
 
 def diagram(result: Result, target: Path) -> None:

@@ -64,7 +64,7 @@ class Table:
     def document(self) -> str:
         """Return the table as a Markdown page of its own."""
         stamp = f"> **{SYNTHETIC_NOTE}**\n\n" if self.synthetic else ""
-        return f"# {self.title}\n\n{stamp}{self.note}\n\n{markdown(cells(self.frame))}"
+        return f"# {self.title}\n\n{stamp}{self.note}\n\n{markdown(self.frame)}"
 
     def shown(self) -> dict:
         """Return what a page shows of the table, ready for JSON."""
@@ -89,8 +89,13 @@ def cells(frame: pd.DataFrame) -> dict[str, list]:
     return {"columns": list(frame.columns), "cells": frame.astype(object).values.tolist()}
 
 
-def markdown(table: dict[str, list]) -> str:
-    """Return a GitHub table of `cells`; the figures' columns are aligned right."""
+def markdown(frame: pd.DataFrame) -> str:
+    """Return a GitHub table; the figures' columns are aligned right."""
+    return markdown_of(cells(frame))
+
+
+def markdown_of(table: dict[str, list]) -> str:
+    """Return a GitHub table of `cells`."""
     lines = [
         table["columns"],
         [":--" if name in TEXT_COLUMNS else "--:" for name in table["columns"]],

@@ -17,16 +17,17 @@ import pandas as pd
 
 from fer import layout, params
 from fer.errors import FerError
+from fer.evaluation.summary import kept_epoch
 from fer.layout import Layout
 from fer.leakage import leaked_test
 from fer.params import Study
 from fer.reporting import budget, losses, real
 from fer.reporting.kept import KEY, read_entries, stored, write_entry
 from fer.runs import Run, read_parameters
-from fer.storage import read_csv, read_frame, read_json
+from fer.storage import read_frame, read_json
 from fer.wording import counted, examples
 
-FINISHED = (layout.PARAMETERS, layout.ENVIRONMENT, layout.HISTORY, layout.PREDICTIONS, layout.COST, layout.ROBUSTNESS)
+FINISHED = (layout.PARAMETERS, layout.ENVIRONMENT, layout.HISTORY, layout.PREDICTIONS, layout.SUMMARY)
 OF_ONE_RUN = ("fold", "seed", "data", "weights", "threads", "bf16_on_cpu")  # in which the runs of an experiment differ
 MACHINE = ("date", "commit", "processor", "cores", "threads", "device", "precision", "torch", "seconds")
 
@@ -71,9 +72,11 @@ def keep_runs(name: str, runs: list[Run], folder: Path) -> None:
     """Put the runs of an experiment in the place of what was kept of them, beside its other runs."""
     tables, facts = [], []
     for run in runs:
+        summary = read_json(run.folder / layout.SUMMARY)
         predictions = read_frame(run.folder / layout.PREDICTIONS).assign(fold=run.fold, seed=run.seed)
-        tables.append(predictions.assign(copy=losses.copies(run, predictions)))
-        facts.append(facts_of(run, tables[-1]))
+        answers = predictions.assign(partner=summary["answers"]["partner"])
+        tables.append(predictions.assign(copy=losses.copies(run, answers)))
+        facts.append(facts_of(run, summary))
     first = runs[0]
     require_real(first.layout, first.experiment.dataset)
     about = {
@@ -82,8 +85,8 @@ def keep_runs(name: str, runs: list[Run], folder: Path) -> None:
         "protocol": first.experiment.protocol,
         "classes": first.dataset.classes,
         "without_face": losses.without_face(first),
-        "flops": read_json(first.folder / layout.COST)["flops"],
-        "network": read_json(first.folder / layout.COST)["parameters"],
+        "flops": summary["cost"]["flops"],
+        "network": summary["cost"]["parameters"],
         "parameters": alike(name, runs),
     }
     if (folder / f"{name}.json").exists():
@@ -108,11 +111,10 @@ def require_real(source: Layout, dataset: str) -> None:
         )
 
 
-def facts_of(run: Run, predictions: pd.DataFrame) -> dict:
+def facts_of(run: Run, summary: dict) -> dict:
     """Return what a run's figures are to be read with, ready for JSON."""
-    history, parameters = read_csv(run.folder / layout.HISTORY), read_json(run.folder / layout.PARAMETERS)
-    machine = read_json(run.folder / layout.ENVIRONMENT)
-    best = losses.kept(history, parameters["recipe"]["keep"])
+    history, parameters, machine = pd.DataFrame(summary["history"]), summary["parameters"], summary["environment"]
+    best = kept_epoch(history, parameters["recipe"]["keep"])
     return {
         "fold": run.fold,
         "seed": run.seed,
@@ -120,15 +122,15 @@ def facts_of(run: Run, predictions: pd.DataFrame) -> dict:
         "best_epoch": int(best["epoch"]),
         "chosen_on": parameters["recipe"]["choose_epoch_on"],
         "accuracy_there": float(best["val_accuracy"]),
-        "never_learned": losses.idle(run, predictions, history, parameters["recipe"]),
-        "robustness": fallen(read_csv(run.folder / layout.ROBUSTNESS)),
+        "never_learned": summary["never_learned"],
+        "robustness": fallen(pd.DataFrame(summary["robustness"])),
         "environment": {key: machine[key] for key in MACHINE if key in machine},
         "command": command(run),
     }
 
 
 def fallen(table: pd.DataFrame) -> dict:
-    """Return robustness.csv as {corruption: [accuracy at each severity]}, with n, the number of corrupted images."""
+    """Return accuracies on corrupted images as {corruption: [one a severity]}, with n, the number of images."""
     if table.empty:
         return {}
     accuracies = table.sort_values(["corruption", "severity"]).groupby("corruption")["accuracy"].agg(list)

@@ -11,7 +11,7 @@ import yaml
 
 from fer.layout import Layout
 from fer.reporting.rendering import render
-from fer.reporting.tables import SYNTHETIC_NOTE, TEXT_COLUMNS, markdown
+from fer.reporting.tables import SYNTHETIC_NOTE, TEXT_COLUMNS, markdown_of
 from fer.storage import read_json, remove_others, require, write_text
 from fer.wording import counted
 
@@ -25,7 +25,7 @@ def page(layout: Layout) -> str:
         "known": {experiment["name"] for experiment in document["experiments"]},
         "synthetic_note": SYNTHETIC_NOTE if document["synthetic"] else None,
         "left": TEXT_COLUMNS,
-        "markdown": markdown,
+        "markdown": markdown_of,
         "counted": counted,
         "figure": layout.figure,
         "figure_of": layout.figure_of,
