@@ -30,8 +30,10 @@ $(shell cd "$(CURDIR)" && [ -s .venv/installed ] && [ "$$(cat .venv/installed)" 
 
 all: .venv/installed
 	snakemake --cores $(CORES) all --config study=$(STUDY)
-	@python workflow/scripts/engines.py check --study $(STUDY) >/dev/null || \
-		python workflow/scripts/engines.py record --study $(STUDY) # a run before was stopped while it recorded
+# Where a run before was stopped while it recorded, this one records. What is then not up to date fails.
+	@python workflow/scripts/engines.py check --study $(STUDY) >/dev/null || { \
+		python workflow/scripts/engines.py record --study $(STUDY); \
+		python workflow/scripts/engines.py check --study $(STUDY); }
 
 test: .venv/installed
 	pytest -n 2 --dist loadfile --no-loadscope-reorder # largest files first would leave the few long tests of the engines to the end

@@ -265,6 +265,8 @@ def test_an_artifact_edited_with_an_old_date_is_told_and_not_recorded(workspace)
     told = workspace.run(CHECK, ok=False).stdout
     assert "report-tables was made with another data/index/fer2013.counts.json (snakemake … --forcerun reports/" in told
     assert "not recorded in DVC" in workspace.run(RECORD, ok=False).stdout
+    made = workspace.run(MAKE_ALL, ok=False)
+    assert made.returncode and "Nothing to be done" in made.stdout and "--forcerun reports/" in made.stdout
     assert (workspace.folder / "dvc.lock").read_bytes() == lock
 
 
