@@ -1,4 +1,4 @@
-"""The command line: one sub-command a stage, and `track`."""
+"""The command line: one sub-command for each stage, and those that use, compare and share what the stages made."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Fold = Annotated[str, typer.Option(help="Fold of the experiment's protocol.")]
 Seed = Annotated[int, typer.Option(min=0, max=params.LARGEST_SEED, help="Seed of weights, order and augmentation.")]
 Device = Annotated[str, typer.Option(help="auto (the first available of CUDA, MPS and CPU), cpu, cuda or mps.")]
 Threads = Annotated[
-    int, typer.Option(min=1, max=1024, help="CPU threads. Runs are repeatable to the bit for the same number.")
+    int, typer.Option(min=1, max=1024, help="CPU threads. With the same number a run is repeatable to the bit.")
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -384,10 +384,10 @@ def export(
         str, typer.Argument(help="Folder of a run, a run of the study such as fer2013-dnn/0.0, or a released model.")
     ],
     output: Annotated[Path | None, typer.Option(help="File to write; default: after the run, in this folder.")] = None,
-    precision: Annotated[str, typer.Option(help="Of the weights: fp32, or fp16: half the size.")] = "fp32",
+    precision: Annotated[str, typer.Option(help="Precision of the weights: fp32, or fp16 (half the size).")] = "fp32",
     quantize: Annotated[
         str | None,
-        typer.Option(help="int8: a quarter of the size, calibrated on the run's training images, which must be there."),
+        typer.Option(help="int8: a quarter of the size, calibrated on the run's training images, which must exist."),
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all available.")] = None,
     root: Annotated[
@@ -396,8 +396,8 @@ def export(
 ) -> None:
     """Export a trained network as one ONNX file, compare it with the original, and measure its accuracy.
 
-    The file takes uint8 images and answers probabilities; its metadata say how faces are cut. It is compared on the
-    whole test part where the data are there. One that answers otherwise than its network is refused.
+    The file takes uint8 images and returns probabilities; its metadata describe how faces are cropped. Where the data
+    are at hand, it is compared on the whole test part. A file whose answers differ from its network's is refused.
     """
     if precision not in ("fp32", "fp16"):
         raise FerError(f"--precision {precision}: expected fp32 or fp16")
@@ -435,7 +435,7 @@ def demo(
         Path | None, typer.Option(help="Folder that holds the study's artifacts; default: where the run lies.")
     ] = None,
 ) -> None:
-    """Write one HTML file that recognises expressions in a browser: camera or pictures, nothing leaves the page."""
+    """Write one HTML page that recognises expressions, from the camera or in pictures; nothing leaves the browser."""
     if output.suffix not in (".html", ".htm"):
         raise FerError(f"--output {output}: expected a name that ends in .html")
     from fer.exporting.demo import demo as work
@@ -579,6 +579,7 @@ def out_of_memory(error: Exception) -> bool:
 
 
 def main() -> None:
+    """Run the command line; an error that the user can put right is one line and exit status 2."""
     try:
         app(prog_name="fer")
     except FerError as error:
