@@ -30,6 +30,7 @@ def obstacle(root: Path) -> str | None:
 
 
 def obstacles(root: Path) -> Iterator[str]:
+    """Yield every reason why DVC cannot record, with the way out, the most basic one first."""
     if importlib.util.find_spec("dvc") is None:
         yield 'DVC is not installed: pip install -e ".[engines]"'
     if not Path(".dvc").is_dir():
@@ -117,6 +118,7 @@ def noted(file: Path) -> dict | None:
 
 
 def inode(file: Path) -> int:
+    """Return the inode of a file's folder, which stays the same where the folder is moved."""
     return file.parent.stat().st_ino
 
 

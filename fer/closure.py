@@ -73,6 +73,7 @@ def facts(path: Path, command: str | None) -> tuple[str, list[Path]]:
 
 
 def digest(text: str) -> str:
+    """Return 16 hexadecimal digits of the SHA-256 of a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -84,6 +85,7 @@ def is_docstring(statement: ast.stmt) -> bool:
 
 @cache
 def templates() -> dict[str, Path]:
+    """Return the paths of the package's templates by file name, by which code refers to them."""
     return {path.name: path for path in PACKAGE.rglob("*.j2")}
 
 

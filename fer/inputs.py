@@ -67,6 +67,7 @@ def update(folder: Path, wanted: dict[Path, str]) -> None:
 
 
 def readable(values: dict[str, Any]) -> str:
+    """Return parameters as JSON text, their keys in the order of the models."""
     return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -106,4 +107,5 @@ def parameters(study: Study) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]
 
 
 def used_by(stage: str, dataset: dict[str, Any]) -> dict[str, Any]:
+    """Return the keys of a dataset's parameters that a stage uses."""
     return {key: value for key, value in dataset.items() if stage in ALONE.get(key, {stage})}

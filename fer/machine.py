@@ -98,6 +98,7 @@ def git(folder: Path, *words: str) -> str:
 
 
 def processor() -> str:
+    """Return the processor's model name, or its architecture where the system does not tell."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

@@ -43,6 +43,7 @@ class Labels:
             self.without_rows.append(error)
 
     def add(self, table: str, lines: Iterator[tuple[str, list[str]]]) -> None:
+        """Add the rows of a table whose columns name an image and its label; faults are gathered, not raised."""
         titles = [title.lower().replace("_", "").replace(" ", "") for title in next(lines)[1]]
         image, label, part = (column(titles, names) for names in (IMAGE_COLUMNS, LABEL_COLUMNS, PART_COLUMNS))
         if image is None or label is None:

@@ -28,6 +28,7 @@ class Answers:
 
     @property
     def seeds(self) -> list[int]:
+        """The seeds in the table, in ascending order."""
         return sorted(self.table["seed"].unique().tolist())
 
     @cached_property
@@ -41,12 +42,15 @@ class Answers:
 
     @property
     def n(self) -> int:
+        """The number of test images of one seed, all folds together."""
         return self.by_seed[0]["n"]
 
     def values(self, metric: str) -> np.ndarray:
+        """Return a metric of each seed over all its folds, float64 (seeds,)."""
         return np.array([figures[metric] for figures in self.by_seed])
 
     def mean(self, metric: str) -> float:
+        """Return the mean of a metric over seeds."""
         return float(self.values(metric).mean())
 
     def std(self, metric: str) -> float | None:

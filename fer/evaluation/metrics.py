@@ -88,6 +88,7 @@ def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bi
 
 
 def calibration_error(bins: pd.DataFrame) -> float:
+    """Return the expected calibration error, in [0, 1], of the sums that `confidence_bins` returns."""
     return float((bins["confidence"] - bins["correct"]).abs().sum() / bins["n"].sum())
 
 

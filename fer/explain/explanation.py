@@ -171,5 +171,6 @@ def summary(scores: dict[str, dict[str, np.ndarray]], clusters: np.ndarray) -> l
 
 
 def average(values: np.ndarray, clusters: np.ndarray) -> dict:
+    """Return the mean of a score over samples and its 95 % interval over clusters, ready for JSON."""
     found = mean_interval(values, clusters)
     return {"mean": float(values.mean()), "interval": [found.low, found.high]}

@@ -39,16 +39,20 @@ class Trace:
         self.hooks += [module.register_forward_hook(self.leave) for module in branch.modules()]
 
     def enter(self, module: nn.Module, values: tuple) -> None:
+        """Note what a module is given, before it computes."""
         self.note(module, values[0] if values else None, entrance=True)
 
     def leave(self, module: nn.Module, _: tuple, value: object) -> None:
+        """Note what a module returns."""
         self.note(module, value, entrance=False)
 
     def note(self, module: nn.Module, value: object, entrance: bool) -> None:
+        """Remember the module if the value is a map (batch, channels, height, width) larger than one place."""
         if isinstance(value, Tensor) and value.ndim == 4 and min(value.shape[2:]) > 1:
             self.last = MapLayer(module, entrance, (value.shape[2], value.shape[3]))
 
     def remove(self) -> None:
+        """Take the hooks off the branch again."""
         for hook in self.hooks:
             hook.remove()
 

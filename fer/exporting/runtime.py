@@ -49,6 +49,7 @@ def find_runtime(given: Path | None = None) -> dict[str, bytes]:
 
 
 def whole(files: dict[str, bytes]) -> bool:
+    """Say whether all files are there and are the known ones, by SHA-256."""
     return all(name in files and sha256(files[name]) == known for name, known in SHA256.items())
 
 
@@ -68,6 +69,7 @@ def read_given(path: Path) -> dict[str, bytes]:
 
 
 def of_archive(path: Path) -> dict[str, bytes]:
+    """Return the files from npm's archive of the package."""
     try:
         with tarfile.open(path) as archive:
             return {name: archive.extractfile(f"package/dist/{name}").read() for name in SHA256}
@@ -92,6 +94,7 @@ def fetched() -> dict[str, bytes]:
 
 
 def by_http() -> dict[str, bytes]:
+    """Return the files from a public copy of npm's packages."""
     files = {}
     for name in SHA256:
         answer = requests.get(ADDRESS + name, timeout=(10, 60))
@@ -101,6 +104,7 @@ def by_http() -> dict[str, bytes]:
 
 
 def by_npm() -> dict[str, bytes]:
+    """Return the files as `npm pack` fetches them, from the registry that npm is set to."""
     if shutil.which("npm") is None:
         raise FerError("npm is not installed")
     with tempfile.TemporaryDirectory() as folder:

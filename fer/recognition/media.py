@@ -87,6 +87,7 @@ def camera_frames(number: int, every: int = 1) -> Iterator[Frame]:
 
 
 def video_frames(capture: cv2.VideoCapture, name: str, every: int) -> Iterator[Frame]:
+    """Yield every n-th frame of an opened video or camera as RGB, and close it at the end; none at all is an error."""
     rate = capture.get(cv2.CAP_PROP_FPS) or 0.0
     number = 0
     try:

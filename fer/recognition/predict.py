@@ -92,6 +92,7 @@ def look(
 
 
 def summary(counts: Counter) -> str:
+    """Return in words how many pictures were read, how many faces were found, and what could not be read."""
     line = f"{counted(counts['pictures'], 'picture')}, {counted(counts['faces'], 'face')}"
     if counts["without a face"]:
         line += f", {counts['without a face']:,} without a face"
@@ -110,6 +111,7 @@ class RowWriter:
             self.write_csv(self.columns)
 
     def row(self, frame: Frame, number: int, face: Face) -> None:
+        """Write one face: its frame, its number (the person's, in a video), box in pixels, label and probabilities."""
         box = [round(float(value), 1) for value in face.box]
         seconds = None if frame.seconds is None else round(frame.seconds, 3)
         scores = [round(value, 6) for value in face.probabilities.values()]
@@ -129,6 +131,7 @@ class RowWriter:
             self.handle.write(json.dumps(dict(zip(self.columns, values, strict=True)), ensure_ascii=False) + "\n")
 
     def write_csv(self, values: list) -> None:
+        """Write one line of CSV, quoted where needed."""
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerow(values)
         self.handle.write(text.getvalue())
@@ -142,6 +145,7 @@ class RowWriter:
 
 
 def open_rows(output: Path | None, classes: tuple[str, ...]) -> RowWriter:
+    """Return a writer of rows to a .csv or .jsonl file; without one, as CSV to the terminal."""
     if output is None:
         return RowWriter(sys.stdout, classes, ".csv")
     form = output.suffix.lower()
@@ -158,6 +162,7 @@ class Gallery:
         self.folder, self.name, self.video = folder, name, None
 
     def add(self, frame: Frame, faces: list[tuple[int | None, Face]]) -> None:
+        """Draw the faces into a frame and keep it: as the next frame of the video, or as a picture of its own."""
         if self.folder is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -174,6 +179,7 @@ class Gallery:
         self.video.write(picture)
 
     def save(self, path: Path, picture) -> None:
+        """Write a BGR picture as PNG."""
         path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
 
     def free_name(self, suffix: str) -> Path:

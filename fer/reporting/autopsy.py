@@ -49,11 +49,13 @@ def autopsy(results: list[Result]) -> Table:
 
 
 def ablations(results: list[Result]) -> Table:
+    """Return the table of variants in which a part of the system is removed or added."""
     what = "Each row removes a part of the system or adds one."
     return compared("ablations", "Ablations", what, results, ("ablation",))
 
 
 def compared(name: str, title: str, what: str, results: list[Result], kinds: tuple[str, ...]) -> Table:
+    """Return a table of the variants of some kinds, grouped by the sound experiment that each varies."""
     by_name = {result.name: result for result in results}
     variants = [result for result in results if result.kind in kinds]
     shown, rows, found = [], [], []
@@ -90,6 +92,7 @@ def beside(result: Result, results: dict[str, Result]) -> Comparison:
 
 
 def row(result: Result, base: str, comparison: Comparison) -> dict[str, str]:
+    """Return one row as people read it; `base` is the experiment that the group belongs to."""
     return {
         "experiment": base,
         "row": ROWS[result.kind],
@@ -103,5 +106,6 @@ def row(result: Result, base: str, comparison: Comparison) -> dict[str, str]:
 
 
 def difference(comparison: Comparison) -> str:
+    """Return a difference of accuracies with its interval, in percentage points."""
     points = [f"{100 * value:+.1f}" for value in (comparison.difference, comparison.low, comparison.high)]
     return f"{points[0]} ({points[1]} to {points[2]})".replace("-", "−")

@@ -46,6 +46,7 @@ class Budget:
         return self.done >= self.asked and not self.cut
 
     def length(self) -> str:
+        """Return how long training was, beside what the recipe asks for where that differs."""
         done = f"{self.done:,}" if self.done == self.longest else f"{self.done:,}–{self.longest:,}"
         return f"{done} {self.unit}" if self.done == self.asked else f"{done} of {self.asked:,} {self.unit}"
 
@@ -104,12 +105,14 @@ def overridden(run: Run, overrides: dict) -> list[str]:
 
 
 def asked(values: dict, name: str) -> str:
+    """Return in words what the recipe says of a key that a study overrides."""
     if name in ("epochs", "steps"):  # a recipe has one of them
         name = next(unit for unit in ("epochs", "steps") if values["recipe"][unit])
     return f"the recipe: {name} {look_up(values, RECIPE.get(name, ('recipe', name)))}"
 
 
 def look_up(values: dict, keys: tuple[str, ...]):
+    """Return the value below nested keys."""
     for key in keys:
         values = values[key]
     return values

@@ -126,6 +126,7 @@ def costs(results: list[Result]) -> Table:
 
 
 def conditions(result: Result) -> dict[str, str]:
+    """Return what a figure was measured under: dataset, system, modality and protocol."""
     experiment = result.first.experiment
     return {
         "dataset": result.dataset_title,
@@ -187,6 +188,7 @@ def numbers(results: list[Result]) -> pd.DataFrame:
 
 
 def row(result: Result) -> dict:
+    """Return an experiment's figures unrounded, as the CSV files have them."""
     experiment = result.first.experiment
     low, high = result.interval
     return {
@@ -236,6 +238,7 @@ def row(result: Result) -> dict:
 
 
 def per_class(result: Result) -> pd.DataFrame:
+    """Return precision, recall and F1 of each class in percent, and its number of test samples."""
     table = result.per_class
     shown = (100 * table[["precision", "recall", "f1"]]).map("{:.1f}".format)
     shown.columns = ["precision %", "recall %", "F1 %"]
@@ -243,12 +246,15 @@ def per_class(result: Result) -> pd.DataFrame:
 
 
 def stamp(result: Result) -> str:
+    """Return " (SYNTHETIC)" for an experiment on drawn faces, otherwise ""."""
     return f" ({SYNTHETIC})" if result.synthetic else ""
 
 
 def stamped(results: list[Result]) -> bool:
+    """Say whether a table must bear the stamp: any of its figures is of drawn faces."""
     return any(result.synthetic for result in results)
 
 
 def named(results: list[Result]) -> tuple[str, ...]:
+    """Return the experiments' names, in the order of a table's rows."""
     return tuple(result.name for result in results)

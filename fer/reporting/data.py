@@ -27,10 +27,12 @@ class DataSummary:
 
     @property
     def synthetic(self) -> bool:
+        """Whether the faces were drawn."""
         return self.found["synthetic"]
 
     @cached_property
     def found(self) -> dict:
+        """What stage index counted: images by class and part, subjects, sequences, pairs, files left out."""
         return read_json(self.layout.counts(self.name))
 
     @cached_property
@@ -44,9 +46,11 @@ class DataSummary:
         return {name: leakage.remaining(read_json(self.layout.audit(self.name, name))) for name in self.protocols}
 
     def sheet(self) -> Path:
+        """Return the path of the sheet of sample faces."""
         return self.layout.figure(self.name, "faces")
 
     def audit_page(self, protocol: str) -> Path:
+        """Return the path of the page on a split's leaks, relative to the reports folder."""
         return self.layout.audit_page(self.name, protocol).relative_to(self.layout.reports())
 
     @property
@@ -82,6 +86,7 @@ class DataSummary:
 
 
 def share(part: int, whole: int) -> str:
+    """Return a share in percent, such as "98.5 %"; a dash where there is nothing to share."""
     return f"{100 * part / whole:.1f} %" if whole else "–"
 
 

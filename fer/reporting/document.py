@@ -35,11 +35,13 @@ def document(study: Study, results: list[Result], overview: Table, others: dict[
 
 
 def of_system(name: str) -> dict:
+    """Return what a page and a model card show of a system."""
     shown = params.load_system(name).model_dump(include={"title", "citation", "deviations", "limits"})
     return shown | {"name": name}
 
 
 def of_dataset(summary: DataSummary) -> dict:
+    """Return what a page shows of a dataset: counts, detections and leaks."""
     dataset = summary.dataset
     return {
         "name": summary.name,
@@ -60,6 +62,7 @@ def of_dataset(summary: DataSummary) -> dict:
 
 
 def of_experiment(result: Result) -> dict:
+    """Return what a page shows of an experiment."""
     experiment = result.first.experiment
     layout = result.first.layout
     return {

@@ -39,4 +39,5 @@ def scores_table(scores: list[dict]) -> pd.DataFrame:
 
 
 def bounds(interval: list[float]) -> str:
+    """Return the bounds of an interval in percent, in words."""
     return " to ".join(f"{100 * bound:.1f}" for bound in interval).replace("-", "−")

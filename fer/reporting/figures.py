@@ -57,10 +57,12 @@ def curves(result: Result, target: Path) -> None:
 
 
 def title(result: Result, what: str) -> str:
+    """Return the title of an experiment's figure, stamped where its faces were drawn."""
     return f"{result.name}\n{what}" + (f" ({SYNTHETIC})" if result.synthetic else "")
 
 
 def save(figure, target: Path) -> None:
+    """Write a figure as PNG without a date or version, so that equal figures are equal files; close it."""
     with atomic(target) as scratch:
         figure.savefig(scratch, format="png", metadata={"Software": None})
     plt.close(figure)

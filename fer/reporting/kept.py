@@ -40,30 +40,37 @@ class Entry:
 
     @property
     def external(self) -> bool:
+        """Whether it is a system outside this project."""
         return "external" in self.facts
 
     @property
     def dataset(self) -> str:
+        """The name of the dataset on which it was tested."""
         return self.facts["dataset"]
 
     @property
     def protocol(self) -> str:
+        """The protocol whose test part it answered."""
         return self.facts["protocol"]
 
     @property
     def dataset_title(self) -> str:
+        """The dataset's title."""
         return params.load_dataset(self.dataset).title
 
     @cached_property
     def experiment(self) -> Experiment | None:
+        """The experiment as params/ describes it today; None for a system outside."""
         return None if self.external else params.load_experiment(self.facts["experiment"])
 
     @property
     def kind(self) -> str:
+        """The experiment's kind, or "external"."""
         return "external" if self.external else self.experiment.kind
 
     @property
     def system(self) -> str:
+        """The title of its system; of one outside, its name."""
         return self.facts["external"] if self.external else params.load_system(self.experiment.system).title
 
     @cached_property
@@ -74,6 +81,7 @@ class Entry:
 
     @cached_property
     def answers(self) -> Answers:
+        """All its predictions, and the figures of them."""
         return Answers(self.table, self.facts["classes"])
 
     @property
@@ -89,6 +97,7 @@ class Entry:
 
     @property
     def interval_without_copies(self) -> Interval | None:
+        """The interval of the accuracy on the images of `without_copies`."""
         if self.without_copies is None:
             return None
         samples = self.without_copies.samples
@@ -101,6 +110,7 @@ class Entry:
 
     @cached_property
     def budget(self) -> Budget | None:
+        """How long its runs were trained, beside what the recipe asks for; None for a system outside."""
         if self.external:
             return None
         each = [Budget(**run["budget"]) for run in self.runs]
@@ -184,4 +194,5 @@ def read_entry(facts: Path) -> Entry:
 
 
 def read_entries(folder: Path) -> list[Entry]:
+    """Return every entry of a folder, by name."""
     return [read_entry(path) for path in sorted(folder.glob("*.json"))]

@@ -97,6 +97,7 @@ def contradicted(pairs: pd.DataFrame) -> list[tuple[int, str, list[str]]]:
 
 
 def section(title: str, pairs: pd.DataFrame, doubtful: bool = False) -> dict:
+    """Return a list of pairs as the page shows it, the first `SHOWN` of them with pictures."""
     return {
         "title": title[0].upper() + title[1:],
         "count": len(pairs),
@@ -116,6 +117,7 @@ def pictures(raw: Path, samples: set[int]) -> dict[int, str]:
 
 
 def data_uri(image: bytes) -> str:
+    """Return an encoded image as a JPEG data URI, no side longer than `SIDE` pixels."""
     pixels = crops.decode(image, 3, "an image of data/raw")
     height, width = pixels.shape[:2]
     scale = min(1, SIDE / max(height, width))

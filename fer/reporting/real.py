@@ -168,6 +168,7 @@ def comparisons(entries: list[Entry]) -> pd.DataFrame:
 
 
 def readable(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the comparisons as people read them: percentage points, counts with commas."""
     rows = [
         {
             "first": pair["first"],
@@ -209,6 +210,7 @@ def autopsy(entries: list[Entry]) -> pd.DataFrame:
 
 
 def points(difference: float) -> str:
+    """Return a difference of fractions in percentage points, with its sign."""
     return f"{100 * difference:+.1f}".replace("-", "−")
 
 
@@ -219,6 +221,7 @@ def calibration(entries: list[Entry]) -> pd.DataFrame:
 
 
 def bins(entry: Entry) -> pd.DataFrame:
+    """Return the bins of an entry's reliability diagram, all folds and seeds together."""
     columns = [f"p_{name}" for name in entry.facts["classes"]]
     return metrics.reliability(entry.table["label"].to_numpy(), entry.table[columns].to_numpy(np.float64))
 

@@ -51,6 +51,7 @@ def results(entries: list[Entry], target: Path) -> None:
 
 
 def draw(axes, place: int, entry: Entry) -> None:
+    """Draw an entry's accuracy, its interval and the published figure at one height."""
     interval, accuracy = entry.answers.interval, 100 * entry.answers.mean("accuracy")
     color = BLUE if not entry.external else GREY if entry.facts["saw_test"] == "yes" else ORANGE
     axes.plot([100 * interval.low, 100 * interval.high], [place, place], color=color, linewidth=1.6)
@@ -60,6 +61,7 @@ def draw(axes, place: int, entry: Entry) -> None:
 
 
 def label(entry: Entry) -> str:
+    """Return the name of an entry's system, as the axis shows it."""
     return entry.facts["external"] if entry.external else entry.experiment.system
 
 

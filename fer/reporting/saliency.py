@@ -33,6 +33,7 @@ class Column:
     maps: np.ndarray
 
     def norm(self) -> Normalize:
+        """Return the scale of all maps of the column, which missing values do not affect."""
         finite = self.maps[np.isfinite(self.maps)]
         low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
         if self.kind == "signed":
@@ -43,6 +44,7 @@ class Column:
 
     @property
     def colours(self) -> str:
+        """The matplotlib colour map: two-sided for signed values."""
         return "RdBu_r" if self.kind == "signed" else "inferno"
 
 
@@ -109,11 +111,13 @@ def draw(title: str, rows: list[Row], columns: list[Column], synthetic: bool, ta
 
 
 def mean_tiles(number: int, row: Row, columns: list[Column], cropped: bool) -> list[Tile]:
+    """Return the cells of an expression's mean maps: the mean face, its crop if asked for, each method's map."""
     crop = [Tile(row.crop)] if cropped else []
     return [Tile(row.face), *crop, *(Tile(row.face, column, number) for column in columns)]
 
 
 def single_tiles(row: Row) -> list[Tile]:
+    """Return the cells of an expression's single samples: each picture, then its maps."""
     return [
         tile
         for single in row.singles
@@ -125,6 +129,7 @@ def single_tiles(row: Row) -> list[Tile]:
 
 
 def heads_of_singles(rows: list[Row]) -> list[str]:
+    """Return the heads above the columns of single samples."""
     most = max((row.singles for row in rows), key=len, default=[])
     return [
         head
@@ -134,10 +139,12 @@ def heads_of_singles(rows: list[Row]) -> list[str]:
 
 
 def stamped(title: str, synthetic: bool) -> str:
+    """Return a title, stamped where the faces were drawn."""
     return f"{title}  ({SYNTHETIC})" if synthetic else title
 
 
 def empty(axes: Axes) -> Axes:
+    """Take ticks and frame off a cell."""
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     return axes
@@ -182,6 +189,7 @@ def bar(axes: Axes, column: Column) -> None:
 
 
 def short(value: float) -> str:
+    """Return a number in two digits, with a true minus."""
     return f"{value:.2g}".replace("-", "−")
 
 

@@ -59,6 +59,7 @@ class Table:
     rows: tuple[str, ...] = ()
 
     def csv(self) -> str:
+        """Return the unrounded figures as CSV."""
         return self.numbers.to_csv(index=False, lineterminator="\n")
 
     def document(self) -> str:
@@ -120,4 +121,5 @@ def with_commands(text: str) -> str:
 
 
 def percent(value: float | None, digits: int = 2) -> str:
+    """Return a fraction in percent, without the sign; a dash for None."""
     return "–" if value is None else f"{100 * value:.{digits}f}"

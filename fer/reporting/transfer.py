@@ -80,6 +80,7 @@ def across(study: Study, name: str, dataset: str) -> dict:
 
 
 def bounds(interval: Interval) -> dict:
+    """Return an interval as columns of the table."""
     return {"accuracy_low": interval.low, "accuracy_high": interval.high, "clusters": interval.clusters}
 
 

@@ -37,6 +37,7 @@ Wanted = Callable[[str], bool]
 
 
 def is_archive(name: str) -> bool:
+    """Say by a file's ending whether it is an archive that can be read."""
     return name.lower().endswith(ARCHIVES)
 
 

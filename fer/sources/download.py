@@ -162,6 +162,7 @@ class Bar:
         self.stack.close()
 
     def update(self, count: int) -> None:
+        """Advance by so many bytes; the bar appears with the first ones."""
         if self.advance is None:
             self.advance = self.stack.enter_context(transfer(self.name, 0, self.total or None))
         self.advance(count)
@@ -172,6 +173,7 @@ class Bar:
         self.advance = lambda count: None
 
     def close(self) -> None:
+        """Remove the bar."""
         self.stack.close()
 
 

@@ -87,6 +87,7 @@ class Guard:
         return name
 
     def count_entry(self, name: str) -> None:
+        """Count an entry, also in the archives around this one; too many are an error."""
         self.entries += 1
         if self.entries > ENTRIES:
             raise self.refusal(name, f"is one too many: at most {ENTRIES:,} are allowed")
@@ -140,9 +141,11 @@ class Reader(io.RawIOBase):
         self.file, self.archive, self.path, self.count = file, archive, name, count
 
     def readable(self) -> bool:
+        """As `io.RawIOBase` asks: it is."""
         return True
 
     def readinto(self, buffer) -> int:
+        """Read into a buffer and count the bytes; return their number."""
         with damage(self.archive):
             data = self.file.read(len(buffer))
         buffer[: len(data)] = data
@@ -187,5 +190,6 @@ def of_the_disk(error: Exception) -> bool:
 
 
 def damaged(archive: str, error: Exception) -> FerError:
+    """Return the error of an archive that cannot be read to its end, with what to do."""
     fault = error if str(error) else type(error).__name__
     return FerError(f"{archive} is truncated or damaged ({fault}): delete it, get it again and compare its size")

@@ -153,6 +153,7 @@ def _folder(top: Path, refusals: Refusals, path: str = "", above: tuple[tuple[in
 
 
 def is_image_name(name: str) -> bool:
+    """Say by a file's ending whether it is meant to be an image, of a kind that can be decoded or not."""
     return name.lower().endswith((*IMAGES, *OTHER_IMAGES))
 
 

@@ -56,6 +56,7 @@ def acquire(adapter: Adapter, source: str, samples: int, target: Path) -> str:
 
 
 def store(adapter: Adapter, source: Path, target: Path, synthetic: bool = False) -> str:
+    """Write every original of a source to `target`; return a line for the terminal."""
     count = write_rows(
         target,
         SCHEMA,
@@ -68,6 +69,7 @@ def store(adapter: Adapter, source: Path, target: Path, synthetic: bool = False)
 
 
 def listed(found: dict[str, list[str]]) -> str:
+    """Return in words how many files there are for each reason, with an example."""
     return "; ".join(f"{reason}: {len(paths):,}, such as {paths[0]}" for reason, paths in found.items())
 
 
@@ -77,6 +79,7 @@ def summary(adapter: Adapter) -> dict[str, dict]:
 
 
 def rows(adapter: Adapter, source: Path) -> Iterator[dict]:
+    """Yield a row for each original; a source with unreadable images, or without any, is an error."""
     seen: set[str] = set()
     faults = Faults()
     for original in track(decodable(adapter, source, faults), None, "acquire"):
@@ -139,6 +142,7 @@ def several_images(data: bytes) -> bool:
 
 
 def row(original: Original) -> dict:
+    """Return an original as a row of raw."""
     return {
         "path": original.path,
         "sha256": sha256(original.image),

@@ -142,6 +142,8 @@ def tabulate(found: Counter, classes: list[str]) -> dict[str, dict[str, list[int
 
 
 def summary(counts: dict[str, dict[str, list[int]]], total: int, from_partner: int) -> str:
+    """Return a line for the terminal: faces detected, images with several, dropped and blank ones."""
+
     def together(outcome: str) -> int:
         return sum(sum(outcomes[outcome]) for outcomes in counts.values())
 
@@ -159,10 +161,12 @@ def summary(counts: dict[str, dict[str, list[int]]], total: int, from_partner: i
 
 
 def prepare_worker() -> None:
+    """Keep OpenCV in a worker process to one thread."""
     cv2.setNumThreads(1)
 
 
 def prepare_detector() -> None:
+    """Prepare a worker process for `look`: dlib is imported once, before the first image."""
     prepare_worker()
     import_module("dlib")
 
@@ -174,6 +178,7 @@ def look(alignment: Alignment, original: dict) -> Look:
 
 
 def detect(alignment: Alignment, grey: np.ndarray) -> landmarks.Face | None:
+    """Return the largest clear face of a grey image, uint8 (height, width); None where there is none."""
     return landmarks.find(grey, alignment.enlarge, alignment.padding, alignment.detector)
 
 

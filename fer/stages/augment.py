@@ -79,6 +79,7 @@ def augmented_samples(run: Run) -> pd.DataFrame:
 
 
 def prepare_worker() -> None:
+    """Keep torch in a worker process to one thread."""
     torch.set_num_threads(1)
 
 

@@ -90,6 +90,7 @@ def blocks(
 
 
 def row(places: Boxes) -> dict:
+    """Return the boxes of a face as a row: x, y, width and height of each in pixels, the angle, their source."""
     sides = {f"{part}_{side}": value for part in PARTS for side, value in asdict(getattr(places, part)).items()}
     return {**sides, "angle": places.angle, "source": places.source}
 

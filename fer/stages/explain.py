@@ -127,6 +127,7 @@ def evenly(number: int, most: int) -> np.ndarray:
 
 
 def middle(rows: np.ndarray) -> int:
+    """Return the row in the middle of a sorted selection."""
     return int(rows[len(rows) // 2])
 
 

@@ -105,6 +105,7 @@ def keep_runs(name: str, runs: list[Run], folder: Path) -> None:
 
 
 def require_real(source: Layout, dataset: str) -> None:
+    """Refuse to keep figures on drawn faces."""
     if read_json(source.counts(dataset))["synthetic"]:
         raise FerError(
             f"{source.counts(dataset)} says that the faces of {dataset} were drawn; only figures on real faces are kept"

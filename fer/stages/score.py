@@ -88,6 +88,7 @@ def score(file: Path, system: External, dataset: str, protocol: str, layout: Lay
 
 
 def summary(figures: dict) -> list[str]:
+    """Return the lines for the terminal: accuracy, the same without copies, calibration, and a warning."""
     lines = [accuracy_line("test accuracy", figures)]
     without = figures["without_leaked"]
     if without["n"] < figures["n"]:
@@ -101,6 +102,7 @@ def summary(figures: dict) -> list[str]:
 
 
 def read_answers(file: Path) -> pd.DataFrame:
+    """Return a file of predictions, its column names without blanks around them, unchecked otherwise."""
     try:
         table = pd.read_csv(require(file), skip_blank_lines=True, encoding="utf-8-sig")
     except (ValueError, pd.errors.ParserError) as error:

@@ -129,6 +129,7 @@ def usable(index: Path, faces: Path, dataset: Dataset) -> tuple[pd.DataFrame, in
 
 
 def require_faces_of_every_class(found: pd.Series, left: pd.Series, dataset: Dataset, index: Path, faces: Path) -> None:
+    """Refuse a dataset in which a class has no image, or lost all of them because no face was found."""
     found, left = (np.bincount(labels, minlength=len(dataset.classes)) for labels in (found, left))
     names = np.array(dataset.classes)
     lost, never = names[(left == 0) & (found > 0)], names[found == 0]
@@ -167,5 +168,6 @@ def require_every_class(
 
 
 def describe(table: pd.DataFrame) -> str:
+    """Return the mean size of each part over the folds, in words."""
     sizes = table.groupby(["fold", "part"]).size().groupby("part").mean()
     return ", ".join(f"{part} {sizes[part]:,.0f}" for part in protocols.PARTS)

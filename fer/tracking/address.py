@@ -23,6 +23,7 @@ def store_uri() -> str:
 
 
 def without_password(uri: str) -> str:
+    """Return an address as messages may show it, passwords and tokens replaced by ***."""
     uri = re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", uri)
     return re.sub(r"(?i)([?&](?:pass|password|pwd|token)=)[^&]*", r"\1***", uri)
 
@@ -76,6 +77,7 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def check_file(path: Path) -> None:
+    """Refuse a file that cannot become, or is not, an SQLite store that this user can write."""
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if path.is_dir():
         raise wrong(f"{path} is a folder, and an SQLite store is a file: sqlite:///{path / 'mlflow.db'}")

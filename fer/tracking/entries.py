@@ -75,12 +75,14 @@ def flat(values: dict, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def as_parameters(values: dict) -> list:
+    """Return nested values as MLflow parameters, their names joined by dots."""
     from mlflow.entities import Param
 
     return [Param(name, value) for name, value in flat(values)]
 
 
 def history_metrics(history: Iterable[dict], when: datetime) -> list:
+    """Return a training history as MLflow metrics whose step is the epoch."""
     from mlflow.entities import Metric
 
     stamp = int(when.timestamp() * 1000)
@@ -102,10 +104,12 @@ def single_metrics(values: dict, when: datetime) -> list:
 
 
 def folder_digest(run: Run) -> str:
+    """Return a digest of the files of a run that MLflow shows; equal digests need no new MLflow run."""
     return digest([file_sha256(run.folder / name) for name in FILES])
 
 
 def digest(parts: Iterable[str]) -> str:
+    """Return the SHA-256 of texts, joined."""
     return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 

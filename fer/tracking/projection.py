@@ -185,8 +185,10 @@ def add_run(client: MlflowClient, experiment: str, run: Run, special: dict[str, 
 
 
 def began(run: Run) -> datetime:
+    """Return when training began, as its folder records it."""
     return datetime.fromisoformat(read_json(run.folder / layout.ENVIRONMENT)["date"])
 
 
 def stamp(when: datetime) -> int:
+    """Return a time in milliseconds since 1970, as MLflow counts."""
     return int(when.timestamp() * 1000)

@@ -63,6 +63,7 @@ def connect(retries: int = 0) -> MlflowClient:
 
 
 def client_of(uri: str) -> MlflowClient:
+    """Return a client of the store; an SQLite store is checked and, where there is none, created first."""
     from mlflow import MlflowClient
     from mlflow.store.db import utils
 
@@ -159,6 +160,7 @@ def experiment_id(client: MlflowClient, name: str) -> str:
 
 
 def create_experiment(client: MlflowClient, name: str) -> str:
+    """Create an MLflow experiment and return its identifier."""
     tags = {KIND: "custom_model_development"}
     path = sqlite_file(store_uri())
     if path is None:
@@ -181,4 +183,5 @@ def artifact_folder(path: Path) -> str:
 
 
 def in_checkout(path: Path | None) -> bool:
+    """Say whether an SQLite store lies in the checkout, with which it may be moved."""
     return path is not None and path.resolve().is_relative_to(Path.cwd().resolve())

@@ -32,12 +32,15 @@ class MovingAverage:
         self.steps += 1
 
     def state_dict(self) -> dict:
+        """Return the averaged weights and the number of steps, for a checkpoint."""
         return {"module": self.module.state_dict(), "steps": self.steps}
 
     def load_state_dict(self, state: dict) -> None:
+        """Go on from what `state_dict` returned."""
         self.module.load_state_dict(state["module"])
         self.steps = state["steps"]
 
 
 def tensors(network: nn.Module):
+    """Return all parameters and buffers of a network, in a fixed order."""
     return chain(network.parameters(), network.buffers())

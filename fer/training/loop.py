@@ -141,6 +141,7 @@ def training_side(recipe: Recipe, input: Input, epoch: int, epochs: int) -> int:
 
 
 def resized(images: Tensor, side: int) -> Tensor:
+    """Return images (batch, channels, …) at side × side pixels, bilinear with antialiasing."""
     return functional.interpolate(images, size=(side, side), mode="bilinear", antialias=True)
 
 

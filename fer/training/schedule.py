@@ -14,6 +14,7 @@ from fer.params import Recipe
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
+    """Return the recipe's optimizer over all trainable parameters; `decay_norms: false` spares vectors from decay."""
     parameters: list = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if not recipe.decay_norms:  # biases, and the weights of batch norm, are vectors
         parameters = [
