@@ -123,7 +123,7 @@ def inode(file: Path) -> int:
 
 
 def original_elsewhere(known: dict) -> bool:
-    """Say whether the folder that a checkout's file names is another one, and still the same owner's."""
+    """Return whether the folder that a checkout's file names is another one, and still the same owner's."""
     file = Path(known["folder"]) / OWNER
     other = noted(file)
     return other is not None and other["owner"] == known["owner"] and not file.samefile(OWNER)

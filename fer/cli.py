@@ -74,7 +74,7 @@ def options(
 
 
 def ended(log: Path) -> bool:
-    """Tell whether a log is of a stage that came to its end. A retry continues that of an interrupted or failed one."""
+    """Return whether a log is of a stage that ended; a retry continues the log of an interrupted or failed one."""
     if not log.exists():
         return False
     with open(log, "rb") as file:
@@ -517,7 +517,7 @@ def track(study: StudyFile = Path("params/study.yaml")) -> None:
 
 
 def drawn(raw: Path) -> bool:
-    """Say whether the originals are synthetic: pictures of them are stamped so."""
+    """Return whether the originals are synthetic: pictures of them are stamped so."""
     from fer.stages.originals import DRAWN, says
 
     return bool(says(raw, DRAWN))
@@ -574,7 +574,7 @@ def trained(experiment: str, fold: str, seed: int, threads: int, root: Path):
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Tell whether an error says that memory ran out: torch has a kind of its own on a GPU, and only words on a CPU."""
+    """Return whether memory ran out: torch has an error of its own for this on a GPU, and only words on a CPU."""
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't alloc" in str(error)
 
 

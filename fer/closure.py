@@ -78,7 +78,7 @@ def digest(text: str) -> str:
 
 
 def is_docstring(statement: ast.stmt) -> bool:
-    """Tell whether a statement is a string by itself."""
+    """Return whether a statement is a string by itself."""
     value = getattr(statement, "value", None)
     return isinstance(statement, ast.Expr) and isinstance(value, ast.Constant) and isinstance(value.value, str)
 

@@ -74,7 +74,7 @@ def precision_in_effect(asked: str, device: torch.device, bf16_on_cpu: bool = Fa
 
 
 def cpu_has_bf16() -> bool:
-    """Tell whether the processor multiplies in bfloat16 (AVX512-BF16 or AMX); elsewhere torch emulates it, slowly."""
+    """Return whether the processor multiplies in bfloat16 (AVX512-BF16 or AMX); elsewhere torch emulates it, slowly."""
     able = getattr(torch.cpu, "get_capabilities", dict)()  # newer than the oldest torch that serves
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 

@@ -252,7 +252,7 @@ def removals(split: pd.DataFrame, samples: pd.DataFrame, pairs: pd.DataFrame) ->
 
 
 def crossings(split: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """Say of each pair which two parts it joins in the worst case, and in which fold.
+    """Return which two parts each pair joins in the worst case, and in which fold.
 
     Returns:
         `pairs` with the columns boundary ("train-test" before "val-test" before "train-val"; "within" where both are

@@ -60,7 +60,7 @@ def transfer(title: str, done: int, total: int | None) -> Iterator[Callable[[int
 
 
 def on_terminal() -> bool:
-    """Tell whether a bar may be drawn."""
+    """Return whether a bar may be drawn."""
     logged = any(isinstance(handler, logging.FileHandler) for handler in logging.getLogger().handlers)
     return sys.stderr.isatty() and not logged
 

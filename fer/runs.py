@@ -185,7 +185,7 @@ class TrainedRun(RunFiles):
 
     @property
     def data(self) -> dict[str, Path]:
-        """The files that its evaluation reads: variants of the training images only where they were dealt to test."""
+        """The files that its evaluation reads: variants of the training images only where some of them are in test."""
         own = self.data_of(self.parameters.dataset, self.parameters.protocol)
         return own | self.variants if self.parameters.augment_before_split else own
 

@@ -65,7 +65,7 @@ def sweep(target: Path) -> None:
 
 
 def alive(process: int) -> bool:
-    """Tell whether a process of this machine, given by its number, is running."""
+    """Return whether a process of this machine, given by its number, is running."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

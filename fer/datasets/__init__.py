@@ -83,11 +83,11 @@ class Adapter(ABC):
         self.remarks: dict[str, list[str]] = {}
 
     def leave_out(self, path: str, reason: str) -> None:
-        """Note a file that is no original of this dataset, for the report."""
+        """Note a file that is not an original of this dataset, and why, for the report."""
         self.left_out.setdefault(reason, []).append(path)
 
     def remark(self, path: str, what: str) -> None:
-        """Note what is to be known of an original, for the terminal."""
+        """Note what is special about an original, for the terminal."""
         self.remarks.setdefault(what, []).append(path)
 
     def code(self, name: str, where: str) -> int:

@@ -172,7 +172,7 @@ class CKPlus(Adapter):
         return paths[:first], paths[-self.frames :]
 
     def uses(self, name: str, paths: list[str]) -> bool:
-        """Say whether a class is among the dataset's; leave its frames out where it is not."""
+        """Return whether a class is among the dataset's; leave its frames out where it is not."""
         if expression(name) not in self.used:
             self.leave_all_out(paths, f"{name} is not among the classes")
         return expression(name) in self.used

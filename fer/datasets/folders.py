@@ -187,7 +187,7 @@ class Folders(Adapter):
         return self.code(self.folders.get(folder) or NUMBERED.sub("", folder), folder)
 
     def knows(self, folder: str) -> bool:
-        """Say whether a folder's name, or the option `folders`, means a class of the dataset."""
+        """Return whether a folder's name, or the option `folders`, means a class of the dataset."""
         if folder not in self.known:
             try:
                 self.known[folder] = self.named(folder) >= 0
@@ -278,7 +278,7 @@ class Folders(Adapter):
 
 
 def is_expression(name: str) -> bool:
-    """Say whether a name is one of the expressions that the project knows, or a synonym."""
+    """Return whether a name is one of the expressions that the project knows, or a synonym."""
     try:
         return bool(expression(name))
     except FerError:

@@ -91,5 +91,5 @@ def column(titles: list[str], names: tuple[str, ...]) -> int | None:
 
 
 def ends_with(path: str, parts: list[str]) -> bool:
-    """Say whether the folders directly above a file are those of `parts`, whose last one is the file's name."""
+    """Return whether the folders directly above a file are those of `parts`, whose last one is the file's name."""
     return list(PurePosixPath(path).parts[-len(parts) : -1]) == parts[:-1]

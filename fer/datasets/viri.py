@@ -15,7 +15,7 @@ from fer.datasets import register
 from fer.datasets.paired import Paired
 from fer.params import Dataset
 
-SYNTHETIC_FILES = {  # the depth differs from archive to archive, as nobody has promised that it does not
+SYNTHETIC_FILES = {  # depth and names differ on purpose: those inside the real archives are not documented
     "VIRI-Angry-Vis.zip": "{number:03}.JPG",
     "VIRI-Angry-Ir.zip": "VIRI-Angry-Ir/{number:03}.JPG",
     "VIRI-Happy-Vis.zip": "Happy/{number:03}.JPG",

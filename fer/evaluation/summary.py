@@ -53,7 +53,7 @@ def partners(index: Path) -> np.ndarray:
 
 
 def never_learned(run: Run | TrainedRun, predictions: pd.DataFrame, history: pd.DataFrame, recipe: dict) -> bool:
-    """Tell whether a run gives one answer for all, or is on validation no better than the largest class."""
+    """Return whether a run gives one answer for all, or is on validation no better than the largest class."""
     if predictions["predicted"].nunique() == 1 < predictions["label"].nunique():
         return True
     reached = kept_epoch(history, recipe["keep"])["val_accuracy"]

@@ -29,7 +29,7 @@ class Examples:
 
 
 def missing_data(run: TrainedRun) -> str | None:
-    """Say which file of the data that a run was trained on is not at hand, or another one than then; None: all are."""
+    """Return which file that a run was trained on is missing or has changed; None if all are there."""
     for path in run.data.values():
         if not path.exists():
             return f"{path} is missing"

@@ -49,7 +49,7 @@ def find_runtime(given: Path | None = None) -> dict[str, bytes]:
 
 
 def whole(files: dict[str, bytes]) -> bool:
-    """Say whether all files are there and are the known ones, by SHA-256."""
+    """Return whether all files are there and are the known ones, by SHA-256."""
     return all(name in files and sha256(files[name]) == known for name, known in SHA256.items())
 
 

@@ -209,7 +209,7 @@ def rescaled(points: np.ndarray, size: tuple[int, int], other: tuple[int, int]) 
 
 
 def steady(detection: Detection) -> bool:
-    """Tell whether the mirrored image gives the same landmarks of the box."""
+    """Return whether the mirrored image gives the same landmarks of the box."""
     import dlib
 
     prepared, box = detection.prepared, detection.box
@@ -222,6 +222,6 @@ def steady(detection: Detection) -> bool:
 
 
 def inside(points: np.ndarray, image: np.ndarray) -> bool:
-    """Tell whether the centres of both eyes and of the mouth lie in the image."""
+    """Return whether the centres of both eyes and of the mouth lie in the image."""
     centres = np.array([points[part].mean(0) for part in (RIGHT_EYE, LEFT_EYE, MOUTH)])
     return bool((centres >= 0).all() and (centres < image.shape[::-1]).all())

@@ -350,7 +350,7 @@ def placed(overrides: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def changed(system: System, experiment: Experiment, changes: dict[str, dict], path: Path, key: str) -> System:
-    """Return `system` with the changes of its sections, told of the experiment's modality and views."""
+    """Return `system` with the changes of its sections, and with the experiment's modality and views as options."""
     prefix = f"{key}." if key else ""
     options = constructor(SYSTEMS, experiment.system, path)
     architecture = system.architecture | changes["architecture"]

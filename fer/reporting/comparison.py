@@ -251,7 +251,7 @@ def stamp(result: Result) -> str:
 
 
 def stamped(results: list[Result]) -> bool:
-    """Say whether a table must bear the stamp: any of its figures is of drawn faces."""
+    """Return whether a table must bear the stamp: any of its figures is of drawn faces."""
     return any(result.synthetic for result in results)
 
 

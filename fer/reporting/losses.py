@@ -74,7 +74,7 @@ def without_face(run: Run) -> float:
 
 
 def copies(run: Run, predictions: pd.DataFrame) -> np.ndarray:
-    """Tell of each row of `predictions` whether train of its fold holds a duplicate, bool (rows,).
+    """Return whether train of its fold holds a duplicate of each row of `predictions`, bool (rows,).
 
     Of a pair, visible and infrared, the one is a copy where the other is: of the infrared only exact ones are known.
     """

@@ -37,12 +37,12 @@ Wanted = Callable[[str], bool]
 
 
 def is_archive(name: str) -> bool:
-    """Say by a file's ending whether it is an archive that can be read."""
+    """Return whether a file's ending is that of an archive that can be read."""
     return name.lower().endswith(ARCHIVES)
 
 
 def looks_packed(start: bytes) -> bool:
-    """Tell by its first `HEAD` bytes whether a file without a known ending is an archive, read or not."""
+    """Return whether the first `HEAD` bytes of a file are those of an archive, of a kind that is read or not."""
     return start.startswith(PACKED) or start[TAR_MAGIC:HEAD] == b"ustar" or unread_start(start) is not None
 
 

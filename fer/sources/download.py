@@ -194,7 +194,7 @@ def file_name(url: str) -> str:
 
 
 def whole(path: Path, name: str) -> bool:
-    """Tell by the index of a zip or 7z archive whether its end has arrived."""
+    """Return whether the end of a zip or 7z archive has arrived, by its index."""
     if name.lower().endswith(".zip"):
         return zipfile.is_zipfile(path)
     if name.lower().endswith(".7z"):

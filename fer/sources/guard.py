@@ -130,7 +130,7 @@ def kind_fault(mode: int) -> str | None:
 
 
 def is_clutter(name: str) -> bool:
-    """Tell what systems leave behind from data: hidden files (.DS_Store, ._photo.jpg) and a few known names."""
+    """Return whether a file is what systems leave behind: hidden (.DS_Store, ._photo.jpg) or of a few known names."""
     return any(part in CLUTTER or (part[:1] == "." and part not in (".", "..")) for part in name.split("/"))
 
 
@@ -185,7 +185,7 @@ def damage(archive: str) -> Iterator[None]:
 
 
 def of_the_disk(error: Exception) -> bool:
-    """Tell an error of the operating system from those of gzip or bzip2, and from a seek to an impossible place."""
+    """Return whether an error is the operating system's: not gzip's, bzip2's, or of a seek to an impossible place."""
     return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
 
 

@@ -107,7 +107,7 @@ def _file(place: Path, path: str, wanted: Wanted, refusals: Refusals) -> Iterato
 
 
 def _is_packed(place: Path) -> bool:
-    """Tell an archive by its name or, of a file whose name says neither image nor text, by its first bytes."""
+    """Return whether a file is an archive: by its name or, if that says neither image nor text, by its first bytes."""
     if is_archive(place.name):
         return True
     if place.name.lower().endswith((*IMAGES, *OTHER_IMAGES, ".csv", ".txt")):
@@ -153,7 +153,7 @@ def _folder(top: Path, refusals: Refusals, path: str = "", above: tuple[tuple[in
 
 
 def is_image_name(name: str) -> bool:
-    """Say by a file's ending whether it is meant to be an image, of a kind that can be decoded or not."""
+    """Return whether a file's ending is that of an image, of a kind that can be decoded or not."""
     return name.lower().endswith((*IMAGES, *OTHER_IMAGES))
 
 

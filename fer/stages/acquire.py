@@ -131,7 +131,7 @@ def image_fault(original: Original) -> str | None:
 
 
 def several_images(data: bytes) -> bool:
-    """Tell whether an image file is an animation or has several pages."""
+    """Return whether an image file is an animation or has several pages."""
     if not data.startswith(SEVERAL_IMAGES) or (data.startswith(b"\x89PNG") and b"acTL" not in data[:1024]):
         return False
     try:

@@ -227,6 +227,6 @@ def locate(
 
 
 def in_register(size: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Tell whether two images of a pair have the same aspect: then one is taken to show the other's scene."""
+    """Return whether two images of a pair have the same aspect: then one is taken to show the other's scene."""
     (height, width), (other_height, other_width) = size, other
     return abs(width * other_height - height * other_width) <= ASPECT * width * other_height

@@ -88,7 +88,7 @@ def require_every_class(raw: Path, images: Counter, adapter: Adapter) -> list[st
 
 
 def comparison(found: dict[str, list[int]], official: dict[str, list[int]]) -> str:
-    """Say part by part how the counts found stand to the official ones."""
+    """Return in words, part by part, how the counts found differ from the official ones."""
     parts = []
     for part, counts in found.items():
         if part not in official:

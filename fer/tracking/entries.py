@@ -158,7 +158,7 @@ def dataset_input(run: Run):
 
 
 def is_drawn(run: Run) -> bool:
-    """Tell whether the run's faces are drawn, as the data say; false where they are not there."""
+    """Return whether the run's faces are drawn, as the data say; false where they are not there."""
     counts = run.layout.counts(run.experiment.dataset)
     return counts.exists() and read_json(counts)["synthetic"]
 

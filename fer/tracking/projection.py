@@ -110,7 +110,7 @@ def every(search: Callable, *arguments) -> Iterator:
 
 
 def has_artifacts(uri: str) -> bool:
-    """Say whether an entry's artifacts are there: those of a store in a file may have been deleted, or left behind."""
+    """Return whether an entry's artifacts exist: those of a store in a file may have been deleted or left behind."""
     elsewhere = sqlite_file(store_uri()) is None or re.match(r"(?!file:)[a-z0-9+-]+:", uri)
     return bool(elsewhere) or Path(uri.removeprefix("file://")).is_dir()
 

@@ -183,5 +183,5 @@ def artifact_folder(path: Path) -> str:
 
 
 def in_checkout(path: Path | None) -> bool:
-    """Say whether an SQLite store lies in the checkout, with which it may be moved."""
+    """Return whether an SQLite store lies in the checkout, with which it may be moved."""
     return path is not None and path.resolve().is_relative_to(Path.cwd().resolve())

@@ -91,7 +91,7 @@ def augmented_strays(train: Iterable[int], sources: Iterable[int]) -> list[int]:
 
 
 def dealt(source: Source, index: pd.DataFrame) -> pd.DataFrame:
-    """Return what `assigned` does, with originals and variants dealt to the parts at random, in the same shares.
+    """Return what `assigned` does, with originals and variants divided among the parts at random, in the same shares.
 
     The defect of augmenting before splitting: variants of one photograph lie in training and in test.
     """

@@ -39,5 +39,5 @@ def probabilities_of(network: nn.Module, answers: Tensor) -> Tensor:
 
 
 def ends_in_softmax(network: nn.Module) -> bool:
-    """Tell whether a network's answers are probabilities already, a defect of some publications (`fer.systems`)."""
+    """Return whether a network's answers are probabilities already, a defect of some publications (`fer.systems`)."""
     return bool(getattr(network, "softmax", False))
