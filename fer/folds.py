@@ -1,4 +1,4 @@
-"""The names of a protocol's folds, known before any data exists, so that the DAG can be drawn."""
+"""The names of a protocol's folds and of their parts, known before any data exists, so that the DAG can be drawn."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from fer.errors import FerError
 from fer.params import Dataset, Protocol
 
 FOLDS = 10  # of kfold_subject
+PARTS = ("train", "val", "test")
+WHOLE = "all"  # the part of a dataset whose owners define none
 
 
 def folds(protocol: str, dataset: Dataset) -> list[str]:

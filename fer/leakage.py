@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from fer.protocols import PARTS
+from fer.folds import PARTS
 
 BOUNDARIES = ("train-val", "train-test", "val-test")
 GROUPS = ("subject", "sequence", "pair")

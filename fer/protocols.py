@@ -16,12 +16,10 @@ import numpy as np
 import pandas as pd
 
 from fer.errors import FerError
-from fer.folds import FOLDS, folds
+from fer.folds import FOLDS, PARTS, folds
 from fer.params import Dataset, Protocol
 from fer.wording import counted
 
-PARTS = ("train", "val", "test")
-WHOLE = "all"  # the part of a dataset whose owners define none
 DRAWN = re.compile(r"(stratified|random)_\d+_(\d+)_(\d+)")  # of a name, the percentages of val and of test
 CARVED = 0.1  # share of an official train that becomes val where the owners made none
 
@@ -249,11 +247,6 @@ def classes_missing(split: pd.DataFrame, samples: pd.DataFrame, classes: list[st
         kind = f"train of fold {fold}" + (f" ({modality})" if rows["modality"].nunique() > 1 else "")
         lacking[kind] = missing(own, somewhere)
     return [f"{listing(names)} in {where}" for where, names in lacking.items() if names]
-
-
-def go_on(name: str) -> str:
-    """Return the last sentence of a message about classes without images: how to go on without them."""
-    return f"To go on without these classes, set `allow_empty_classes: true` in params/datasets/{name}.yaml."
 
 
 def require_every_part(split: pd.DataFrame, names: list[str], protocol: str) -> None:

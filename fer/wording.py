@@ -10,6 +10,11 @@ def counted(number: int, singular: str, plural: str | None = None) -> str:
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
+def go_on(dataset: str) -> str:
+    """Return the last sentence of a message about classes without images: how to go on without them."""
+    return f"To go on without these classes, set `allow_empty_classes: true` in params/datasets/{dataset}.yaml."
+
+
 def examples(names: list[str]) -> str:
     """Return the first few of many names: `a, b, c, d, e and 7 more`."""
     rest = len(names) - EXAMPLES

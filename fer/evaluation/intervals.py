@@ -29,7 +29,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq, minimize_scalar
 from scipy.special import betaincinv, expit, gammaln, logit, stdtrit
 
 FEW = 30  # clusters below which no bootstrap is drawn
@@ -195,6 +194,8 @@ def likelihood_bounds(sums: np.ndarray, sizes: np.ndarray) -> tuple[float, float
         sums: float (clusters,), right answers; fractions, of several seeds, count as they are.
         sizes: int (clusters,), images.
     """
+    from scipy.optimize import brentq, minimize_scalar  # as long to import as NumPy and SciPy's functions together
+
     (sums, sizes), times = np.unique(np.stack([sums, sizes]), axis=1, return_counts=True)
     concentration = (1 / CORRELATIONS - 1)[:, None]
     fixed = gammaln(concentration) - gammaln(concentration + sizes)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from fer import leakage, params
+from fer.folds import PARTS, WHOLE
 from fer.layout import Layout
 from fer.params import Dataset, Study
-from fer.protocols import PARTS, WHOLE
 from fer.runs import study_protocols
 from fer.storage import read_json
 

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from fer.faces import crops
+from fer.folds import PARTS
 from fer.leakage import BOUNDARIES, GROUPS, remaining
 from fer.params import Dataset
-from fer.protocols import PARTS
 from fer.reporting.rendering import render
 from fer.storage import read_originals
 

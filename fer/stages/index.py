@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from fer import protocols
 from fer.datasets import Adapter
 from fer.errors import FerError
+from fer.folds import PARTS, WHOLE
 from fer.progress import track
-from fer.protocols import PARTS, WHOLE
 from fer.stages.originals import DRAWN, LEFT_OUT, says
 from fer.storage import open_parquet, read_rows, write_json, write_rows
-from fer.wording import counted
+from fer.wording import counted, go_on
 
 SCHEMA = pa.schema(
     [
@@ -82,7 +81,7 @@ def require_every_class(raw: Path, images: Counter, adapter: Adapter) -> list[st
             f"{raw}: no image of {', '.join(empty)}. Images found: "
             + ", ".join(f"{name} {images[label]:,}" for label, name in enumerate(classes))
             + f".\n  What to do: check that the source of {parameters.title} is complete and its classes are named as "
-            f"expected ({parameters.obtain}). {protocols.go_on(raw.stem)}"
+            f"expected ({parameters.obtain}). {go_on(raw.stem)}"
         )
     return empty
 

@@ -13,10 +13,11 @@ import pandas as pd
 from fer import leakage, protocols
 from fer.duplicates import duplicates
 from fer.errors import FerError
+from fer.folds import PARTS
 from fer.params import Dataset
 from fer.reporting.leakage import page
 from fer.storage import read_frame, write_frame, write_json, write_text
-from fer.wording import counted
+from fer.wording import counted, go_on
 
 INDEX_COLUMNS = ["sample", "label", "part", "subject", "modality", "pair", "sequence"]
 SHOWN = 5  # folds that a message names
@@ -145,7 +146,7 @@ def require_faces_of_every_class(found: pd.Series, left: pd.Series, dataset: Dat
         )
         raise FerError(
             f"{'; '.join(faults)}. Images left: {counts}.\n  What to do: `alignment.missing: full_frame` keeps images "
-            f"without a face; more factors in `alignment.enlarge` find more faces. {protocols.go_on(index.stem)}"
+            f"without a face; more factors in `alignment.enlarge` find more faces. {go_on(index.stem)}"
         )
 
 
@@ -162,7 +163,7 @@ def require_every_class(
             "Images with a face: "
             + ", ".join(f"{name} {counts.get(label, 0):,}" for label, name in enumerate(dataset.classes))
             + f".\n  What to do: check {index}, or choose a protocol that spreads every class. "
-            + protocols.go_on(index.stem)
+            + go_on(index.stem)
         )
     return absent
 
@@ -170,4 +171,4 @@ def require_every_class(
 def describe(table: pd.DataFrame) -> str:
     """Return the mean size of each part over the folds, in words."""
     sizes = table.groupby(["fold", "part"]).size().groupby("part").mean()
-    return ", ".join(f"{part} {sizes[part]:,.0f}" for part in protocols.PARTS)
+    return ", ".join(f"{part} {sizes[part]:,.0f}" for part in PARTS)
