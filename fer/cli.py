@@ -304,23 +304,6 @@ def score(
         announce("score", system.name, lambda: work(predictions, system, dataset, protocol, layout))
 
 
-@app.command(epilog="Example: `fer keep --study params/studies/real.yaml`")
-def keep(
-    study: StudyFile = Path("params/studies/real.yaml"),
-    root: Annotated[
-        Path | None, typer.Option(help="Folder that holds the study's artifacts, if it is not the study's own.")
-    ] = None,
-    into: Annotated[Path, typer.Option(help="Folder of the report and, below it, of the predictions.")] = Path(
-        "reports/real"
-    ),
-) -> None:
-    """Keep the predictions of finished runs and outside scores, and write the report on real faces from all of them."""
-    loaded = params.load_study(study)
-    from fer.stages.keep import keep as work
-
-    announce("keep", loaded.name, lambda: work(loaded, into, root))
-
-
 @app.command(
     epilog="Examples: `fer predict party.jpg`; `fer predict holiday/ --output faces.csv --draw drawn/`; "
     "`fer predict talk.mp4 --every 5 --smoothing 0.8 --output talk.jsonl`; `fer predict --camera 0`; "
@@ -496,6 +479,23 @@ def figures(
     from fer.stages.figures import figures as work
 
     announce("report", f"{experiment} figures", lambda: work(Result(runs), Layout(root)))
+
+
+@reporting.command(epilog="Example: `fer report real --study params/studies/real.yaml`")
+def real(
+    study: StudyFile = Path("params/studies/real.yaml"),
+    root: Annotated[
+        Path | None, typer.Option(help="Folder that holds the study's artifacts, if it is not the study's own.")
+    ] = None,
+    into: Annotated[Path, typer.Option(help="Folder of the report and, below it, of the predictions.")] = Path(
+        "reports/real"
+    ),
+) -> None:
+    """Keep the predictions of finished runs and outside scores, and write the report on real faces from all of them."""
+    loaded = params.load_study(study)
+    from fer.stages.real import keep
+
+    announce("report", f"{loaded.name} faces", lambda: keep(loaded, into, root))
 
 
 @reporting.command(epilog="Example: `fer report page`")

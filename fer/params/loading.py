@@ -255,6 +255,7 @@ def load_study(path: Path) -> Study:
                 f"(splits without an experiment), or remove it. Used: {listing(used)}"
             )
     check_cross_dataset(study, path)
+    check_external(study, path)
     return study
 
 
@@ -281,6 +282,17 @@ def require_comparable(study: Study, name: str, path: Path) -> None:
 def shown(value: Any) -> str:
     """Return a value as messages show it; None is "no value"."""
     return "no value" if value is None else repr(value)
+
+
+def check_external(study: Study, path: Path) -> None:
+    """Refuse outside systems that were scored on a test part which no experiment of the study is tested on."""
+    tested = {f"{each.dataset}:{each.protocol}" for each in map(load_experiment, study.experiments)}
+    for system in study.external:
+        if system.rpartition(":")[0] not in tested:
+            raise FerError(
+                f"{path}: external: {system}: no experiment of this study is tested on that part. "
+                f"Tested: {listing(tested)}"
+            )
 
 
 def check_cross_dataset(study: Study, path: Path) -> None:

@@ -153,6 +153,12 @@ class Study(Strict):
         description="experiments on different datasets whose networks are tested on one another's datasets, too",
     )
 
+    external: list[Annotated[str, Field(pattern=rf"^{NAME}:[a-z0-9_]+:{NAME}$")]] = Field(
+        default_factory=list,
+        description="systems outside this project, as dataset:protocol:name, which `fer score` has scored and the "
+        "tables set beside the study's own",
+    )
+
     @model_validator(mode="after")
     def distinct_seeds(self) -> Study:
         """Refuse seeds that repeat, and a study that names nothing to make."""

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fer import params
+from fer.evaluation import metrics
 from fer.evaluation.answers import Answers
 from fer.evaluation.intervals import Interval, accuracy_interval
 from fer.params import Experiment
@@ -107,6 +108,13 @@ class Entry:
     def ece(self) -> float | None:
         """The expected calibration error, in [0, 1]; None for a system that gave labels alone."""
         return self.answers.mean("ece") if self.facts.get("probabilities", True) else None
+
+    @cached_property
+    def bins(self) -> pd.DataFrame:
+        """The bins of the reliability diagram, all folds and seeds together."""
+        columns = [f"p_{name}" for name in self.facts["classes"]]
+        labels, probabilities = self.table["label"].to_numpy(np.int64), self.table[columns].to_numpy(np.float64)
+        return metrics.reliability(metrics.confidence_bins(labels, probabilities))
 
     @cached_property
     def budget(self) -> Budget | None:

@@ -28,6 +28,7 @@ def tables(study: Study) -> list[str]:
         "ablations",
         "significance",
         *(["cross_dataset"] if study.cross_dataset else []),
+        *(["external"] if study.external else []),
         "robustness",
         "cost",
         *(f"dataset-{name}" for name in datasets(study)),

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import jinja2
 import numpy as np
 import pandas as pd
 
 from fer import params
-from fer.evaluation import metrics, significance
+from fer.evaluation import significance
 from fer.evaluation.significance import Predictions, paired
 from fer.params import Study
 from fer.reporting import real_figures
 from fer.reporting.kept import Entry
-from fer.reporting.tables import markdown, percent
+from fer.reporting.rendering import render
+from fer.reporting.tables import cells, percent
+from fer.reporting.tables import markdown as of_cells
 from fer.runs import study_folds
 from fer.storage import write_text
 from fer.wording import counted
 
-TEMPLATES = Path(__file__).parent / "templates"
 NO_DATA = ("rafdb", "ferg", "viri", "nvie")  # cannot be had without a form; their rows say so
 
 
@@ -38,28 +38,24 @@ def write(entries: list[Entry], study: Study, folder: Path) -> None:
         write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
     real_figures.results(entries, folder / "results.png")
     real_figures.calibration(entries, folder / "calibration.png")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701  Markdown
-    )
     datasets = list(dict.fromkeys(entry.dataset for entry in entries))
-    page = environment.get_template("real.md.j2").render(
-        datasets=[(name, [entry for entry in entries if entry.dataset == name]) for name in datasets],
-        titles={name: params.load_dataset(name).title for name in datasets},
-        results=lambda own: markdown(pd.DataFrame([row(entry) for entry in own])),
-        recalls=lambda own: markdown(recalls(own)),
-        significance=markdown(readable(compared)),
-        autopsy=shown(autopsy(entries)),
-        robustness=shown(robustness(entries)),
-        runs=shown(ledger(entries)),
-        missing=missing(entries, study),
-        markdown=markdown,
-        no_data=[params.load_dataset(name).title for name in NO_DATA],
-    )
-    write_text(folder / "results.md", page)
+    content = {
+        "datasets": [(name, [entry for entry in entries if entry.dataset == name]) for name in datasets],
+        "titles": {name: params.load_dataset(name).title for name in datasets},
+        "results": lambda own: markdown(pd.DataFrame([row(entry) for entry in own])),
+        "recalls": lambda own: markdown(recalls(own)),
+        "significance": markdown(readable(compared)),
+        "autopsy": shown(autopsy(entries)),
+        "robustness": shown(robustness(entries)),
+        "runs": shown(ledger(entries)),
+        "missing": missing(entries, study),
+        "no_data": [params.load_dataset(name).title for name in NO_DATA],
+    }
+    write_text(folder / "results.md", render("real.md.j2", content))
+
+
+def markdown(table: pd.DataFrame) -> str:
+    return of_cells(cells(table))
 
 
 def shown(table: pd.DataFrame) -> str:
@@ -216,14 +212,8 @@ def points(difference: float) -> str:
 
 def calibration(entries: list[Entry]) -> pd.DataFrame:
     """Return the bins of each reliability diagram, one below the other."""
-    parts = {entry.name: bins(entry) for entry in entries if entry.ece is not None}
+    parts = {entry.name: entry.bins for entry in entries if entry.ece is not None}
     return pd.concat(parts, names=["entry"]).reset_index(level="entry") if parts else pd.DataFrame()
-
-
-def bins(entry: Entry) -> pd.DataFrame:
-    """Return the bins of an entry's reliability diagram, all folds and seeds together."""
-    columns = [f"p_{name}" for name in entry.facts["classes"]]
-    return metrics.reliability(entry.table["label"].to_numpy(), entry.table[columns].to_numpy(np.float64))
 
 
 def classes(entries: list[Entry]) -> pd.DataFrame:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
-from fer.evaluation import metrics
 from fer.reporting.figures import BLUE, ORANGE, plt, save
 from fer.reporting.kept import Entry
 
@@ -76,9 +73,7 @@ def calibration(entries: list[Entry], target: Path) -> None:
         own = [entry for entry in shown if entry.dataset == name]
         axes.plot([0, 100], [0, 100], color="black", linewidth=0.8, linestyle="--")
         for entry in own:
-            columns = [f"p_{column}" for column in entry.facts["classes"]]
-            found = metrics.reliability(entry.table["label"].to_numpy(), entry.table[columns].to_numpy(np.float64))
-            found = found[found["n"] >= 20]  # the accuracy of fewer says nothing
+            found = entry.bins[entry.bins["n"] >= 20]  # the accuracy of fewer says nothing
             axes.plot(
                 100 * found["confidence"],
                 100 * found["accuracy"],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fer.layout import Layout
 from fer.params import Study
-from fer.reporting import autopsy, comparison, names, robustness, significance, transfer
+from fer.reporting import autopsy, comparison, external, names, robustness, significance, transfer
 from fer.reporting.document import document
 from fer.reporting.results import Result, collect
 from fer.reporting.tables import Table
@@ -38,6 +38,7 @@ def make_tables(study: Study, results: list[Result]) -> dict[str, Table]:
         "ablations": lambda _: autopsy.ablations(results),
         "significance": lambda _: significance.table(results),
         "cross_dataset": lambda _: transfer.table(study, results),
+        "external": lambda _: external.table(study, results),
         "robustness": lambda _: robustness.summary(results),
         "cost": lambda _: comparison.costs(results),
         "dataset": lambda name: comparison.of_dataset(name, results),

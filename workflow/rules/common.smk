@@ -62,6 +62,7 @@ TRANSFERRED = [
     for run in runs.transfer_runs(STUDY, experiment)
     for name in (TRANSFER, TRANSFER_PREDICTIONS)
 ]
+EXTERNAL = [LAYOUT.external(*system.split(":"), form) for system in STUDY.external for form in ("json", "parquet")]
 SPLITS = [(dataset, protocol) for dataset, wanted in PROTOCOLS.items() for protocol in wanted]
 DATA_FACTS = [path(dataset) for dataset in PROTOCOLS for path in (LAYOUT.counts, LAYOUT.faces_counts)]
 DATA_FACTS += [LAYOUT.audit(*split) for split in SPLITS]

@@ -29,6 +29,7 @@ rule report_tables:
     input:
         summaries=[run.folder / SUMMARY for run in RUNS],
         transfers=[file for file in TRANSFERRED if file.name == TRANSFER],
+        external=EXTERNAL,
         explanations=[LAYOUT.explanation(name) for name in DRAWN],
         data=DATA_FACTS,
         params=LAYOUT.parameters("report"),

@@ -1,4 +1,4 @@
-"""keep: what was measured on real faces, kept in the repository without the faces, and the report made from it.
+"""report real: what was measured on real faces, kept in the repository without the faces, and the report made of it.
 
 A run that is finished leaves its predictions (probabilities in half precision) and what they are to be read with:
 parameters, environment, epochs, copies in train. These are small enough to be committed, and every figure of
@@ -27,7 +27,6 @@ from fer.runs import Run, read_parameters
 from fer.storage import read_frame, read_json
 from fer.wording import counted, examples
 
-FINISHED = (layout.PARAMETERS, layout.ENVIRONMENT, layout.HISTORY, layout.PREDICTIONS, layout.SUMMARY)
 OF_ONE_RUN = ("fold", "seed", "data", "weights", "threads", "bf16_on_cpu")  # in which the runs of an experiment differ
 MACHINE = ("date", "commit", "processor", "cores", "threads", "device", "precision", "torch", "seconds")
 
@@ -60,19 +59,18 @@ def keep(study: Study, folder: Path, root: Path | None = None) -> str:
 def finished(source: Layout) -> dict[str, list[Run]]:
     """Return by experiment the runs that were trained and evaluated, as their folders say that they were trained."""
     found: dict[str, list[Run]] = {}
-    for path in sorted((source.root / "runs").glob(f"*/*/{layout.METRICS}")):
-        if all((path.parent / name).exists() for name in FINISHED):
-            own = read_parameters(path.parent)
-            run = Run(own.experiment, own.fold, own.seed, own.overrides, own.threads, source, own.bf16_on_cpu)
-            found.setdefault(run.name, []).append(run)
+    for path in sorted((source.root / "runs").glob(f"*/*/{layout.SUMMARY}")):
+        own = read_parameters(path.parent)
+        run = Run(own.experiment, own.fold, own.seed, own.overrides, own.threads, source, own.bf16_on_cpu)
+        found.setdefault(run.name, []).append(run)
     return found
 
 
 def keep_runs(name: str, runs: list[Run], folder: Path) -> None:
     """Put the runs of an experiment in the place of what was kept of them, beside its other runs."""
     tables, facts = [], []
-    for run in runs:
-        summary = read_json(run.folder / layout.SUMMARY)
+    summaries = [read_json(run.folder / layout.SUMMARY) for run in runs]
+    for run, summary in zip(runs, summaries, strict=True):
         predictions = read_frame(run.folder / layout.PREDICTIONS).assign(fold=run.fold, seed=run.seed)
         answers = predictions.assign(partner=summary["answers"]["partner"])
         tables.append(predictions.assign(copy=losses.copies(run, answers)))
@@ -85,9 +83,9 @@ def keep_runs(name: str, runs: list[Run], folder: Path) -> None:
         "protocol": first.experiment.protocol,
         "classes": first.dataset.classes,
         "without_face": losses.without_face(first),
-        "flops": summary["cost"]["flops"],
-        "network": summary["cost"]["parameters"],
-        "parameters": alike(name, runs),
+        "flops": summaries[0]["cost"]["flops"],
+        "network": summaries[0]["cost"]["parameters"],
+        "parameters": alike(name, runs, summaries),
     }
     if (folder / f"{name}.json").exists():
         before, predictions = stored(folder / f"{name}.json")
@@ -131,7 +129,7 @@ def facts_of(run: Run, summary: dict) -> dict:
 
 
 def fallen(table: pd.DataFrame) -> dict:
-    """Return accuracies on corrupted images as {corruption: [one a severity]}, with n, the number of images."""
+    """Return the accuracies on corrupted images, {corruption: [one a severity]}, and n, how many were corrupted."""
     if table.empty:
         return {}
     accuracies = table.sort_values(["corruption", "severity"]).groupby("corruption")["accuracy"].agg(list)
@@ -146,9 +144,9 @@ def command(run: Run) -> str:
     return words + "".join(f" --set {name}={value}" for name, value in run.overrides.items())
 
 
-def alike(name: str, runs: list[Run]) -> dict:
+def alike(name: str, runs: list[Run], summaries: list[dict]) -> dict:
     """Return the parameters that the runs of an experiment were trained with, all with the same."""
-    found = [shared(read_json(run.folder / layout.PARAMETERS)) for run in runs]
+    found = [shared(summary["parameters"]) for summary in summaries]
     for run, other in zip(runs, found, strict=True):
         if other != found[0]:
             raise FerError(

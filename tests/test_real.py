@@ -1,4 +1,4 @@
-"""The report on real faces comes from kept predictions alone: `fer keep`."""
+"""The report on real faces comes from kept predictions alone: `fer report real`."""
 
 import json
 import shutil
@@ -56,7 +56,7 @@ def kept(measured, tmp_path):
     """The same, kept in a folder of its own."""
     place, file = measured
     shutil.copytree(place.root, tmp_path / "study")
-    fer("keep", "--study", file, "--root", tmp_path / "study", "--into", tmp_path / "real")
+    fer("report", "real", "--study", file, "--root", tmp_path / "study", "--into", tmp_path / "real")
     return Layout(tmp_path / "study"), file, tmp_path / "real"
 
 
@@ -84,7 +84,7 @@ def test_the_report_is_made_again_byte_by_byte_without_the_runs(kept):
     shutil.rmtree(place.root)
     for path in before:
         (folder / path).unlink()
-    fer("keep", "--study", file, "--root", place.root, "--into", folder)
+    fer("report", "real", "--study", file, "--root", place.root, "--into", folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
@@ -102,7 +102,7 @@ def test_other_systems_stand_beside_ours_with_a_test_and_what_they_saw(kept, tmp
     pd.DataFrame({"sample": test["sample"], "label": labels}).to_csv(tmp_path / "oracle.csv", index=False)
     where = ("--dataset", "fer2013", "--protocol", "official", "--root", place.root)
     fer("score", tmp_path / "oracle.csv", *where, "--saw-test", "yes", "--trained-on", "these very images")
-    fer("keep", "--study", file, "--root", place.root, "--into", folder)
+    fer("report", "real", "--study", file, "--root", place.root, "--into", folder)
     row = pd.read_csv(folder / "results.csv").set_index("entry").loc["fer2013.official.oracle"]
     assert row["accuracy_mean"] == 1 and np.isnan(row["ece"]) and "not a test" in row["saw_test"]
     pairs = pd.read_csv(folder / "significance.csv")
@@ -118,7 +118,7 @@ def test_a_run_that_is_trained_again_takes_the_place_of_the_one_kept_and_others_
     columns = [f"p_{name}" for name in CLASSES]
     table[columns] = np.eye(len(CLASSES), dtype=np.float32)[table["label"]]
     table.assign(predicted=table["label"]).to_parquet(answers, index=False)
-    fer("keep", "--study", file, "--root", place.root, "--into", folder)
+    fer("report", "real", "--study", file, "--root", place.root, "--into", folder)
     found = pd.read_parquet(folder / "predictions" / f"{EXPERIMENT}.parquet")
     right = (found[columns].to_numpy().argmax(1) == found["label"]).groupby(found["seed"]).mean()
     assert right[0] == 1 and right[1] == read_json(measured_metrics(kept))["accuracy"]
@@ -131,18 +131,20 @@ def measured_metrics(kept):
 
 def test_runs_with_other_parameters_are_not_mixed(kept):
     place, file, folder = kept
-    path = place.run(EXPERIMENT, "0", 1) / layout.PARAMETERS
-    parameters = read_json(path)
-    parameters["recipe"]["learning_rate"] = 0.5
-    write_json(path, parameters)
-    told = fer("keep", "--study", file, "--root", place.root, "--into", folder, ok=False).stderr
+    path = place.run(EXPERIMENT, "0", 1) / layout.SUMMARY
+    summary = read_json(path)
+    summary["parameters"]["recipe"]["learning_rate"] = 0.5
+    write_json(path, summary)
+    told = fer("report", "real", "--study", file, "--root", place.root, "--into", folder, ok=False).stderr
     assert "recipe.learning_rate 0.005 and 0.5" in told
 
 
 def test_figures_on_drawn_faces_are_refused(kept):
     place, file, folder = kept
     write_json(place.counts("fer2013"), read_json(place.counts("fer2013")) | {"synthetic": True})
-    assert "were drawn" in fer("keep", "--study", file, "--root", place.root, "--into", folder, ok=False).stderr
+    assert (
+        "were drawn" in fer("report", "real", "--study", file, "--root", place.root, "--into", folder, ok=False).stderr
+    )
 
 
 def test_a_seed_that_lacks_folds_is_kept_and_not_counted(kept):
@@ -154,7 +156,7 @@ def test_a_seed_that_lacks_folds_is_kept_and_not_counted(kept):
     facts["runs"].append(facts["runs"][0] | {"fold": "1"})
     write_json(folder / "predictions" / f"{EXPERIMENT}.json", facts)
     shutil.rmtree(place.root)
-    fer("keep", "--study", file, "--root", place.root, "--into", folder)
+    fer("report", "real", "--study", file, "--root", place.root, "--into", folder)
     row = pd.read_csv(folder / "results.csv").set_index("entry").loc[EXPERIMENT]
     assert (row["seeds"], row["folds"]) == (1, 2)
 
@@ -168,5 +170,30 @@ def test_half_precision_keeps_the_predicted_class_where_two_become_equal():
 
 def test_the_committed_report_is_the_one_made_from_the_committed_predictions(tmp_path):
     shutil.copytree(REAL, tmp_path / "real")
-    fer("keep", "--root", tmp_path / "nothing", "--into", tmp_path / "real")
+    fer("report", "real", "--root", tmp_path / "nothing", "--into", tmp_path / "real")
     assert (tmp_path / "real" / "results.md").read_text() == (REAL / "results.md").read_text()
+
+
+def test_a_study_s_tables_show_the_outside_systems_it_names(measured, tmp_path, monkeypatch):
+    place, file = measured
+    root = tmp_path / "studies" / "test"
+    shutil.copytree(place.root, root)
+    shutil.copytree("params", tmp_path / "params")
+    split, index = pd.read_parquet(place.split("fer2013", "official")), pd.read_parquet(place.index("fer2013"))
+    test = index[index["sample"].isin(split.loc[split["part"] == "test", "sample"])]
+    labels = [CLASSES[label] for label in test["label"]]
+    pd.DataFrame({"sample": test["sample"], "label": labels}).to_csv(tmp_path / "oracle.csv", index=False)
+    where = ("--dataset", "fer2013", "--protocol", "official", "--root", root)
+    fer("score", tmp_path / "oracle.csv", *where, "--saw-test", "yes", "--trained-on", "these very images")
+    study = json.loads(file.read_text()) | {"external": ["fer2013:official:oracle"], "experiments": {EXPERIMENT: {}}}
+    (tmp_path / "study.json").write_text(json.dumps(study))
+    monkeypatch.chdir(tmp_path)
+    fer("report", "tables", "--study", "study.json")
+    row = pd.read_csv(Layout(root).table("external", "csv")).iloc[0]
+    accuracy = np.mean([read_json(place.run(EXPERIMENT, "0", seed) / layout.METRICS)["accuracy"] for seed in (0, 1)])
+    assert row["difference"] == pytest.approx(1 - accuracy) and row["against"] == EXPERIMENT
+    assert 0 <= row["p"] <= 1 and row["low"] <= row["difference"] <= row["high"]
+    assert "these very images" in Layout(root).table("external", "md").read_text()
+    study["external"] = ["ferplus:official:oracle"]
+    (tmp_path / "study.json").write_text(json.dumps(study))
+    assert "no experiment of this study" in fer("report", "tables", "--study", "study.json", ok=False).stderr
