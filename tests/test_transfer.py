@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +19,8 @@ from fer.evaluation.metrics import confidence_bins
 from fer.evaluation.summary import ANSWERS
 from fer.evaluation.transfer import shared_labels, transfer
 from fer.expressions import EXPRESSIONS, expression, shared_expressions
+from fer.faces import crops
+from fer.faces.framing import framed
 from fer.layout import Layout
 from fer.reporting.results import collect
 from fer.reporting.transfer import cells, matrix, readable
@@ -84,14 +87,19 @@ def make_dataset(layout, name, protocol, classes):
     rng = np.random.default_rng(0)
     for path in (layout.index(name), layout.faces(name), layout.split(name, protocol)):
         path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(layout.crops(name), rng.integers(0, 256, (20, 112, 112, 3), dtype=np.uint8))
+    images = rng.integers(0, 256, (20, 112, 112, 3), dtype=np.uint8)
+    np.save(layout.crops(name), images)
+    layout.raw(name).parent.mkdir(parents=True, exist_ok=True)
+    files = [cv2.imencode(".png", image)[1].tobytes() for image in images]
+    pd.DataFrame({"path": [f"{n}.png" for n in range(20)], "image": files}).to_parquet(layout.raw(name))
     samples = np.arange(20, dtype=np.int32)
     index = {"sample": samples, "label": samples % classes, "modality": np.repeat(["visible", "infrared"], 10)}
     index |= {"subject": [f"s{sample // 4}" for sample in samples], "sequence": None}
     pd.DataFrame(index).astype({"label": "int8"}).to_parquet(layout.index(name))
     own = [f"{name} {sample}" for sample in samples]
     own[4] = "fer2013 0"
-    pd.DataFrame({"pixels": own}).to_parquet(layout.faces(name))
+    points = [None if number == 2 else rng.uniform(10, 100, 136).astype(np.float32) for number in range(20)]
+    pd.DataFrame({"pixels": own, "landmarks": points}).to_parquet(layout.faces(name))
     split = pd.DataFrame({"sample": samples, "fold": "0", "part": ["test", "train"] * 10})
     split.to_parquet(layout.split(name, protocol))
 
@@ -104,11 +112,31 @@ def test_a_trained_run_is_evaluated_on_another_dataset_s_test_samples(trained, d
     assert predictions["sample"].tolist() == [0, 2, 6, 8], "visible test samples that it was not trained on"
     assert predictions["cluster"].tolist() == ["subject:s0", "subject:s0", "subject:s1", "subject:s2"]
     shared = ["anger", "happiness", "neutral", "sadness", "surprise"]
-    assert list(predictions.columns[5:]) == [f"p_{name}" for name in shared]
+    assert list(predictions.columns[5:-1]) == [f"p_{name}" for name in shared]
     likeliest = predictions.filter(like="p_").to_numpy().argmax(1)
     assert predictions["predicted"].tolist() == [shared[code] for code in likeliest]
     assert (figures["n"], figures["other_expressions"], figures["seen_in_training"]) == (4, 0, 1)
     assert "5 shared expressions" in line
+
+
+def test_faces_framed_otherwise_are_cut_anew_as_the_network_was_trained(trained, data):
+    make_dataset(data, "viri", "stratified_70_15_15", classes=5)
+    evaluate_on(trained.as_trained(), [("viri", "stratified_70_15_15")], device="cpu")
+    figures = read_json(trained.folder / "transfer.json")["viri"]
+    assert figures["framing"] == "as trained" and figures["as_cut"]["n"] == figures["n"]
+    shown = framed(data.raw("viri"), data.faces("viri"), params.load_dataset("fer2013").alignment, np.array([0, 2, 6]))
+    assert shown.shape == (3, 48, 48)
+    image, _, whole = (crops.decode(data, 1, "") for data in pd.read_parquet(data.raw("viri"))["image"][:3])
+    points = pd.read_parquet(data.faces("viri"))["landmarks"][0].reshape(68, 2)
+    assert (shown[0] == crops.similarity(image, points, 48, ((0.314, 0.394), (0.686, 0.394)))).all()
+    assert (shown[1] == crops.distributed(whole, 48)).all(), "no face was found in it"
+
+
+def test_faces_framed_alike_are_tested_as_they_are(trained, data):
+    make_dataset(data, "ferplus", "official", classes=7)
+    evaluate_on(trained.as_trained(), [("ferplus", "official")], device="cpu")
+    figures = read_json(trained.folder / "transfer.json")["ferplus"]
+    assert figures["framing"] == "as cut" and figures["as_cut"]["accuracy"] == figures["accuracy"]
 
 
 @pytest.mark.parametrize("name", ["index", "split"])
@@ -223,7 +251,8 @@ def measured(folder):
                 samples = np.arange(40 + row)
                 answers = pd.DataFrame({"sample": samples, "cluster": (samples // 2).astype(str)})
                 answers["correct"] = samples < 30 + 5 * run.seed
-                tested[dataset] = figures | counts | {"answers": answers.to_dict("list")}
+                answers["correct_as_cut"] = samples < 20
+                tested[dataset] = figures | counts | {"answers": answers.to_dict("list"), "framing": "as trained"}
             write_json(run.folder / layout.TRANSFER, tested)
     for number, name in enumerate(("fer2013", "ckplus", "rafdb")):
         path = Layout(Path(study.root)).faces_counts(name)
@@ -279,7 +308,7 @@ def test_people_read_percentages_with_intervals_and_numbers_of_samples_and_clust
     assert list(shown.columns) == ["trained on", "fer2013", "ckplus", "rafdb"]
     assert shown["ckplus"].iloc[0] == (
         f"{100 * accuracies[0, :, 1].mean():.1f} ({100 * expected.low:.1f} – {100 * expected.high:.1f}; "
-        "n 40, clusters 20)"
+        "n 40, clusters 20; 50.0 as cut)"
     )
 
 

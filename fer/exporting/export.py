@@ -18,6 +18,7 @@ from fer.exporting.examples import Examples, missing_data, random_images, test_i
 from fer.exporting.graph import images_shape, planes_of, to_onnx
 from fer.exporting.parity import compare
 from fer.exporting.precision import CALIBRATION, to_half, to_int8
+from fer.faces.framing import eyes_of
 from fer.layout import Layout
 from fer.leakage import leaked_test
 from fer.networks import load_network
@@ -25,7 +26,6 @@ from fer.params import RunParameters
 from fer.recognition.about import about
 from fer.recognition.exported import Description, classify, open_session
 from fer.recognition.recognizer import find
-from fer.recognition.trained import eyes_of
 from fer.runs import TrainedRun
 from fer.stages.evaluate import classify as classify_part
 from fer.storage import read_json, write_bytes

@@ -9,24 +9,14 @@ import torch
 
 from fer.devices import choose_device
 from fer.errors import FerError
-from fer.faces.crops import LEFT_EYE_AT, RIGHT_EYE_AT, Places
 from fer.faces.fitting import fit
+from fer.faces.framing import eyes_of
 from fer.machine import cores
 from fer.networks import load_network
-from fer.params import Alignment
 from fer.recognition.about import about
 from fer.recognition.recognizer import Recognizer, require_one_photograph
 from fer.training.data import Part
 from fer.training.prediction import predict, probabilities_of
-
-# Where the eyes lie in faces that are used as distributed, fractions of the side: medians over the 31,276 faces that
-# dlib finds in FER2013 (the eyes' own spread is 0.07). A network must be shown faces framed as it was trained.
-DISTRIBUTED_EYES = ((0.314, 0.394), (0.686, 0.394))
-
-
-def eyes_of(alignment: Alignment) -> Places:
-    """Return where the right and the left eye lie in a face crop, x and y, fractions of its side."""
-    return DISTRIBUTED_EYES if alignment.crop == "distributed" else (RIGHT_EYE_AT, LEFT_EYE_AT)
 
 
 def load_trained(folder: Path, device: str = "cpu", threads: int | None = None) -> Recognizer:

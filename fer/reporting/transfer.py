@@ -23,7 +23,9 @@ def cells(study: Study, results: list[Result]) -> pd.DataFrame:
     Columns: experiment; trained_on and tested_on (datasets); n, the samples tested, and their clusters; classes, the
     expressions that both datasets have, to which the answers are confined; accuracy and macro_recall, in [0, 1], means
     over seeds; accuracy_low and accuracy_high, the 95 % interval; how many samples were left out: `other_expressions`,
-    and `seen_in_training`, the images that the network knows; and `without_face`, the share of the tested dataset's
+    and `seen_in_training`, the images that the network knows; `framing`, "as trained" where the faces were cut anew as
+    those of the network's own dataset are, else "as cut"; `accuracy_as_cut`, with its bounds `as_cut_low` and
+    `as_cut_high`, on the faces as their own dataset has them; and `without_face`, the share of the tested dataset's
     images in which no face was found.
 
     Where the two datasets are one the figures are those of the results table: all classes, all folds. Elsewhere the
@@ -48,7 +50,9 @@ def table(study: Study, results: list[Result]) -> Table:
         f"Accuracy in percent of {', '.join(sorted(systems))}, trained on the dataset of the row and tested on that of "
         "the column, over the expressions that both have. On the diagonal, the results table's own figure; elsewhere "
         "the network of the first fold, on every test sample whose picture it was not trained on. In brackets, the "
-        "95 % interval, the number of samples and that of the subjects, sequences or single images that they are of."
+        "95 % interval, the number of samples and that of the subjects, sequences or single images that they are of. "
+        "Faces that the tested dataset frames otherwise are cut anew as those that the network was trained on; "
+        "'as cut' is the accuracy without this."
     )
     shown = [result for result in results if result.name in study.cross_dataset]
     trained = {result.first.experiment.dataset: result.trained for result in shown}
@@ -63,8 +67,9 @@ def within(result: Result) -> dict:
     """Return the cell of an experiment on its own dataset."""
     figures = {name: result.mean(name) for name in FIGURES}
     classes = len(result.first.dataset.classes)
-    left_out = {"other_expressions": 0, "seen_in_training": 0}
-    return {"n": result.n, "classes": classes, **figures, **bounds(result.accuracy_interval), **left_out}
+    found, left_out = bounds(result.accuracy_interval), {"other_expressions": 0, "seen_in_training": 0}
+    same = as_cut(figures["accuracy"], result.accuracy_interval)
+    return {"n": result.n, "classes": classes, **figures, **found, **left_out, "framing": "as cut", **same}
 
 
 def across(study: Study, name: str, dataset: str) -> dict:
@@ -73,15 +78,23 @@ def across(study: Study, name: str, dataset: str) -> dict:
     found = pd.DataFrame([read_json(run.folder / layout.TRANSFER)[dataset] for run in runs])
     counts = {key: int(found[key].iloc[0]) for key in ("n", "other_expressions", "seen_in_training")}
     answers = pd.concat(map(pd.DataFrame, found["answers"]), ignore_index=True)
-    samples = answers.groupby("sample").agg({"correct": "mean", "cluster": "first"})
-    interval = accuracy_interval(samples["correct"].to_numpy(), samples["cluster"].to_numpy(str))
+    samples = answers.groupby("sample").agg({"correct": "mean", "correct_as_cut": "mean", "cluster": "first"})
+    interval, other = (
+        accuracy_interval(samples[column].to_numpy(), samples["cluster"].to_numpy(str))
+        for column in ("correct", "correct_as_cut")
+    )
     figures = {"classes": len(found["classes"].iloc[0])} | found[list(FIGURES)].mean().to_dict()
-    return counts | figures | bounds(interval)
+    framing = {"framing": found["framing"].iloc[0]} | as_cut(float(samples["correct_as_cut"].mean()), other)
+    return counts | figures | bounds(interval) | framing
 
 
 def bounds(interval: Interval) -> dict:
     """Return an interval as columns of the table."""
     return {"accuracy_low": interval.low, "accuracy_high": interval.high, "clusters": interval.clusters}
+
+
+def as_cut(accuracy: float, interval: Interval) -> dict:
+    return {"accuracy_as_cut": accuracy, "as_cut_low": interval.low, "as_cut_high": interval.high}
 
 
 def matrix(cells: pd.DataFrame, figure: str = "accuracy") -> pd.DataFrame:
@@ -96,8 +109,12 @@ def readable(cells: pd.DataFrame) -> pd.DataFrame:
     """Return the matrix that people read: accuracies in percent with their intervals, samples and clusters."""
     texts = [
         f"{percent(cell.accuracy, 1)} ({percent(cell.accuracy_low, 1)} – {percent(cell.accuracy_high, 1)}; "
-        f"n {cell.n:,}, clusters {cell.clusters:,})"
+        f"n {cell.n:,}, clusters {cell.clusters:,}{otherwise(cell)})"
         for cell in cells.itertuples()
     ]
     shown = matrix(cells.assign(text=texts), "text")
     return shown.rename_axis(index="trained on", columns=None).reset_index()
+
+
+def otherwise(cell) -> str:
+    return "" if cell.framing == "as cut" else f"; {percent(cell.accuracy_as_cut, 1)} as cut"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,11 @@ from fer.evaluation.robustness import robustness
 from fer.evaluation.summary import summary
 from fer.evaluation.transfer import shared_labels, transfer
 from fer.expressions import shared_expressions
+from fer.faces.fitting import fit
+from fer.faces.framing import framed
 from fer.folds import folds
 from fer.networks import load_network
-from fer.params import RunParameters
+from fer.params import Dataset, RunParameters
 from fer.runs import TrainedRun
 from fer.stages.originals import DRAWN, says
 from fer.storage import file_sha256, read_frame, write_frame, write_json, write_text
@@ -65,8 +68,10 @@ def evaluate_on(run: TrainedRun, others: list[tuple[str, str]], contempt: bool =
 
     Samples of other expressions are left out and counted, and so are images that the network was trained on or its
     epoch chosen by, which FER2013 and FER+, for one, have in common: those of the very same pixels, that is (a
-    recompressed copy is not recognised). Writes `transfer.json`, figures and answers by dataset,
-    and `transfer.parquet`, the predictions (column dataset; label and predicted are expressions), in the run's folder.
+    recompressed copy is not recognised). Where the two datasets frame their faces otherwise, those tested are cut anew
+    as the network was trained; how it does on them as their own dataset has them stands beside it (`as_cut`). Writes
+    `transfer.json`, figures and answers by dataset, and `transfer.parquet`, the predictions (column dataset; label and
+    predicted are expressions), in the run's folder.
 
     Args:
         others: dataset and protocol of each.
@@ -97,31 +102,54 @@ def tested_on(
     other, parameters = params.load_dataset(dataset), run.parameters
     shared = shared_expressions(parameters.classes, other.classes, contempt)
     files = run.data_of(dataset, protocol)
-    tested = []
-    for fold in folds(protocol, other):
-        part = load_part(run.source_of(files, fold), "test", device)
-        tested.append((part.samples, part.labels.cpu().numpy(), classify(network, part, parameters)))
-    samples, labels, probabilities = (np.concatenate(column) for column in zip(*tested, strict=True))
-    labels = shared_labels(labels, other.classes, shared)
+    parts = [load_part(run.source_of(files, fold), "test", device) for fold in folds(protocol, other)]
+    whole = Part(
+        torch.cat([part.images for part in parts]),
+        torch.cat([part.labels for part in parts]),
+        np.concatenate([part.samples for part in parts]),
+    )
+    samples, labels = whole.samples, shared_labels(whole.labels.cpu().numpy(), other.classes, shared)
+    as_cut = classify(network, whole, parameters)
+    reframed = framed_otherwise(parameters, other)
+    probabilities = classify(network, framed_as_trained(run, dataset, whole), parameters) if reframed else as_cut
     seen = np.isin(pixels_of(run.layout.faces(dataset), samples), seen_pixels(run))
     kept = (labels >= 0) & ~seen
     if not kept.any():
         raise FerError(
             f"{dataset} ({protocol}) has no test sample of {', '.join(shared)} that {run.name} was not trained on"
         )
-    probabilities = transfer(probabilities, parameters.classes, shared)[kept]
+    probabilities, as_cut = (transfer(answers, parameters.classes, shared)[kept] for answers in (probabilities, as_cut))
     clusters = clusters_of(files["index"], samples[kept])
     table = predictions(samples[kept], clusters, labels[kept], probabilities, shared)
     table[["label", "predicted"]] = np.array(shared)[table[["label", "predicted"]]]
     table.insert(0, "dataset", dataset)
     answers = table[["sample", "cluster"]].assign(correct=table["label"] == table["predicted"])
+    table["predicted_as_cut"] = np.array(shared)[as_cut.argmax(1)]
+    answers["correct_as_cut"] = table["label"] == table["predicted_as_cut"]
     return metrics(labels[kept], probabilities, shared) | interval_of(table) | {
+        "framing": "as trained" if reframed else "as cut",
+        "as_cut": metrics(labels[kept], as_cut, shared),
         "classes": shared,
         "other_expressions": int((labels < 0).sum()),
         "seen_in_training": int(seen.sum()),
         "weights": file_sha256(run.folder / layout.WEIGHTS),
         "answers": answers.to_dict("list"),
     }, table
+
+
+def framed_otherwise(parameters: RunParameters, other: Dataset) -> bool:
+    """Tell whether a run was trained on faces that are framed otherwise than those of another dataset."""
+    own = parameters.alignment
+    seen = parameters.views == "face" and parameters.modality == "visible"
+    return own is not None and seen and own.crop != other.alignment.crop
+
+
+def framed_as_trained(run: TrainedRun, dataset: str, part: Part) -> Part:
+    """Return test images of another dataset, cut anew as those of the run's own are."""
+    order = np.argsort(part.samples)
+    raw, faces, alignment = run.layout.raw(dataset), run.layout.faces(dataset), run.parameters.alignment
+    images = fit(framed(raw, faces, alignment, part.samples[order]), run.parameters.input)
+    return replace(part, images=torch.from_numpy(images[np.argsort(order)]).to(part.images.device))
 
 
 def classify(network: nn.Module, part: Part, parameters: RunParameters) -> np.ndarray:

@@ -13,7 +13,11 @@ rule transfer:
         tested=lambda wildcards: [
             file
             for dataset, protocol in TRANSFERS[wildcards.experiment]
-            for file in (*run_of(wildcards).data_of(dataset, protocol).values(), LAYOUT.faces(dataset))
+            for file in (
+                *run_of(wildcards).data_of(dataset, protocol).values(),
+                LAYOUT.faces(dataset),
+                LAYOUT.raw(dataset),
+            )
         ],
         params=lambda wildcards: [
             LAYOUT.parameters("transfer", dataset) for dataset, _ in TRANSFERS[wildcards.experiment]
