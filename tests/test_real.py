@@ -13,7 +13,9 @@ import pytest
 from fer import layout, params
 from fer.layout import Layout
 from fer.params import Study
+from fer.reporting import external, names
 from fer.reporting.kept import halved
+from fer.reporting.results import collect
 from fer.runs import study_runs
 from fer.stages.evaluate import evaluate
 from fer.stages.train import train
@@ -188,12 +190,13 @@ def test_a_study_s_tables_show_the_outside_systems_it_names(measured, tmp_path, 
     study = json.loads(file.read_text()) | {"external": ["fer2013:official:oracle"], "experiments": {EXPERIMENT: {}}}
     (tmp_path / "study.json").write_text(json.dumps(study))
     monkeypatch.chdir(tmp_path)
-    fer("report", "tables", "--study", "study.json")
-    row = pd.read_csv(Layout(root).table("external", "csv")).iloc[0]
+    loaded = params.load_study(Path("study.json"))
+    table = external.table(loaded, collect(loaded))
+    row = table.numbers.iloc[0]
     accuracy = np.mean([read_json(place.run(EXPERIMENT, "0", seed) / layout.METRICS)["accuracy"] for seed in (0, 1)])
     assert row["difference"] == pytest.approx(1 - accuracy) and row["against"] == EXPERIMENT
     assert 0 <= row["p"] <= 1 and row["low"] <= row["difference"] <= row["high"]
-    assert "these very images" in Layout(root).table("external", "md").read_text()
+    assert "these very images" in table.document() and "external" in names.tables(loaded)
     study["external"] = ["ferplus:official:oracle"]
     (tmp_path / "study.json").write_text(json.dumps(study))
     assert "no experiment of this study" in fer("report", "tables", "--study", "study.json", ok=False).stderr
