@@ -114,7 +114,7 @@ class Entry:
         """The bins of the reliability diagram, all folds and seeds together."""
         columns = [f"p_{name}" for name in self.facts["classes"]]
         labels, probabilities = self.table["label"].to_numpy(np.int64), self.table[columns].to_numpy(np.float64)
-        return metrics.reliability(metrics.confidence_bins(labels, probabilities))
+        return metrics.reliability(labels, probabilities)
 
     @cached_property
     def budget(self) -> Budget | None:

@@ -14,8 +14,7 @@ from fer.params import Study
 from fer.reporting import real_figures
 from fer.reporting.kept import Entry
 from fer.reporting.rendering import render
-from fer.reporting.tables import cells, percent
-from fer.reporting.tables import markdown as of_cells
+from fer.reporting.tables import markdown, percent
 from fer.runs import study_folds
 from fer.storage import write_text
 from fer.wording import counted
@@ -52,10 +51,6 @@ def write(entries: list[Entry], study: Study, folder: Path) -> None:
         "no_data": [params.load_dataset(name).title for name in NO_DATA],
     }
     write_text(folder / "results.md", render("real.md.j2", content))
-
-
-def markdown(table: pd.DataFrame) -> str:
-    return of_cells(cells(table))
 
 
 def shown(table: pd.DataFrame) -> str:
