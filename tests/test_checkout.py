@@ -112,6 +112,24 @@ def test_a_clone_has_the_same_bytes_whatever_git_makes_of_line_endings(make_clon
             assert (tmp_path / "copy" / name).read_bytes() == (clone.folder / name).read_bytes(), name
 
 
+def test_git_ignores_what_a_study_makes_wherever_its_root_lies():
+    made = [
+        f"{root}{name}/x"
+        for root in ("", "studies/tiny/", "studies/of mine/tiny/")
+        for name in ("data", "runs", "logs", "reports", ".fer")
+    ]
+    result = subprocess.run(["git", "check-ignore", *made], cwd=PROJECT, text=True, capture_output=True)
+    assert result.stdout.replace('"', "").splitlines() == made
+
+
+@pytest.mark.parametrize("home", [None, "/nowhere"])
+def test_make_gives_a_user_without_a_name_a_name_and_a_home_that_can_be_written(home):
+    environment = {"PATH": os.environ["PATH"]} | ({"HOME": home} if home else {})
+    command = ["make", "-s", "--eval", "show: ; @echo $$USER $$HOME", "show"]
+    result = subprocess.run(command, cwd=PROJECT, env=environment, text=True, capture_output=True)
+    assert result.stdout.split() == [f"uid-{os.getuid()}", f"{PROJECT}/.fer/home"], result.stderr
+
+
 # --- ownership ------------------------------------------------------------------------------------------------------
 
 
