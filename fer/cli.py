@@ -338,6 +338,9 @@ def predict(
     smoothing: Annotated[
         float, typer.Option(min=0, max=0.99, help="Weight of a face's earlier frames in its probabilities, in videos.")
     ] = 0.0,
+    detector: Annotated[
+        str, typer.Option(help="hog (dlib), or blazeface: more faces, faster; needs the extra `export`.")
+    ] = "hog",
     about: Annotated[bool, typer.Option("--about", help="Describe the model, its accuracy and its limits.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all available.")] = None,
     device: Device = "cpu",
@@ -346,15 +349,17 @@ def predict(
     from fer.recognition import load
     from fer.recognition.predict import Options
     from fer.recognition.predict import predict as work
+    from fer.recognition.recognizer import find_faces
 
     if not (sources or about or camera is not None):
         raise FerError("no input given: name images, videos or folders, or use --camera 0 (see fer predict --help)")
+    find_faces(detector)  # a wrong name is an error now
     recognizer = load(model, device, threads)
     if about:
         print(recognizer.about)
         if not sources and camera is None:
             return
-    line = work(recognizer, sources or [], output, Options(every, smallest, smoothing, draw), camera)
+    line = work(recognizer, sources or [], output, Options(every, smallest, smoothing, draw, detector), camera)
     logger.info("%s", line)
 
 
@@ -507,13 +512,18 @@ def page(root: Root = Path()) -> None:
 
 
 @app.command(epilog="Example: `MLFLOW_TRACKING_URI=http://127.0.0.1:5000 fer track`")
-def track(study: StudyFile = Path("params/study.yaml")) -> None:
-    """Bring MLflow up to date with the study's runs."""
+def track(
+    study: StudyFile = Path("params/study.yaml"),
+    drawn: Annotated[bool, typer.Option("--drawn", help="Register networks of drawn faces, too.")] = False,
+) -> None:
+    """Bring MLflow up to date with the study's runs, and register the best one of each dataset as a model."""
+    from fer.exporting.champion import register
     from fer.runs import study_runs
     from fer.tracking.projection import project
 
     loaded = params.load_study(study)
-    announce("track", loaded.name, lambda: project(study_runs(loaded), Path(loaded.root)))
+    runs = study_runs(loaded)
+    announce("track", loaded.name, lambda: f"{project(runs, Path(loaded.root))}; {register(runs, drawn)}")
 
 
 def drawn(raw: Path) -> bool:

@@ -1,5 +1,6 @@
 """MLflow shows what the run folders say: once, whenever asked, and never at the training's expense."""
 
+import json
 import os
 import signal
 import socket
@@ -7,20 +8,29 @@ import subprocess
 import sys
 import threading
 import time
+from collections import namedtuple
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
+import mlflow
+import numpy as np
 import pytest
 import requests
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from fer import layout
 from fer.errors import FerError
+from fer.exporting import champion
+from fer.exporting.export import answers
+from fer.networks import load_network
 from fer.runs import Run
 from fer.stages.evaluate import evaluate
 from fer.stages.train import train
-from fer.storage import read_json
-from fer.tracking import entries, live, projection
+from fer.storage import read_csv, read_json
+from fer.tracking import entries, live, projection, store
 
 EXPERIMENT = "fer2013-attentional_cnn"
 
@@ -92,6 +102,18 @@ def test_projecting_replaces_the_live_run_by_one_current_run_with_everything(own
     assert artifacts == set(entries.ARTIFACTS)
 
 
+def test_an_experiment_has_the_mean_curves_of_its_runs(own_store, run):
+    other = Run(EXPERIMENT, "0", 1, {"epochs": 3, "batch_size": 64}, 1, run.layout)
+    train(other, "cpu")
+    evaluate(other.as_trained(), "cpu")
+    projection.project([run, other])
+    (parent,) = shown(own_store, parents=True)
+    history = MlflowClient(own_store).get_metric_history(parent.info.run_id, "val_accuracy")
+    curves = [read_csv(each.folder / layout.HISTORY)["val_accuracy"] for each in (run, other)]
+    expected = [(curves[0][epoch] + curves[1][epoch]) / 2 for epoch in range(2)]  # the third is one run's alone
+    assert [point.value for point in sorted(history, key=lambda point: point.step)] == pytest.approx(expected)
+
+
 def test_projecting_again_changes_nothing(own_store, run):
     projection.project([run])
     (before,) = shown(own_store)
@@ -116,6 +138,126 @@ def test_the_store_is_rebuilt_from_the_run_folders_alone(own_store, run, monkeyp
     projection.project([run])
     (again,) = shown(f"sqlite:///{tmp_path}/rebuilt.db")
     assert again.data.metrics == first.data.metrics and again.data.params == first.data.params
+
+
+def test_the_best_sound_run_is_the_champion_that_answers_images_as_the_run_does(own_store, run):
+    projection.project([run])
+    assert "--drawn" in champion.register([run])
+    assert champion.register([run], drawn=True) == "1 model registered as champion: fer2013"
+    (current,) = shown(own_store)
+    client = MlflowClient(own_store)
+    version = client.get_model_version_by_alias("fer2013", "champion")
+    assert version.run_id == current.info.run_id and version.tags[entries.KEY] == entries.key(run)
+    assert "SYNTHETIC" in version.description and version.tags[champion.DRAWN] == "True"
+    assert champion.register([run], drawn=True) == "no model changed"
+
+    mlflow.set_tracking_uri(own_store)
+    model = mlflow.pyfunc.load_model("models:/fer2013@champion")
+    assert "onnx" in model.metadata.flavors and json.loads(model.metadata.metadata["classes"]) == run.dataset.classes
+    images = np.random.default_rng(0).integers(0, 256, (3, 1, 48, 48), np.uint8)
+    found = model.predict({"images": images})["probabilities"]
+    np.testing.assert_allclose(found, answers(*load_network(run.folder), images), atol=1e-5)
+    with pytest.raises(MlflowException, match="schema|type|dtype"):
+        model.predict({"images": images.astype(np.float32)})
+
+
+def test_a_champion_is_beaten_by_validation_and_one_of_real_faces_by_no_drawn_one(own_store, run):
+    projection.project([run])
+    champion.register([run], drawn=True)
+    client = MlflowClient(own_store)
+
+    def theirs(**values):
+        version = client.get_model_version_by_alias("fer2013", "champion")
+        for name, value in ({entries.OWNER: "another"} | values).items():
+            client.set_model_version_tag("fer2013", version.version, name, value)
+        return client.get_model_version_by_alias("fer2013", "champion")
+
+    assert not champion.wins(run, theirs(**{champion.VALIDATED: "1.01"}))
+    assert champion.wins(run, theirs(**{champion.VALIDATED: "0.01"}))
+    assert not champion.wins(run, theirs(**{champion.DRAWN: "False"}))
+    defect = replace(run, name="fer2013-attentional_cnn-epoch_chosen_on_test")
+    assert champion.register([defect], drawn=True).startswith("no model to register")
+
+
+def test_what_a_server_did_not_take_is_sent_when_it_answers_again_and_in_the_same_run(own_store, run, monkeypatch):
+    monkeypatch.setattr(live, "AGAIN", 0.05)
+    failures = [2]
+    send = MlflowClient.log_batch
+
+    def failing(client, *arguments, **options):
+        if options.get("metrics") and failures[0]:
+            failures[0] -= 1
+            raise MlflowException("away")
+        return send(client, *arguments, **options)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", failing)
+    with live.LiveRun(replace(run, seed=5)) as training:
+        for epoch in range(4):
+            training.log({"epoch": epoch, "val_accuracy": epoch / 10})
+        wait_until(lambda: training.sent == 4)
+    (sent,) = [item for item in shown(own_store) if item.data.tags["seed"] == "5"]
+    history = MlflowClient(own_store).get_metric_history(sent.info.run_id, "val_accuracy")
+    assert sorted(point.step for point in history) == [0, 1, 2, 3] and not failures[0]
+    assert sent.info.status == "FINISHED"
+
+
+def wait_until(true, seconds=60):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from fer.layout import Layout
+from fer.runs import Run
+from fer.tracking import live
+live.LIVE_AFTER = 0
+run = Run({experiment!r}, "0", 7, {{"epochs": 4}}, 1, Layout(Path({root!r})))
+training = live.LiveRun(run).__enter__()
+training.log({{"epoch": 0, "val_accuracy": 0.1}})
+while training.sent < 1: pass
+os.kill(os.getpid(), 9)
+"""
+
+
+def killed_training(root):
+    program = KILLED.format(experiment=EXPERIMENT, root=str(root))
+    assert subprocess.run([sys.executable, "-c", program]).returncode == -signal.SIGKILL
+
+
+def test_a_killed_training_does_not_stay_running(own_store, run):
+    killed_training(run.layout.root)
+    (left,) = [item for item in shown(own_store) if item.data.tags["seed"] == "7"]
+    assert left.info.status == "RUNNING"
+    projection.project([run])
+    (left,) = [item for item in shown(own_store) if item.data.tags["seed"] == "7"]
+    assert left.info.status == "KILLED" and left.data.tags[entries.STATE] == "live"
+
+
+def test_a_resumed_training_goes_on_in_the_run_in_which_it_was_shown(own_store, run):
+    killed_training(run.layout.root)
+    with live.LiveRun(replace(run, seed=7, overrides={"epochs": 4})) as training:
+        training.log({"epoch": 1, "val_accuracy": 0.2})
+    (left,) = [item for item in shown(own_store) if item.data.tags["seed"] == "7"]
+    history = MlflowClient(own_store).get_metric_history(left.info.run_id, "val_accuracy")
+    assert [point.step for point in history] == [0, 1] and left.info.status == "FINISHED"
+
+
+def test_a_store_of_sqlite_on_a_network_file_system_is_left_to_track(own_store, run, monkeypatch, caplog):
+    monkeypatch.setattr(store.psutil, "disk_partitions", lambda all: [Mount("/", "ext4"), Mount("/tmp", "nfs4")])
+    assert store.on_network(Path("/tmp/x/mlflow.db")) == "nfs4" and store.on_network(Path("/home/mlflow.db")) is None
+    monkeypatch.setattr(live, "on_network", lambda path: "nfs4")
+    caplog.set_level("INFO", "fer")
+    with live.LiveRun(replace(run, seed=9)) as training:
+        training.log({"epoch": 0, "val_accuracy": 0.1})
+    assert not [item for item in shown(own_store) if item.data.tags["seed"] == "9"]
+    assert "network file system (nfs4)" in caplog.text
+
+
+Mount = namedtuple("Mount", "mountpoint fstype")
 
 
 def test_an_unfinished_run_is_named_and_not_shown(own_store, run):
@@ -211,7 +353,7 @@ def mlflow_server(folder, port):
     with open(folder / "server.log", "a") as log:
         server = subprocess.Popen(program, cwd=folder, stdout=log, stderr=log, start_new_session=True)
     try:
-        while not answers(port):
+        while not responds(port):
             assert server.poll() is None, (folder / "server.log").read_text()
             time.sleep(0.1)
         yield server
@@ -225,7 +367,7 @@ def kill(server):
     server.wait()
 
 
-def answers(port):
+def responds(port):
     try:
         return requests.get(f"http://127.0.0.1:{port}/health", timeout=5).ok
     except requests.RequestException:
@@ -275,3 +417,27 @@ def test_training_needs_neither_mlflow_nor_snakemake_nor_dvc(data, tmp_path):
     program = [sys.executable, "-m", "fer.cli", *command.split()[1:]]
     result = subprocess.run(program, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.slow  # a server of its own, which imports MLflow twice
+def test_the_champion_is_served_and_answers_an_image(own_store, run, tmp_path):
+    projection.project([run])
+    champion.register([run], drawn=True)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = f"models serve -m models:/fer2013@champion --env-manager local --host 127.0.0.1 --port {port}"
+    with open(tmp_path / "serve.log", "w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", *words.split()], stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        wait_until(lambda: server.poll() is not None or responds(port), 300)
+        assert server.poll() is None, (tmp_path / "serve.log").read_text()
+        image = np.random.default_rng(0).integers(0, 256, (1, 1, 48, 48), np.uint8)
+        address = f"http://127.0.0.1:{port}/invocations"
+        answer = requests.post(address, json={"inputs": {"images": image.tolist()}}, timeout=60)
+        assert answer.ok, answer.text
+        found = answer.json()["predictions"]["probabilities"]
+        np.testing.assert_allclose(found, answers(*load_network(run.folder), image), atol=1e-5)
+    finally:
+        kill(server)

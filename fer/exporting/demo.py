@@ -16,7 +16,7 @@ from fer.recognition.exported import Description, describe, open_session
 from fer.recognition.recognizer import PRETRAINED, require_one_photograph
 from fer.storage import write_text
 
-DETECTOR, DETECTOR_SIDE, DETECTOR_SCORE = PRETRAINED / "blazeface" / "model.onnx", 128, 0.5
+DETECTOR, DETECTOR_SIDE, DETECTOR_SCORE = PRETRAINED / "blazeface" / "model.onnx", 128, 0.65
 LARGEST = 60_000_000  # bytes of a model: a page of a hundred megabytes is nobody's demo
 
 

@@ -34,13 +34,14 @@ COLUMNS = ("source", "frame", "seconds", "face", "left", "top", "right", "bottom
 class Options:
     """How to look: `every` n-th frame of a video; `smallest` face in pixels (None: `SMALLEST`, in a video twice that,
     which is four times as fast); `smoothing` of a video's probabilities in [0, 1); `drawn`: folder for pictures and
-    videos with what was found, or None.
+    videos with what was found, or None; `detector`: hog or blazeface.
     """
 
     every: int = 1
     smallest: int | None = None
     smoothing: float = 0.0
     drawn: Path | None = None
+    detector: str = "hog"
 
 
 def predict(
@@ -82,7 +83,8 @@ def look(
         for frame in frames:
             counts["pictures"] += 1
             moving = frame.number is not None
-            found = recognizer(frame.image, options.smallest or (2 * SMALLEST if moving else SMALLEST))
+            smallest = options.smallest or (2 * SMALLEST if moving else SMALLEST)
+            found = recognizer(frame.image, smallest, options.detector)
             numbered = tracker.follow(found) if moving else list(enumerate(found))
             for number, face in numbered:
                 write.row(frame, number, face)

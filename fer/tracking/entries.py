@@ -185,6 +185,13 @@ def experiment_metrics(runs: list[Run]) -> dict[str, float]:
     return values
 
 
+def mean_history(runs: list[Run]) -> list[dict]:
+    """Return the means over an experiment's runs of each epoch that all of them trained, a row an epoch."""
+    histories = pd.concat([read_csv(run.folder / layout.HISTORY) for run in runs])
+    epochs = histories.groupby("epoch")
+    return epochs.mean()[epochs.size() == len(runs)].reset_index().to_dict("records")
+
+
 def note(runs: list[Run]) -> str:
     """Return the description of an experiment (Markdown): what was published, how ours departs, where to read on."""
     run = runs[0]

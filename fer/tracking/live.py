@@ -4,33 +4,52 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import queue
+import os
+import platform
 import threading
 import time
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import psutil
 
 from fer.errors import FerError
 from fer.runs import Run
-from fer.tracking.address import store_uri, without_password
-from fer.tracking.entries import as_parameters, history_metrics, tags
-from fer.tracking.store import connect, experiment_id, failure
+from fer.tracking import entries
+from fer.tracking.address import sqlite_file, store_uri, without_password
+from fer.tracking.entries import KEY, OWNER, ROOT, STATE, as_parameters, history_metrics, tags
+from fer.tracking.store import connect, experiment_id, failure, on_network
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run as Entry
 
 logger = logging.getLogger("fer")
 
 PATIENCE = 20  # seconds that a finished training waits for a slow tracking server
 LIVE_AFTER = 60  # seconds after which a training is shown live: importing MLflow costs a short one more than it takes
+AGAIN = 30  # seconds after which a server that failed is tried again
+DAY = 86_400  # seconds without an epoch after which a training of another machine is taken for dead
+NOT_SHARED = (
+    "%s is on a network file system (%s), where jobs cannot share SQLite: this training is not shown live. `fer track` "
+    "enters it; a tracking server would show it live."
+)
+HOST, PROCESS, SEEN, PARAMETERS = "fer.host", "fer.process", "fer.seen", "fer.parameters"  # tags of a live run
 
 
 class LiveRun:
     """Sends each epoch to MLflow from a thread of its own, so that a slow or dead server costs the training nothing.
 
-    A training that is over within `LIVE_AFTER` seconds is not shown live, unless it fails.
+    What a server did not take is kept and sent when it answers again. A training that resumes goes on in the run in
+    which it was shown before. One that is over within `LIVE_AFTER` seconds is not shown live, unless it fails.
     """
 
     def __init__(self, run: Run):
         self.run = run
-        self.rows: queue.SimpleQueue[dict | None] = queue.SimpleQueue()
-        self.status = "FINISHED"
+        self.rows: list[tuple[dict, datetime]] = []
+        self.sent = 0
+        self.status: str | None = None  # how the training ended
+        self.news = threading.Condition()
         self.started = time.monotonic()
         self.thread = threading.Thread(target=self._send_all, name="mlflow", daemon=True)
 
@@ -38,8 +57,9 @@ class LiveRun:
         return self
 
     def __exit__(self, kind, error, trace) -> None:
-        self.status = "FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED"
-        self.rows.put(None)
+        with self.news:
+            self.status = "FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED"
+            self.news.notify()
         if kind not in (None, KeyboardInterrupt):
             self._show()
         if self.thread.is_alive():
@@ -50,7 +70,9 @@ class LiveRun:
 
     def log(self, row: dict) -> None:
         """Queue one row of the history."""
-        self.rows.put(row)
+        with self.news:
+            self.rows.append((row, datetime.now()))
+            self.news.notify()
         if time.monotonic() - self.started >= LIVE_AFTER:
             self._show()
 
@@ -61,14 +83,82 @@ class LiveRun:
             self.thread.start()
 
     def _send_all(self) -> None:
-        try:
-            client = connect()
-            experiment = experiment_id(client, self.run.experiment.dataset)
-            run_id = client.create_run(experiment, tags=tags(self.run, "live")).info.run_id
-            client.log_batch(run_id, params=as_parameters(self.run.resolved()))
-            while (row := self.rows.get()) is not None:
-                client.log_batch(run_id, metrics=history_metrics([row], datetime.now()))
-            client.set_terminated(run_id, self.status)
-        except Exception as error:  # whatever a tracking server does, training goes on
-            said = error if isinstance(error, FerError) else failure(error)
-            logger.warning("%s. Training goes on; `fer track` catches up.", said)
+        warned = False
+        while True:
+            try:
+                if (path := sqlite_file(store_uri())) and (kind := on_network(path)):
+                    logger.info(
+                        "%s is on a network file system (%s): SQLite cannot be shared there, so this", path, kind
+                    )
+                    logger.info("training is not shown live. `fer track` enters it; a server would show it live.")
+                    return
+                return self._follow(connect())
+            except Exception as error:  # whatever a tracking server does, training goes on
+                if not warned:
+                    said = error if isinstance(error, FerError) else failure(error)
+                    logger.warning("%s. Training goes on; `fer track` catches up.", said)
+                warned = True
+            with self.news:
+                if self.status or self.news.wait_for(lambda: self.status, AGAIN):
+                    return
+
+    def _follow(self, client: MlflowClient) -> None:
+        """Send what there is and what comes, until the training is over."""
+        run_id = self._open(client)
+        while True:
+            with self.news:
+                self.news.wait_for(lambda: self.status or len(self.rows) > self.sent)
+                new, status = self.rows[self.sent :], self.status
+            for row, when in new:
+                client.log_batch(run_id, metrics=history_metrics([row], when), tags=run_tags({SEEN: now()}))
+                self.sent += 1
+            if status:
+                return client.set_terminated(run_id, status)
+
+    def _open(self, client: MlflowClient) -> str:
+        """Return the run of this training: the one in which it was shown before, or a new one."""
+        experiment = experiment_id(client, self.run.experiment.dataset)
+        parameters = self.run.resolved()
+        mine = {HOST: platform.node(), PROCESS: this_process(), SEEN: now()}
+        mine |= {PARAMETERS: entries.digest(f"{name}={value}\n" for name, value in entries.flat(parameters))}
+        named = tags(self.run, "live") | mine
+        same = {name: named[name] for name in (KEY, OWNER, ROOT, STATE, PARAMETERS)}
+        condition = " AND ".join(f"tags.`{name}` = '{value}'" for name, value in same.items())
+        for entry in client.search_runs([experiment], condition):
+            ours = entry.data.tags.get(PROCESS) == mine[PROCESS] and entry.data.tags.get(HOST) == mine[HOST]
+            if ours or (entry.info.status != "FINISHED" and not alive(entry)):
+                client.update_run(entry.info.run_id, "RUNNING")
+                client.log_batch(entry.info.run_id, tags=run_tags(mine))
+                return entry.info.run_id
+        run_id = client.create_run(experiment, tags=named).info.run_id
+        client.log_batch(run_id, params=as_parameters(parameters))
+        return run_id
+
+
+def run_tags(values: dict[str, str]) -> list:
+    from mlflow.entities import RunTag
+
+    return [RunTag(*tag) for tag in values.items()]
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def this_process() -> str:
+    """Return what names this process on its machine: its number, which others get later, and when it began."""
+    return f"{os.getpid()} {psutil.Process().create_time():.0f}"
+
+
+def alive(entry: Entry) -> bool:
+    """Say whether the training that a live run shows is still under way, as far as can be known."""
+    tags = entry.data.tags
+    if entry.info.status != "RUNNING" or PROCESS not in tags:
+        return False
+    if tags.get(HOST) != platform.node():
+        return (datetime.now(UTC) - datetime.fromisoformat(tags[SEEN])).total_seconds() < DAY
+    number, began = tags[PROCESS].split()
+    try:
+        return abs(psutil.Process(int(number)).create_time() - float(began)) < 2
+    except psutil.Error:
+        return False

@@ -17,6 +17,7 @@ from fer.storage import file_sha256, read_csv, read_json
 from fer.tracking import entries
 from fer.tracking.address import sqlite_file, store_uri, without_password
 from fer.tracking.entries import DIGEST, KEY, NOTE, OWNER, PARENT, ROOT, STATE
+from fer.tracking.live import alive
 from fer.tracking.store import connect, experiment_id, failing_in_one_line, in_checkout
 from fer.wording import counted
 
@@ -86,13 +87,16 @@ class Book:
     def retire(self) -> int:
         """Delete what is not current; return how many runs have left the study (not merely been replaced).
 
-        A training outside the study that is under way is left: it may be someone's at the command line.
+        A training outside the study that is under way is left: it may be someone's at the command line. One whose
+        process was killed is shown as that.
         """
         gone = 0
         for entry in self.found:
             key, state = entry.data.tags[KEY], entry.data.tags.get(STATE)
             under_way = state == "live" and entry.info.status == "RUNNING" and key not in self.keys
-            if entry.info.run_id not in self.kept and not under_way:
+            if under_way and not alive(entry):
+                self.client.set_terminated(entry.info.run_id, "KILLED")
+            elif entry.info.run_id not in self.kept and not under_way:
                 self.client.delete_run(entry.info.run_id)
                 gone += state == "current" and "/" in key and key not in self.keys
         return gone
@@ -135,7 +139,8 @@ def enter_experiment(book: Book, experiment: str, runs: list[Run], digests: list
 
     first, client = runs[0], book.client
     note, metrics, figures = entries.note(runs), entries.experiment_metrics(runs), entries.figures(first)
-    digest = entries.digest([*digests, note, repr(metrics), *(file_sha256(figure) for figure in figures)])
+    curves = entries.mean_history(runs)
+    digest = entries.digest([*digests, note, repr(metrics), repr(curves), *(file_sha256(figure) for figure in figures)])
     book.keys.add(first.name)
     if entry := book.current(first.name, digest, experiment):
         return entry.info.run_id
@@ -153,6 +158,7 @@ def enter_experiment(book: Book, experiment: str, runs: list[Run], digests: list
         entries.as_parameters(common),
         [RunTag(*tag) for tag in about.items()],
     )
+    log_metrics(client, run_id, entries.history_metrics(curves, when))
     client.log_inputs(run_id, [entries.dataset_input(first)])
     for figure in figures:
         client.log_artifact(run_id, str(figure), "figures")
@@ -176,12 +182,16 @@ def add_run(client: MlflowClient, experiment: str, run: Run, special: dict[str, 
     client.log_batch(run_id, params=entries.as_parameters(parameters), tags=[RunTag(*tag) for tag in about.items()])
     metrics = entries.single_metrics(entries.measured(run), when)
     metrics += entries.history_metrics(read_csv(run.folder / layout.HISTORY).to_dict("records"), when)
-    for start in range(0, len(metrics), 1000):  # MLflow takes a thousand at once
-        client.log_batch(run_id, metrics=metrics[start : start + 1000])
+    log_metrics(client, run_id, metrics)
     client.log_inputs(run_id, [entries.dataset_input(run)])
     for name in entries.ARTIFACTS:
         client.log_artifact(run_id, str(run.folder / name))
     client.set_terminated(run_id, end_time=stamp(when) + int(seconds * 1000))
+
+
+def log_metrics(client: MlflowClient, run_id: str, metrics: list) -> None:
+    for start in range(0, len(metrics), 1000):  # MLflow takes a thousand at once
+        client.log_batch(run_id, metrics=metrics[start : start + 1000])
 
 
 def began(run: Run) -> datetime:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 from fer.errors import FerError
 from fer.tracking.address import (
     DEFAULT_STORE,
@@ -31,6 +33,10 @@ DRIVERS = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # packages 
 ANSWER = 10  # seconds that a server has for each answer
 RETRIES = 3  # of a database that cannot be reached, after 0.1, 0.3 and 0.7 s; MLflow's own ten take a minute and a half
 KIND = "mlflow.experimentKind"
+NETWORK = {  # file systems that several machines share
+    *("nfs", "nfs4", "cifs", "smb3", "smbfs", "sshfs", "lustre", "gpfs", "beegfs", "beegfs_nodev", "glusterfs", "ceph"),
+    *("afs", "pvfs2", "orangefs", "panfs", "wekafs", "quobyte", "moosefs", "9p"),
+}
 
 
 # --- connecting -----------------------------------------------------------------------------------------------------
@@ -75,6 +81,17 @@ def client_of(uri: str) -> MlflowClient:
                 if not path.exists() or not path.stat().st_size:
                     create_store(path)
     return MlflowClient(uri)
+
+
+def on_network(path: Path) -> str | None:
+    """Return the kind of the network file system that a file lies on; None where it is on a disk of this machine.
+
+    SQLite's locks do not hold there, so that jobs of several nodes would damage a store.
+    """
+    place = str(path.resolve())
+    mounts = [part for part in psutil.disk_partitions(all=True) if Path(place).is_relative_to(part.mountpoint)]
+    kind = max(mounts, key=lambda part: len(part.mountpoint)).fstype if mounts else ""
+    return kind if kind.lower().removeprefix("fuse.") in NETWORK else None
 
 
 def create_store(path: Path) -> None:
