@@ -95,6 +95,12 @@ def test_the_subject_is_what_the_option_finds_in_the_path(tmp_path):
     assert Counter(taken.rows["subject"]) == {"3": 4, "12": 4}
 
 
+def test_a_part_without_class_folders_is_named_among_what_is_left_out(tmp_path):
+    files = {path: data for path, data in PARTED.items() if not path.startswith("test")} | {"test/1.png": image(1)}
+    taken = read(unpacked(tmp_path / "in", files), tmp_path / "out")
+    assert taken.left_out == {"in no class folder of the part test": 1}
+
+
 def test_files_that_are_no_images_or_in_no_class_are_left_out_and_counted(tmp_path):
     extra = {"readme.md": b"x", "happy/notes.txt": b"x", "cover.png": image(0)}
     taken = read(unpacked(tmp_path / "in", FLAT | extra), tmp_path / "out")
@@ -117,12 +123,12 @@ BAD = {
     "unknown part": (
         PARTED | {"extra/happy/1.png": image(1)},
         {},
-        r"extra is neither a part .* nor a class .*, but holds class folders \(for example extra/happy/1\.png\)",
+        r"extra is neither a part nor a class, but holds class folders \(for example extra/happy/1\.png\)",
     ),
     "other versions of the images": (
         {f"{above}/{path}": data for above in ("aligned", "original") for path, data in FLAT.items()},
         {},
-        r"aligned, original are neither .* but hold class folders .*Where they hold versions of the same images",
+        r"aligned, original are neither parts nor classes, but hold class folders .* versions of the same images",
     ),
     "a part for some": (
         PARTED | {"happy/1.png": image(1)},

@@ -155,7 +155,8 @@ class Folders(Adapter):
                     f"{tables[0]} lacks. Or sort the images into a folder for each class ({', '.join(self.classes)})",
                 )
             else:
-                self.leave_out(path, "in no class folder")
+                part = f" of the part {' and '.join(sorted(parts))}" if parts else ""
+                self.leave_out(path, f"in no class folder{part}")
         faults.check()
         if wrappers and not self.nested:
             self.refuse_nested(wrappers)
@@ -164,12 +165,16 @@ class Folders(Adapter):
 
     def refuse_nested(self, wrappers: dict[str, str]) -> NoReturn:
         """Refuse folders that are neither parts nor classes but hold class folders; each with one of its images."""
-        several = len(wrappers) > 1
+        names, example = examples(sorted(wrappers)), next(iter(wrappers.values()))
+        what = (
+            "is neither a part nor a class, but holds"
+            if len(wrappers) == 1
+            else "are neither parts nor classes, but hold"
+        )
         raise FerError(
-            f"{examples(sorted(wrappers))} {'are' if several else 'is'} neither a part (train, val, test) nor a class "
-            f"({', '.join(self.classes)}), but {'hold' if several else 'holds'} class folders (for example "
-            f"{next(iter(wrappers.values()))}). Rename what is a part. Where each holds other images (of one person, "
-            "say), set options: {nested: true} in the parameter file. Where they hold versions of the same images "
+            f"{names} {what} class folders (for example {example}). Parts are train, val and test, classes "
+            f"{', '.join(self.classes)}. Rename what is a part. Where each holds other images (of one person, say), "
+            "set options: {nested: true} in the parameter file. Where they hold versions of the same images "
             "(originals, crops), give one of the folders as the source"
         )
 
