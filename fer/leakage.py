@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fer.folds import PARTS
+from fer.wording import counted
 
 BOUNDARIES = ("train-val", "train-test", "val-test")
 GROUPS = ("subject", "sequence", "pair")
@@ -152,14 +153,16 @@ def leaks(total: dict, keys: tuple[str, ...] = GROUPS) -> list[str]:
     """
     lines = []
     for boundary, numbers in total["duplicates"].items():
-        counts = [f"{numbers[kind]['samples']:,} {kind}" for kind in ("exact", "near") if numbers[kind]["samples"]]
-        if counts:
+        found = {kind: numbers[kind]["samples"] for kind in ("exact", "near") if numbers[kind]["samples"]}
+        if found:
             earlier, later = boundary.split("-")
-            lines.append(f"{' and '.join(counts)} duplicates of {earlier} among {total['samples'][later]:,} {later}")
+            noun = "duplicate" if sum(found.values()) == 1 else "duplicates"
+            words = " and ".join(f"{count:,} {kind}" for kind, count in found.items())
+            lines.append(f"{words} {noun} of {earlier} among {total['samples'][later]:,} {later}")
     for key in keys:
         for boundary, count in total["groups"][key].items():
             if count:
-                lines.append(f"{count:,} {key}s in both {boundary.replace('-', ' and ')}")
+                lines.append(f"{counted(count, key)} in both {boundary.replace('-', ' and ')}")
     return lines
 
 
@@ -175,7 +178,7 @@ def remaining(found: dict) -> list[str]:
     counts = {part: sum(len(fold.get(part, [])) for fold in found["removed"].values()) for part in ("train", "val")}
     lost = list(found["dropped"].values())
     shares = {name: np.sum([fold[name] for fold in lost], 0) for name in lost[0]}
-    removed = f"{counts['train']:,} duplicates removed from train"
+    removed = f"{counted(counts['train'], 'duplicate')} removed from train"
     if counts["train"]:
         removed += f" ({in_words(shares)})"
     return [f"{removed}, {counts['val']:,} from val", *leaks(found["kept"])]

@@ -249,7 +249,7 @@ def test_duplicates_are_counted_for_each_two_parts(tmp_path):
     assert fold["leaked_test"] == {"exact": [TEST], "near": [TEST + 1]}
     assert fold["samples"] == {"train": 6, "val": 3, "test": 3}
     assert "1 exact and 1 near duplicates of train among 3 test" in line
-    assert "1 exact duplicates of train among 3 val" in line
+    assert "1 exact duplicate of train among 3 val" in line
 
 
 def test_a_test_image_with_both_kinds_of_duplicates_counts_once_as_exact():
@@ -288,7 +288,7 @@ def test_subjects_sequences_and_pairs_on_both_sides_are_named(key, tmp_path):
     groups = result["folds"]["0"]["groups"]
     assert groups[key] == {"train-val": ["b"], "train-test": ["a"], "val-test": ["e"]}
     assert all(not any(groups[other].values()) for other in leakage.GROUPS if other != key)
-    assert f"1 {key}s in both train and test" in line
+    assert f"1 {key} in both train and test" in line
 
 
 def test_a_subject_in_three_parts_is_counted_once(tmp_path):
@@ -414,7 +414,7 @@ def test_a_forbidden_leak_is_an_error_with_the_numbers_and_leaves_the_audit_but_
     images = faces()
     images[9] = images[0]
     with pytest.raises(
-        FerError, match=r"'official' of Tiny leaks: 1 exact duplicates of train among 3 test. See .*html"
+        FerError, match=r"'official' of Tiny leaks: 1 exact duplicate of train among 3 test. See .*html"
     ):
         audit(tmp_path, images, on_leak="error")
     target, *audits = outputs(tmp_path)
