@@ -131,6 +131,30 @@ def measured_metrics(kept):
     return kept[1].parent / "test" / "runs" / EXPERIMENT / "0.1" / layout.METRICS
 
 
+def test_answers_on_other_datasets_are_kept_and_both_framings_stand_in_the_report(kept):
+    place, file, folder = kept
+    write_json(place.counts("jaffe"), {"synthetic": False})
+    answers = pd.DataFrame(
+        {"dataset": "jaffe", "sample": range(20), "cluster": [f"subject:{n % 10}" for n in range(20)]}
+    )
+    answers["label"] = np.where(answers["sample"] < 10, "anger", "fear")
+    answers["predicted"] = np.where(answers["sample"] < 15, answers["label"], "anger")
+    answers["predicted_as_cut"] = np.where(answers["sample"] < 5, answers["label"], "neutral")
+    run = place.run(EXPERIMENT, "0", 0)
+    answers.to_parquet(run / layout.TRANSFER_PREDICTIONS, index=False)
+    write_json(run / layout.TRANSFER, {"jaffe": {"protocol": "leave_one_subject_out"}})
+    fer("report", "real", "--study", file, "--root", place.root, "--into", folder)
+    page = (folder / "results.md").read_text()
+    line = next(
+        line for line in page.splitlines() if line.startswith(f"| {EXPERIMENT} | JAFFE, leave one subject out ")
+    )
+    cells = [cell.strip() for cell in line.split("|")]
+    assert (cells[3], cells[5], cells[7], cells[8]) == ("75.00", "25.00", "20", "10")
+    shutil.rmtree(place.root)
+    fer("report", "real", "--study", file, "--root", place.root, "--into", folder)
+    assert (folder / "results.md").read_text() == page
+
+
 def test_runs_with_other_parameters_are_not_mixed(kept):
     place, file, folder = kept
     path = place.run(EXPERIMENT, "0", 1) / layout.SUMMARY

@@ -18,6 +18,9 @@ from fer.reporting.budget import Budget
 from fer.storage import read_frame, read_json, write_frame, write_json
 
 KEY = ("fold", "seed")  # of a run
+ELSEWHERE = (  # columns of what the runs answered on other datasets
+    "fold", "seed", "dataset", "protocol", "sample", "cluster", "label", "predicted", "predicted_as_cut",
+)  # fmt: skip
 OWN_CLUSTER = "sample:"  # how the cluster of an image that stands for itself begins
 SAW = {
     "no": "no",
@@ -32,12 +35,14 @@ class Entry:
     """One row of the report on real faces: an experiment of this project, or a system outside it.
 
     `facts` are the JSON file; `table` has a row a prediction, with columns fold, seed, sample, cluster, copy (whether
-    train of its fold holds a duplicate), label, predicted and `p_<class>`.
+    train of its fold holds a duplicate), label, predicted and `p_<class>`; `elsewhere` one an answer to an image of
+    another dataset, columns `ELSEWHERE`, of which label and predicted are expressions.
     """
 
     name: str
     facts: dict
     table: pd.DataFrame
+    elsewhere: pd.DataFrame
 
     @property
     def external(self) -> bool:
@@ -146,8 +151,8 @@ class Entry:
         return None if self.external else sum(run["environment"]["seconds"] for run in self.runs) / 3600
 
 
-def write_entry(place: Path, facts: dict, table: pd.DataFrame) -> None:
-    """Write `<place>.parquet` and `<place>.json`.
+def write_entry(place: Path, facts: dict, table: pd.DataFrame, elsewhere: pd.DataFrame | None = None) -> None:
+    """Write `<place>.parquet` and `<place>.json`, and `<place>.elsewhere.parquet` where there is such a table.
 
     Probabilities become half precision, in which the class that is predicted stays the most probable one. An image that
     stands for itself has no cluster.
@@ -166,6 +171,12 @@ def write_entry(place: Path, facts: dict, table: pd.DataFrame) -> None:
     )
     kept = pd.concat([kept.reset_index(drop=True), pd.DataFrame(values, columns=columns)], axis=1)
     write_frame(place.with_name(f"{place.name}.parquet"), kept.sort_values([*KEY, "sample"], ignore_index=True))
+    if elsewhere is not None and len(elsewhere):
+        words = [name for name in ELSEWHERE if name not in ("seed", "sample")]
+        ordered = elsewhere.sort_values([*KEY, "dataset", "sample"], ignore_index=True)
+        write_frame(
+            place.with_name(f"{place.name}.elsewhere.parquet"), ordered.astype(dict.fromkeys(words, "category"))
+        )
     write_json(place.with_name(f"{place.name}.json"), facts)
 
 
@@ -182,23 +193,27 @@ def halved(probabilities: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     return values
 
 
-def stored(facts: Path) -> tuple[dict, pd.DataFrame]:
-    """Return what a JSON file and the Parquet file beside it hold, as `write_entry` was given it."""
-    found, table = read_json(facts), read_frame(facts.with_name(f"{facts.name.removesuffix('.json')}.parquet"))
+def stored(facts: Path) -> tuple[dict, pd.DataFrame, pd.DataFrame]:
+    """Return what a JSON file and the Parquet files beside it hold, as `write_entry` was given it."""
+    place = facts.name.removesuffix(".json")
+    found, table = read_json(facts), read_frame(facts.with_name(f"{place}.parquet"))
+    other = facts.with_name(f"{place}.elsewhere.parquet")
+    elsewhere = read_frame(other).astype({"fold": str}) if other.exists() else pd.DataFrame(columns=list(ELSEWHERE))
     columns = [f"p_{name}" for name in found["classes"]]
     table["fold"] = table["fold"].astype(str)
     own = OWN_CLUSTER + table["sample"].astype(str)
     table["cluster"] = table["cluster"].astype(object).where(table["cluster"].notna(), own)
     table[columns] = table[columns].astype(np.float32)
     table["predicted"] = table[columns].to_numpy().argmax(1)
-    return found, table
+    return found, table, elsewhere
 
 
 def read_entry(facts: Path) -> Entry:
     """Return what is kept in a JSON file and the Parquet file beside it, less the seeds that lack folds of others."""
-    found, table = stored(facts)
+    found, table, elsewhere = stored(facts)
     folds = table.groupby("seed")["fold"].transform("nunique")
-    return Entry(facts.name.removesuffix(".json"), found, table[folds == folds.max()].reset_index(drop=True))
+    table = table[folds == folds.max()].reset_index(drop=True)
+    return Entry(facts.name.removesuffix(".json"), found, table, elsewhere)
 
 
 def read_entries(folder: Path) -> list[Entry]:

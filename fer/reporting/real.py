@@ -9,6 +9,7 @@ import pandas as pd
 
 from fer import params
 from fer.evaluation import significance
+from fer.evaluation.intervals import accuracy_interval
 from fer.evaluation.significance import Predictions, paired
 from fer.params import Study
 from fer.reporting import real_figures
@@ -45,6 +46,7 @@ def write(entries: list[Entry], study: Study, folder: Path) -> None:
         "recalls": lambda own: markdown(recalls(own)),
         "significance": markdown(readable(compared)),
         "autopsy": shown(autopsy(entries)),
+        "elsewhere": shown(elsewhere(entries)),
         "robustness": shown(robustness(entries)),
         "runs": shown(ledger(entries)),
         "missing": missing(entries, study),
@@ -226,6 +228,31 @@ def recalls(entries: list[Entry]) -> pd.DataFrame:
             for entry in sound(entries)
         ]
     )
+
+
+def elsewhere(entries: list[Entry]) -> pd.DataFrame:
+    """Return how the networks of each entry do on other datasets, over the expressions that both have."""
+    rows = []
+    for entry in entries:
+        for (dataset, protocol), answers in entry.elsewhere.groupby(["dataset", "protocol"], observed=True):
+            labels = answers["label"].astype(str)
+            as_cut, correct = (answers[name].astype(str) == labels for name in ("predicted_as_cut", "predicted"))
+            each = answers.assign(correct=correct).groupby("sample").agg({"correct": "mean", "cluster": "first"})
+            found = accuracy_interval(each["correct"].to_numpy(float), each["cluster"].to_numpy(str))
+            rows.append(
+                {
+                    "trained on": entry.name,
+                    "tested on": f"{params.load_dataset(dataset).title}, {protocol.replace('_', ' ')}",
+                    "accuracy %": percent(float(correct.mean())),
+                    "95 % interval": f"{percent(found.low, 1)} – {percent(found.high, 1)}",
+                    "as cut %": percent(float(as_cut.mean())),
+                    "expressions": str(labels.nunique()),
+                    "n": f"{len(each):,}",
+                    "clusters": f"{found.clusters:,}",
+                    "runs": str(len(answers[["fold", "seed"]].drop_duplicates())),
+                }
+            )
+    return pd.DataFrame(rows)
 
 
 def robustness(entries: list[Entry]) -> pd.DataFrame:

@@ -37,6 +37,7 @@ TEXT_COLUMNS = {  # aligned left
     "starts from",
     "system",
     "test",
+    "tested on",
     "trained",
     "trained on",
 }

@@ -22,7 +22,7 @@ from fer.layout import Layout
 from fer.leakage import leaked_test
 from fer.params import Study
 from fer.reporting import budget, losses, real
-from fer.reporting.kept import KEY, read_entries, stored, write_entry
+from fer.reporting.kept import ELSEWHERE, KEY, read_entries, stored, write_entry
 from fer.runs import Run, read_parameters
 from fer.storage import read_frame, read_json
 from fer.wording import counted, examples
@@ -70,6 +70,7 @@ def keep_runs(name: str, runs: list[Run], folder: Path) -> None:
     """Put the runs of an experiment in the place of what was kept of them, beside its other runs."""
     tables, facts = [], []
     summaries = [read_json(run.folder / layout.SUMMARY) for run in runs]
+    moved = [table for run in runs if (table := elsewhere(run)) is not None]
     for run, summary in zip(runs, summaries, strict=True):
         predictions = read_frame(run.folder / layout.PREDICTIONS).assign(fold=run.fold, seed=run.seed)
         answers = predictions.assign(partner=summary["answers"]["partner"])
@@ -88,7 +89,7 @@ def keep_runs(name: str, runs: list[Run], folder: Path) -> None:
         "parameters": alike(name, runs, summaries),
     }
     if (folder / f"{name}.json").exists():
-        before, predictions = stored(folder / f"{name}.json")
+        before, predictions, others = stored(folder / f"{name}.json")
         if before["parameters"] != about["parameters"]:
             raise FerError(
                 f"{folder / name}.json: the runs that are kept were trained with other parameters than those in "
@@ -97,9 +98,28 @@ def keep_runs(name: str, runs: list[Run], folder: Path) -> None:
             )
         taken = {(run.fold, run.seed) for run in runs}
         facts += [run for run in before["runs"] if (run["fold"], run["seed"]) not in taken]
-        tables.append(predictions[[key not in taken for key in zip(*(predictions[key] for key in KEY), strict=True)]])
+        tables.append(without(predictions, taken))
+        moved.append(without(others, {(table["fold"].iloc[0], table["seed"].iloc[0]) for table in moved}))
     about["runs"] = sorted(facts, key=lambda run: (run["seed"], run["fold"]))
-    write_entry(folder / name, about, pd.concat(tables, ignore_index=True))
+    other = pd.concat(moved, ignore_index=True) if moved else None
+    write_entry(folder / name, about, pd.concat(tables, ignore_index=True), other)
+
+
+def without(table: pd.DataFrame, runs: set[tuple[str, int]]) -> pd.DataFrame:
+    """Return the rows of a table that are not of these runs, (fold, seed)."""
+    return table[[key not in runs for key in zip(*(table[key] for key in KEY), strict=True)]]
+
+
+def elsewhere(run: Run) -> pd.DataFrame | None:
+    """Return what a run answered on other datasets (`fer evaluate --on`), columns of `fer.reporting.kept.ELSEWHERE`."""
+    if not (run.folder / layout.TRANSFER).exists():
+        return None
+    table, found = read_frame(run.folder / layout.TRANSFER_PREDICTIONS), read_json(run.folder / layout.TRANSFER)
+    for dataset in found:
+        require_real(run.layout, dataset)
+    protocols = {dataset: figures["protocol"] for dataset, figures in found.items()}
+    table = table.assign(fold=run.fold, seed=run.seed, protocol=table["dataset"].map(protocols))
+    return table[list(ELSEWHERE)]
 
 
 def require_real(source: Layout, dataset: str) -> None:
