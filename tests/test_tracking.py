@@ -21,6 +21,7 @@ import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+import fer
 from fer import layout
 from fer.errors import FerError
 from fer.exporting import champion
@@ -157,6 +158,10 @@ def test_the_best_sound_run_is_the_champion_that_answers_images_as_the_run_does(
     images = np.random.default_rng(0).integers(0, 256, (3, 1, 48, 48), np.uint8)
     found = model.predict({"images": images})["probabilities"]
     np.testing.assert_allclose(found, answers(*load_network(run.folder), images), atol=1e-5)
+    recognizer = fer.load("models:/fer2013@champion", threads=1)
+    np.testing.assert_allclose(recognizer.classify(images[:, 0]), found, atol=1e-6)
+    with pytest.raises(FerError, match="models:/nothing@champion: .*`fer track` registers models"):
+        fer.load("models:/nothing@champion")
     with pytest.raises(MlflowException, match="schema|type|dtype"):
         model.predict({"images": images.astype(np.float32)})
 

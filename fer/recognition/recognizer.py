@@ -156,7 +156,8 @@ def load(name: str | Path, device: str = "cpu", threads: int | None = None) -> R
 
     Args:
         name: a released name ("fer2013-fer_baseline"), the folder of a run ("runs/fer2013-dnn/0.0"), or an ONNX file
-            of `fer export` ("model.onnx"), which needs ONNX Runtime instead of PyTorch.
+            of `fer export` ("model.onnx"), which needs ONNX Runtime instead of PyTorch, or a model that `fer track`
+            registered in MLflow ("models:/fer2013@champion").
         device: auto, cpu, cuda or mps; an ONNX file is computed on the CPU.
         threads: CPU threads; None: as many as the process may use.
 
@@ -170,6 +171,8 @@ def load(name: str | Path, device: str = "cpu", threads: int | None = None) -> R
         >>> recognizer.classes
         ('angry', 'disgust', 'fear', 'happy', 'sad', 'surprise', 'neutral')
     """
+    if str(name).startswith("models:/"):
+        name = registered(str(name))
     if Path(name).suffix == ".onnx":
         from fer.recognition.exported import load_exported  # imports ONNX Runtime
 
@@ -179,6 +182,23 @@ def load(name: str | Path, device: str = "cpu", threads: int | None = None) -> R
     from fer.recognition.trained import load_trained  # imports torch
 
     return load_trained(find(name), device, threads)
+
+
+def registered(address: str) -> Path:
+    """Return the ONNX file of a model in MLflow's registry (MLFLOW_TRACKING_URI), fetched where it lies elsewhere."""
+    try:
+        from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
+    except ModuleNotFoundError as error:
+        raise FerError(f'{address} needs MLflow: pip install -e ".[engines,export]"') from error
+    try:
+        folder = Path(download_artifacts(address))
+    except MlflowException as error:
+        raise FerError(f"{address}: {error.message}. `fer track` registers models") from error
+    found = sorted(folder.rglob("*.onnx"))
+    if len(found) != 1:
+        raise FerError(f"{address} holds {len(found)} ONNX files; expected the one that `fer track` registers")
+    return found[0]
 
 
 def require_one_photograph(name: str | Path, modality: str, views: str) -> None:
