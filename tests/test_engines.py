@@ -155,7 +155,7 @@ REDRAWN = REPORT | {"report figures"}
             {f"{stage} fer2013-{system}" for stage in RUN_STAGES for system in ("dnn", "attentional_cnn")} | REDRAWN,
         ),
         (
-            "fer/systems/spatial_transformer.py",
+            "fer/layers/spatial_transformer.py",
             "align_corners=False",
             "align_corners=True",
             {f"{stage} fer2013-attentional_cnn" for stage in RUN_STAGES} | {"explain fer2013-dnn"} | REDRAWN,

@@ -34,6 +34,7 @@ from fer.explain.occlusion import count_windows, coverage, occlusion
 from fer.explain.passes import altered_probabilities, probabilities
 from fer.explain.planes import branches_of
 from fer.explain.scores import area, blurred, random_map, removal_order, score, stepwise
+from fer.layers.spatial_transformer import warp
 from fer.layout import Layout
 from fer.params import Explain
 from fer.reporting import saliency
@@ -44,7 +45,6 @@ from fer.stages import explain as stage
 from fer.stages.originals import DRAWN
 from fer.stages.train import train
 from fer.storage import read_json
-from fer.systems.spatial_transformer import warp
 from fer.training.data import Part, load_part
 
 SYSTEMS = sorted(path.stem for path in (params.SYSTEMS.parents[1] / "params/systems").glob("*.yaml"))

@@ -63,7 +63,8 @@ def test_imports_run_one_way():
     parts = {"sources", "datasets", "faces", "duplicates", "leakage", "systems", "training", "evaluation", "explain"}
     allowed = {
         **{name: base for name in base},
-        **{name: base | parts | {"runs"} for name in parts},
+        **{name: base | parts | {"runs", "layers"} for name in parts},
+        "layers": base,
         "runs": base,
         "networks": base | {"systems", "runs"},
         "devices": base,

@@ -56,7 +56,7 @@ def test_prose_and_what_cannot_change_an_artifact_change_no_digest(package, file
 
 def test_a_layer_in_a_helper_module_changes_the_digests_of_the_systems_that_import_it(package):
     runs = {("train", "attentional_cnn"), ("evaluate", "attentional_cnn"), ("explain", "attentional_cnn")}
-    found = changed(package, "systems/spatial_transformer.py", "align_corners=False", "align_corners=True")
+    found = changed(package, "layers/spatial_transformer.py", "align_corners=False", "align_corners=True")
     assert found == runs | {("explain", "dnn")}, "explain imports it for every system"
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from torchvision.models import ResNet18_Weights, resnet18
 
 from fer.errors import FerError
-from fer.systems.weights import load_backbone, read_weights
+from fer.layers.weights import load_backbone, read_weights
 
 
 @pytest.fixture(scope="module")

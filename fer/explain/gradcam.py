@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from fer.errors import FerError
 from fer.explain.planes import branches_of
-from fer.systems.spatial_transformer import warp
+from fer.layers.spatial_transformer import warp
 
 BATCH = 16  # a backward pass keeps every layer's output
 

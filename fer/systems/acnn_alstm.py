@@ -2,7 +2,7 @@
 Mechanism", Computational Intelligence and Neuroscience 2022, 7450637, as a project re-implemented it.
 
     layers                                                 output     parameters   sequence "single"
-    convolutions (fer/systems/cnn_sequence.py)             128×6×6       240,256             240,256
+    convolutions (fer/layers/cnn_sequence.py)             128×6×6       240,256             240,256
     local attention: softmax of positions · query / √128   36×128            128             589,952
     LSTM over the weighted positions                       36×128        132,096             132,096
     global attention: softmax of states · query / √128     128               128                 128
@@ -24,9 +24,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from fer.params import Input
-from fer.systems import register, require_size
-from fer.systems.cnn_sequence import (
+from fer.layers.cnn_sequence import (
     FEATURES,
     HIDDEN,
     POSITIONS,
@@ -36,6 +34,8 @@ from fer.systems.cnn_sequence import (
     positions_of,
     weighted_sum,
 )
+from fer.params import Input
+from fer.systems import register, require_size
 
 
 @register

@@ -21,9 +21,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from fer.layers.spatial_transformer import localisation, start_at_identity, warp
 from fer.params import Fraction, Input
 from fer.systems import register, require_size
-from fer.systems.spatial_transformer import localisation, start_at_identity, warp
 
 
 @register

@@ -2,7 +2,7 @@
 Computational Intelligence and Neuroscience 2022, 7450637.
 
     layers                                                 output     parameters   sequence "single"
-    convolutions (fer/systems/cnn_sequence.py)             128×6×6       240,256             240,256
+    convolutions (fer/layers/cnn_sequence.py)             128×6×6       240,256             240,256
     LSTM over the map's 36 positions                       36×128        132,096           2,425,856
     global attention: softmax of states · query / √128     128               128                 128
     linear 128→7                                           7                 903                 903
@@ -20,9 +20,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from fer.params import Input
-from fer.systems import register, require_size
-from fer.systems.cnn_sequence import (
+from fer.layers.cnn_sequence import (
     HIDDEN,
     QueryAttention,
     convolutions,
@@ -31,6 +29,8 @@ from fer.systems.cnn_sequence import (
     sequence_of,
     weighted_sum,
 )
+from fer.params import Input
+from fer.systems import register, require_size
 
 
 @register

@@ -2,7 +2,7 @@
 Computational Intelligence and Neuroscience 2022, 7450637.
 
     layers                                             output    parameters   sequence "single"
-    convolutions (fer/systems/cnn_sequence.py)         128×6×6      240,256             240,256
+    convolutions (fer/layers/cnn_sequence.py)         128×6×6      240,256             240,256
     LSTM over the map's 36 positions, last state       128          132,096           2,425,856
     linear 128→192, ReLU, dropout                      192           24,768              24,768
     linear 192→7, ReLU                                 7              1,351               1,351
@@ -20,9 +20,9 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from fer.layers.cnn_sequence import HIDDEN, convolutions, initialise, recurrence, sequence_of
 from fer.params import Fraction, Input
 from fer.systems import register, require_size
-from fer.systems.cnn_sequence import HIDDEN, convolutions, initialise, recurrence, sequence_of
 
 
 @register

@@ -33,9 +33,9 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from fer.layers.spatial_transformer import localisation, start_at_identity, warp
 from fer.params import Fraction, Input
 from fer.systems import register, require_range
-from fer.systems.spatial_transformer import localisation, start_at_identity, warp
 
 SIZES = range(82, 257)  # the smallest leaves 2×2 of the last map, so that batch norm can train on a single image
 

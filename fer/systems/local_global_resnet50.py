@@ -30,9 +30,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import ResNet50_Weights, resnet50
 
+from fer.layers.weights import load_backbone
 from fer.params import Input
 from fer.systems import register, require_multiple
-from fer.systems.weights import load_backbone
 
 
 class Gate(nn.Module):

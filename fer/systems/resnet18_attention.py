@@ -33,9 +33,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import ResNet18_Weights, resnet18
 
+from fer.layers.weights import load_backbone
 from fer.params import Fraction, Input
 from fer.systems import register, require_multiple
-from fer.systems.weights import load_backbone
 
 
 class Branch(nn.Module):
