@@ -14,7 +14,7 @@ from fer import layout, params
 from fer.layout import Layout
 from fer.params import Study
 from fer.reporting import external, names
-from fer.reporting.kept import halved
+from fer.reporting.kept_files import halved
 from fer.reporting.results import collect
 from fer.runs import study_runs
 from fer.stages.evaluate import evaluate
