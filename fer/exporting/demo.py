@@ -55,6 +55,7 @@ def page(description: Description, files: dict[str, bytes]) -> str:
         "classes": description.classes,
         "size": description.input.size,
         "channels": description.input.channels,
+        "grey": 1 in (description.input.channels, description.crop_channels),  # colours were never shown to it
         "eyes": description.eyes,
         "detector_side": DETECTOR_SIDE,
         "detector_score": DETECTOR_SCORE,

@@ -76,8 +76,9 @@ function crop(source, eyes) {
     for (let c = 0; c < 3; c++) sums[c * size * size + to] += rgba[from + c] / (finer * finer);
   }
   const [red, green, blue] = [0, 1, 2].map((c) => sums.subarray(c * size * size, (c + 1) * size * size));
-  if (facts.channels === 3) return Uint8Array.from(sums, Math.round);
-  return Uint8Array.from(red, (value, at) => Math.round(0.299 * value + 0.587 * green[at] + 0.114 * blue[at]));
+  if (!facts.grey) return Uint8Array.from(sums, (value) => Math.round(value));
+  const grey = red.map((value, at) => Math.round(0.299 * value + 0.587 * green[at] + 0.114 * blue[at]));
+  return Uint8Array.from({ length: facts.channels * size * size }, (_, at) => grey[at % (size * size)]);
 }
 
 /** Return the probability of each expression. */
