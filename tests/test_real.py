@@ -155,6 +155,22 @@ def test_answers_on_other_datasets_are_kept_and_both_framings_stand_in_the_repor
     assert (folder / "results.md").read_text() == page
 
 
+def test_named_subsets_of_the_test_part_have_figures_of_their_own(kept):
+    place, file, folder = kept
+    answers = pd.read_parquet(place.run(EXPERIMENT, "0", 0) / layout.PREDICTIONS)
+    chosen = answers["sample"][answers["label"] == answers["predicted"]].head(3).tolist()
+    wrong = answers["sample"][answers["label"] != answers["predicted"]].head(1).tolist()
+    table = pd.DataFrame({"dataset": "fer2013", "subset": "turned", "sample": chosen + wrong})
+    table.to_csv(folder / "subsets.csv", index=False)
+    shutil.rmtree(place.run(EXPERIMENT, "0", 1))
+    for kind in ("parquet", "json"):
+        (folder / "predictions" / f"{EXPERIMENT}.{kind}").unlink()
+    fer("report", "real", "--study", file, "--root", place.root, "--into", folder)
+    page = (folder / "results.md").read_text().partition("## Hard test images")[2]
+    line = next(line for line in page.splitlines() if line.startswith(f"| {EXPERIMENT} |"))
+    assert f"{100 * len(chosen) / (len(chosen) + len(wrong)):.2f} (" in line and "n 4)" in line
+
+
 def test_runs_with_other_parameters_are_not_mixed(kept):
     place, file, folder = kept
     path = place.run(EXPERIMENT, "0", 1) / layout.SUMMARY

@@ -13,9 +13,10 @@ from fer.reporting.kept import Entry
 from fer.reporting.rendering import render
 from fer.reporting.tables import markdown
 from fer.runs import study_folds
-from fer.storage import write_text
+from fer.storage import read_csv, write_text
 from fer.wording import counted
 
+SUBSETS = "subsets.csv"  # named subsets of test parts: columns dataset, subset, sample
 NO_DATA = ("rafdb", "ferg", "viri", "nvie")  # cannot be had without a form; their rows say so
 
 
@@ -43,6 +44,7 @@ def write(entries: list[Entry], study: Study, folder: Path) -> None:
         "significance": markdown(real_tables.readable(compared)),
         "autopsy": shown(real_tables.autopsy(entries)),
         "elsewhere": shown(real_tables.elsewhere(entries)),
+        "hard": shown(real_tables.hard(entries, read_csv(folder / SUBSETS))) if (folder / SUBSETS).exists() else "",
         "robustness": shown(real_tables.robustness(entries)),
         "runs": shown(real_rows.ledger(entries)),
         "missing": missing(entries, study),

@@ -7,6 +7,7 @@ import pandas as pd
 
 from fer import params
 from fer.evaluation import significance
+from fer.evaluation.answers import Answers
 from fer.evaluation.intervals import accuracy_interval
 from fer.evaluation.significance import Predictions, paired
 from fer.reporting.kept import Entry
@@ -138,3 +139,24 @@ def robustness(entries: list[Entry]) -> pd.DataFrame:
         shown |= {f"{name.replace('_', ' ')} %": percent(mean, 1) for name, mean in means.items()}
         rows.append(shown | {"mean %": percent(np.mean(list(means.values())), 1)})
     return pd.DataFrame(rows)
+
+
+def hard(entries: list[Entry], subsets: pd.DataFrame) -> pd.DataFrame:
+    """Return the accuracy on named subsets of the test part, with its interval.
+
+    Args:
+        subsets: columns dataset, subset and sample (row of the dataset's index).
+    """
+    rows = []
+    for entry in sound(entries):
+        own = subsets[subsets["dataset"] == entry.dataset]
+        shown = {"system": entry.name, "all %": entry.answers.plus_minus("accuracy")}
+        for name, samples in own.groupby("subset", sort=False)["sample"]:
+            part = entry.table[entry.table["sample"].isin(samples)]
+            if len(part):
+                found = Answers(part, entry.facts["classes"])
+                bounds = f"{percent(found.interval.low, 1)} – {percent(found.interval.high, 1)}"
+                shown[f"{name} %"] = f"{found.plus_minus('accuracy')} ({bounds}; n {found.n:,})"
+        if len(shown) > 2:
+            rows.append(shown)
+    return pd.DataFrame(rows).fillna("–")
