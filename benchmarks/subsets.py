@@ -3,9 +3,9 @@
     python benchmarks/subsets.py Challenge-condition-FER-dataset/FERplus_dir sources/ferplus/fer2013new.csv studies/real
 
 The lists name images as fer2013new.csv does; they are looked up among its rows with usage PrivateTest. Writes
-reports/real/subsets.csv (dataset, subset, sample) for FER2013 and FER+, whose pictures are the same. The lists are those of
-github.com/kaiwang960112/Challenge-condition-FER-dataset at e43d7a0; of their 1,169 images at hand turned by over 30°, the
-label in the list is that of most votes for 1,162.
+reports/real/subsets.csv (dataset, subset, sample) for FER2013 and FER+, whose pictures are the same. The lists are
+those of github.com/kaiwang960112/Challenge-condition-FER-dataset at e43d7a0; of their 1,169 images at hand that are
+turned by over 30°, the label in the list is that of most votes for 1,162.
 """
 
 import sys
