@@ -96,6 +96,16 @@ def test_promise_3_after_a_clone_and_a_pull_both_engines_have_nothing_to_do(ran,
     assert jobs_of(fresh, f"{ALL} && dvc repro") == []
 
 
+def test_the_page_begins_with_a_figure_of_every_experiment(ran):
+    page = (ran.folder / "reports/index.html").read_text()
+    chart = page[page.index('<div class="chart">') : page.index("<table>")]
+    for name in TINY["experiments"]:
+        shown = re.search(
+            rf'<a href="#{name}">.*?class="dot" style="left: ([\d.]+)%".*?<b>([\d.]+)</b>', chart, re.DOTALL
+        )
+        assert shown and shown[1] == shown[2]
+
+
 def test_a_pull_of_the_report_fetches_its_files_alone(ran, tmp_path):
     fresh = ran.copy(tmp_path / "fer")
     assert "fetched what" in fresh.run("make -o .venv/installed pull WHAT=report").stdout

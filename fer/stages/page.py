@@ -15,7 +15,7 @@ from fer.reporting.tables import SYNTHETIC_NOTE, TEXT_COLUMNS, markdown_of
 from fer.storage import read_json, remove_others, require, write_text
 from fer.wording import counted
 
-LARGE = 100_000  # bytes of a PNG file that the page embeds as WebP, a tenth of them
+QUALITY = 70  # of the WebP files that the page embeds: a quarter of the PNG files, so that it stays below 5 MB
 
 
 def page(layout: Layout) -> str:
@@ -42,9 +42,7 @@ def page(layout: Layout) -> str:
 
 
 def picture(path: Path) -> str:
-    """Return a PNG file as a data URI: the page is whole in one file. Large ones, mostly photographs, become WebP."""
-    data, kind = require(path).read_bytes(), "png"
-    if len(data) > LARGE:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        data, kind = cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, 80])[1].tobytes(), "webp"
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    """Return a PNG file as a data URI, smaller, as WebP: the page is whole in one file."""
+    image = cv2.imdecode(np.frombuffer(require(path).read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    data = cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])[1].tobytes()
+    return f"data:image/webp;base64,{base64.b64encode(data).decode()}"
