@@ -11,20 +11,15 @@ import pandas as pd
 from fer import params
 from fer.evaluation import metrics
 from fer.evaluation.answers import Answers
-from fer.evaluation.intervals import Interval, accuracy_interval
+from fer.evaluation.intervals import Interval
 from fer.params import Experiment
 from fer.reporting.budget import Budget
+from fer.reporting.external import SAW
 
 KEY = ("fold", "seed")  # of a run
 ELSEWHERE = (  # columns of what the runs answered on other datasets
     "fold", "seed", "dataset", "protocol", "sample", "cluster", "label", "predicted", "predicted_as_cut",
 )  # fmt: skip
-SAW = {
-    "no": "no",
-    "chosen": "chosen by them",
-    "yes": "YES: not a test",
-    "unknown": "unknown",
-}
 
 
 @dataclass(frozen=True)
@@ -101,10 +96,7 @@ class Entry:
     @property
     def interval_without_copies(self) -> Interval | None:
         """The interval of the accuracy on the images of `without_copies`."""
-        if self.without_copies is None:
-            return None
-        samples = self.without_copies.samples
-        return accuracy_interval(samples["correct"].to_numpy(), samples["cluster"].to_numpy(str))
+        return None if self.without_copies is None else self.without_copies.interval
 
     @property
     def ece(self) -> float | None:
