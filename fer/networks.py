@@ -22,7 +22,37 @@ def untrained(run: Run, device: torch.device) -> nn.Module:
     if "infrared_from" in run.predecessors:
         other = predecessor(run, "infrared_from")
         network.start_infrared(weights_of(other.folder, other.parameters))
+    if run.recipe.start_from:
+        start(network, run, Path(run.recipe.start_from))
     return moved(network, device)
+
+
+def start(network: nn.Module, run: Run, folder: Path) -> None:
+    """Give the network of `run` the weights of a trained one; its last layer keeps its own if the classes differ.
+
+    Raises:
+        FerError: `folder` has no trained run, its network is another one, or it was trained on other parts of the same
+            dataset: what it was trained on might be tested here.
+    """
+    other = TrainedRun(folder, run.layout)
+    if other.parameters.dataset == run.experiment.dataset:
+        other.require_same({name: run.data[name] for name in ("index", "split")})
+        if other.fold != run.fold:
+            raise FerError(
+                f"{run.name}: start_from: {folder} was trained on fold {other.fold} of {other.parameters.dataset}, this "
+                f"run is of fold {run.fold}: what one is trained on, the other is tested on. Give a run of fold {run.fold}"
+            )
+    weights = weights_of(folder, other.parameters)
+    if other.parameters.classes != run.dataset.classes:
+        *_, last = (name for name, layer in network.named_modules() if isinstance(layer, nn.Linear))
+        weights |= {name: value for name, value in network.state_dict().items() if name.startswith(f"{last}.")}
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise FerError(
+            f"{run.name}: start_from: {folder} holds a network of {other.parameters.system} that does not fit the one to "
+            f"train, {run.experiment.system}: {str(error).splitlines()[-1].strip()}"
+        ) from error
 
 
 def load_network(folder: str | Path, device: torch.device | str = "cpu") -> tuple[nn.Module, RunParameters]:

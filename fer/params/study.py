@@ -124,6 +124,7 @@ class ExperimentOverrides(Strict):
     size: Side | None = Field(None, description="side of the input in pixels")
     draws: Annotated[int, Field(gt=0, le=1000)] | None = Field(None, description="of each offline transform")
     weights: str | None = Field(None, description="of a torchvision backbone: random, imagenet, or a file")
+    start_from: str | None = Field(None, description="folder of a trained run whose weights training starts from")
     folds: Positive | None = Field(None, description="only so many of the protocol's folds, the first ones")
 
 

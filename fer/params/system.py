@@ -69,6 +69,11 @@ class Recipe(Strict):
 
     epochs: Positive | None = None
     steps: Positive | None = None
+    start_from: str | None = Field(
+        None,
+        description="folder of a trained run of the same system, such as fer/pretrained/fer2013-fer_baseline, whose "
+        "weights training starts from; default: random ones",
+    )
     batch_size: Positive
     optimizer: Literal["adam", "adamw", "sgd"] = Field(description="sgd has momentum 0.9")
     learning_rate: Annotated[float, Field(gt=0, le=1000)]

@@ -89,7 +89,7 @@ class Result:
     @property
     def starts_from(self) -> str:
         """What weights training began with, as the runs themselves say."""
-        weights = self.parameters["architecture"].get("weights", "random")
+        weights = self.parameters["recipe"].get("start_from") or self.parameters["architecture"].get("weights", "random")
         own = "random weights" if weights == "random" else "ImageNet" if weights == "imagenet" else Path(weights).name
         return own + (", trained infrared" if "infrared_from" in self.parameters else "")
 

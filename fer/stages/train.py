@@ -105,7 +105,11 @@ def read(run: Run) -> dict[str, Path]:
     """Return every file that training reads, by what it is: data, other networks, pretrained weights."""
     files = run.data | {key: other.folder / layout.WEIGHTS for key, other in run.predecessors.items()}
     weights = run.system.architecture.get("weights", "random")
-    return files if weights in ("random", "imagenet") else files | {"weights": Path(weights)}
+    if weights not in ("random", "imagenet"):
+        files["weights"] = Path(weights)
+    if run.recipe.start_from:
+        files["start_from"] = Path(run.recipe.start_from) / layout.WEIGHTS
+    return files
 
 
 def resume_point(run: Run, computed_on: dict) -> Path:

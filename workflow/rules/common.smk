@@ -155,9 +155,11 @@ def other_networks(wildcards):
 
 
 def pretrained(wildcards):
-    """The file of weights that the study names for a backbone, if it does."""
-    weights = run_of(wildcards).system.architecture.get("weights", "random")
-    return [] if weights in ("random", "imagenet") else [weights]
+    """The trained weights that a run starts from, if it does: a backbone's, or a whole network's."""
+    system = run_of(wildcards).system
+    weights, start = system.architecture.get("weights", "random"), system.recipe.start_from
+    files = [] if weights in ("random", "imagenet") else [weights]
+    return files + ([f"{start}/{name}" for name in (WEIGHTS, PARAMETERS)] if start else [])
 
 
 def run_overrides(wildcards):
