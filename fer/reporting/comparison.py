@@ -23,6 +23,7 @@ LOSSES = (
     "images with an exact or near duplicate in train, followed by the accuracy on the others ('variants': test "
     "images have variants in train, by design)."
 )
+TITLE = "Published and reproduced"
 HOW = f"{OURS} {TRAINED} {LOSSES}"
 DEVIATIONS = (
     "'Deviations' counts the known departures from the publication, including those of the study. They are listed "
@@ -46,15 +47,14 @@ def overview(results: list[Result]) -> Table:
         }
         for result in sound
     ]
-    if not results:
+    if not sound:
+        note = "This study has no sound experiment, only variants. They stand in the tables below."
         empty = pd.DataFrame({"experiment": [], "ours %": []})
         return Table(
-            "results", "Published and reproduced", "This study has data only, no experiments.", empty, empty, False
+            "results", TITLE, note if results else "This study has data only, no experiments.", empty, empty, False
         )
     note = f"{how(sound)} The epoch is chosen on validation only, and the test part is used once. {DEVIATIONS}"
-    return Table(
-        "results", "Published and reproduced", note, pd.DataFrame(rows), numbers(results), stamped(sound), named(sound)
-    )
+    return Table("results", TITLE, note, pd.DataFrame(rows), numbers(results), stamped(sound), named(sound))
 
 
 def of_dataset(name: str, results: list[Result]) -> Table:

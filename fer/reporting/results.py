@@ -89,8 +89,11 @@ class Result:
     @property
     def starts_from(self) -> str:
         """What weights training began with, as the runs themselves say."""
-        weights = self.parameters["recipe"].get("start_from") or self.parameters["architecture"].get("weights", "random")
+        weights = self.parameters["architecture"].get("weights", "random")
         own = "random weights" if weights == "random" else "ImageNet" if weights == "imagenet" else Path(weights).name
+        if start := self.parameters["recipe"].get("start_from"):
+            folder = Path(start)  # that of a run is <experiment>/<fold>.<seed>
+            own = folder.parent.name if folder.suffix else folder.name
         return own + (", trained infrared" if "infrared_from" in self.parameters else "")
 
     @property
