@@ -39,8 +39,9 @@ def start(network: nn.Module, run: Run, folder: Path) -> None:
         other.require_same({name: run.data[name] for name in ("index", "split")})
         if other.fold != run.fold:
             raise FerError(
-                f"{run.name}: start_from: {folder} was trained on fold {other.fold} of {other.parameters.dataset}, this "
-                f"run is of fold {run.fold}: what one is trained on, the other is tested on. Give a run of fold {run.fold}"
+                f"{run.name}: start_from: {folder} was trained on fold {other.fold} of {other.parameters.dataset}, "
+                f"this run is of fold {run.fold}: what one is trained on, the other is tested on. "
+                f"Give a run of fold {run.fold}"
             )
     weights = weights_of(folder, other.parameters)
     if other.parameters.classes != run.dataset.classes:
@@ -50,8 +51,8 @@ def start(network: nn.Module, run: Run, folder: Path) -> None:
         network.load_state_dict(weights)
     except RuntimeError as error:
         raise FerError(
-            f"{run.name}: start_from: {folder} holds a network of {other.parameters.system} that does not fit the one to "
-            f"train, {run.experiment.system}: {str(error).splitlines()[-1].strip()}"
+            f"{run.name}: start_from: {folder} holds a network of {other.parameters.system} that does not fit the one "
+            f"to train, {run.experiment.system}: {str(error).splitlines()[-1].strip()}"
         ) from error
 
 

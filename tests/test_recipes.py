@@ -1,6 +1,7 @@
 """What a recipe may ask for, each key by what it does, and the defects by the harm they do."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from torch import nn
 
 from fer import layout, params
 from fer.errors import FerError
-from fer.networks import load_network
+from fer.networks import load_network, untrained
 from fer.params import Augmentation, Input, Recipe
 from fer.runs import Run
 from fer.stages import train as stage
@@ -24,6 +25,7 @@ from fer.training.prediction import predict
 from fer.training.schedule import advance, make_optimizer, make_scheduler
 
 EXPERIMENT = "fer2013-attentional_cnn"
+RELEASED = "fer/pretrained/fer2013-fer_baseline"
 INPUT = Input(size=8, channels=1, mean=0.5, std=0.5)
 
 
@@ -324,3 +326,57 @@ def test_every_experiment_that_there_is_can_be_resolved_and_the_paper_study_hold
     names = {path.stem for path in (params.FOLDER / "experiments").glob("*.yaml")}
     study = params.load_study(params.FOLDER / "studies/paper.yaml")
     assert set(study.experiments) == names
+
+
+# --- the weights that training starts from ----------------------------------------------------------------------------
+
+
+def test_training_starts_from_the_weights_of_a_trained_run_and_records_which(data, tmp_path):
+    """A rate of almost nothing leaves them as they were."""
+    first = run_of(data)
+    stage.train(first, "cpu")
+    kept = shutil.copytree(first.folder, tmp_path / "kept")
+    further = run_of(data, start_from=str(kept), learning_rate=1e-12, epochs=1)
+    stage.train(further, "cpu")
+    before, after = (load_network(folder)[0].state_dict() for folder in (kept, further.folder))
+    assert all(
+        torch.allclose(before[name], after[name], atol=1e-6) for name, _ in load_network(kept)[0].named_parameters()
+    )
+    assert further.as_trained().parameters.data["start_from"] == file_sha256(kept / layout.WEIGHTS)
+    assert further.as_trained().parameters.recipe.start_from == str(kept)
+
+
+def test_a_network_for_other_classes_keeps_the_start_of_all_but_its_last_layer():
+    run = Run("jaffe-fer_baseline", "KA", 0, {"start_from": RELEASED}, 1, layout.Layout(Path()))
+    released = load_network(RELEASED)[0].state_dict()
+    differing = {
+        name
+        for name, value in untrained(run, torch.device("cpu")).state_dict().items()
+        if not value.equal(released[name])
+    }
+    assert run.dataset.classes != load_network(RELEASED)[1].classes
+    assert differing == {"classifier.3.weight", "classifier.3.bias"}
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "message"),
+    [
+        ("fer2013-attentional_cnn", {"start_from": RELEASED}, "is not the file that .* was trained with"),
+        ("jaffe-attentional_cnn", {"start_from": RELEASED}, "does not fit the one to train, attentional_cnn"),
+        ("jaffe-fer_baseline", {"start_from": "nowhere"}, "nowhere/parameters.json"),
+    ],
+)
+def test_weights_that_do_not_fit_or_saw_other_parts_of_the_dataset_are_refused(name, overrides, message, data):
+    fold = "0" if name.startswith("fer2013") else "KA"
+    with pytest.raises(FerError, match=message):
+        untrained(Run(name, fold, 0, overrides, 1, data), torch.device("cpu"))
+
+
+def test_weights_of_another_fold_are_refused(data, tmp_path):
+    run = run_of(data)
+    stage.train(run, "cpu")
+    kept = shutil.copytree(run.folder, tmp_path / "kept")
+    recorded = read_json(kept / layout.PARAMETERS)
+    write_json(kept / layout.PARAMETERS, recorded | {"fold": "1"})
+    with pytest.raises(FerError, match="was trained on fold 1 of fer2013, this run is of fold 0"):
+        untrained(run_of(data, start_from=str(kept)), torch.device("cpu"))
