@@ -39,6 +39,10 @@ Device = Annotated[str, typer.Option(help="auto (the first available of CUDA, MP
 Threads = Annotated[
     int, typer.Option(min=1, max=1024, help="CPU threads. With the same number a run is repeatable to the bit.")
 ]
+AllThreads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all available.")]
+RootOfRun = Annotated[
+    Path | None, typer.Option(help="Folder that holds the study's artifacts; default: where the run lies.")
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
@@ -342,7 +346,7 @@ def predict(
         str, typer.Option(help="hog (dlib), or blazeface: more faces, faster; needs the extra `export`.")
     ] = "hog",
     about: Annotated[bool, typer.Option("--about", help="Describe the model, its accuracy and its limits.")] = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all available.")] = None,
+    threads: AllThreads = None,
     device: Device = "cpu",
 ) -> None:
     """Recognise the expression of every face in images, videos or the pictures of a camera."""
@@ -377,10 +381,8 @@ def export(
         str | None,
         typer.Option(help="int8: a quarter of the size, calibrated on the run's training images, which must exist."),
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all available.")] = None,
-    root: Annotated[
-        Path | None, typer.Option(help="Folder that holds the study's artifacts; default: where the run lies.")
-    ] = None,
+    threads: AllThreads = None,
+    root: RootOfRun = None,
 ) -> None:
     """Export a trained network as one ONNX file, compare it with the original, and measure its accuracy.
 
@@ -418,10 +420,8 @@ def demo(
         typer.Option(help="Folder or archive of npm's onnxruntime-web; default: fetched once and kept in the cache."),
     ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all available.")] = None,
-    root: Annotated[
-        Path | None, typer.Option(help="Folder that holds the study's artifacts; default: where the run lies.")
-    ] = None,
+    threads: AllThreads = None,
+    root: RootOfRun = None,
 ) -> None:
     """Write one HTML page that recognises expressions, from the camera or in pictures; nothing leaves the browser."""
     if output.suffix not in (".html", ".htm"):
