@@ -414,7 +414,10 @@ def demo(
     run: Annotated[
         str, typer.Argument(help="Released model, folder of a run, run of the study, or an ONNX file of `fer export`.")
     ] = "fer2013-fer_baseline",
-    output: Annotated[Path, typer.Option(help="Page to write.")] = Path("demo.html"),
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Page to write; default: reports/demo.html, beside the study's page, which links it."),
+    ] = None,
     runtime: Annotated[
         Path | None,
         typer.Option(help="Folder or archive of npm's onnxruntime-web; default: fetched once and kept in the cache."),
@@ -424,27 +427,29 @@ def demo(
     root: RootOfRun = None,
 ) -> None:
     """Write one HTML page that recognises expressions, from the camera or in pictures; nothing leaves the browser."""
-    if output.suffix not in (".html", ".htm"):
+    if output is not None and output.suffix not in (".html", ".htm"):
         raise FerError(f"--output {output}: expected a name that ends in .html")
     from fer.exporting.demo import demo as work
     from fer.exporting.demo import read_model
+    from fer.exporting.export import export, find_run
     from fer.exporting.runtime import find_runtime
+    from fer.machine import cores
+
+    found = None if run.endswith(".onnx") else find_run(run, root)
+    target = output or (found.layout if found else Layout(root or Path())).reports() / "demo.html"
 
     def write() -> str:
         files = find_runtime(runtime)
-        if run.endswith(".onnx"):
-            return work(*read_model(Path(run)), files, output)
-        from fer.exporting.export import export, find_run
-        from fer.machine import cores
-
-        exported = export(find_run(run, root), "fp16", threads or cores())
-        return work(exported.data, exported.description, files, output)
+        if found is None:
+            return work(*read_model(Path(run)), files, target)
+        exported = export(found, "fp16", threads or cores())
+        return work(exported.data, exported.description, files, target)
 
     announce("demo", run, write)
     if open_:
         import webbrowser
 
-        webbrowser.open(output.resolve().as_uri())
+        webbrowser.open(target.resolve().as_uri())
 
 
 reporting = typer.Typer(rich_markup_mode="markdown")

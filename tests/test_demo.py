@@ -1,9 +1,13 @@
 """The page of `fer demo`: whole in one file, and used as a person uses it, in a headless Chromium."""
 
+import os
 import re
 import subprocess
 import sys
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import cv2
 import numpy as np
@@ -16,6 +20,7 @@ from fer.errors import FerError
 from fer.exporting import runtime
 from fer.exporting.demo import demo, read_model
 from fer.exporting.export import export, find_run
+from fer.storage import file_sha256
 
 MODEL = "fer2013-fer_baseline"
 
@@ -36,11 +41,10 @@ def fake_runtime(folder: Path) -> Path:
 
 
 def test_the_page_is_one_file_that_names_model_accuracy_interval_and_limits(exported, tmp_path):
-    output = tmp_path / "demo.html"
-    words = ["demo", str(exported), "--output", str(output), "--runtime", str(fake_runtime(tmp_path / "ort"))]
+    words = ["demo", str(exported), "--root", str(tmp_path), "--runtime", str(fake_runtime(tmp_path / "ort"))]
     result = subprocess.run([sys.executable, "-m", "fer", *words], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    page = output.read_text()
+    page = (tmp_path / "reports" / "demo.html").read_text()  # where the report's page links it
     about = fer.load(exported).about
     assert f"{100 * about.accuracy:.1f} %" in page and f"{about.n:,}" in page
     low, high = about.interval
@@ -51,7 +55,7 @@ def test_the_page_is_one_file_that_names_model_accuracy_interval_and_limits(expo
     assert page.count("</script>") == 6, "what is inside cannot end a script"
 
 
-def test_a_runtime_that_cannot_be_had_or_is_another_is_one_line_that_says_what_to_do(tmp_path, monkeypatch):
+def test_a_runtime_that_is_not_there_or_is_none_is_one_line_that_says_what_to_do(tmp_path):
     with pytest.raises(FerError, match=r"npm pack onnxruntime-web@"):
         runtime.find_runtime(tmp_path / "nowhere")
     with pytest.raises(FerError, match=r"lacks ort.wasm.bundle.min.mjs and .* of onnxruntime-web"):
@@ -60,14 +64,49 @@ def test_a_runtime_that_cannot_be_had_or_is_another_is_one_line_that_says_what_t
     archive.write_bytes(b"no archive")
     with pytest.raises(FerError, match=r"x.tgz is not an archive of onnxruntime-web"):
         runtime.find_runtime(archive)
+
+
+def test_without_a_network_one_line_says_how_to_make_the_page(exported, tmp_path):
+    nowhere = "http://127.0.0.1:9"
+    offline = {"HTTPS_PROXY": nowhere, "NO_PROXY": "", "npm_config_registry": nowhere, "XDG_CACHE_HOME": str(tmp_path)}
+    words = [sys.executable, "-m", "fer", "demo", str(exported)]
+    result = subprocess.run(words, capture_output=True, text=True, env=os.environ | offline)
+    assert result.returncode == 2 and not list(tmp_path.iterdir())
+    announced, error = result.stderr.strip().splitlines()
+    assert announced.startswith("Fetching onnxruntime-web@")
+    assert re.fullmatch(
+        r"error: ONNX Runtime Web could not be fetched: cdn.jsdelivr.net cannot be reached, "
+        r"npm (is not installed|failed \(E\w+\))\. Get it with `npm pack .*` .* with --runtime",
+        error,
+    )
+
+
+class Server(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def test_the_runtime_is_fetched_once_and_only_if_it_is_the_known_one(tmp_path, monkeypatch):
+    files = fake_runtime(tmp_path / "ort") / "dist"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(runtime, "ADDRESS", "http://127.0.0.1:9/")
     monkeypatch.setattr(runtime.shutil, "which", lambda name: None)
-    with pytest.raises(FerError, match=r"could not be fetched \(by http: .*by npm: npm is not installed\)"):
-        runtime.find_runtime()
-    monkeypatch.setattr(runtime, "by_npm", lambda: {runtime.SCRIPT: b"other", runtime.WASM: b"other"})
-    with pytest.raises(FerError, match="other files than expected"):
-        runtime.find_runtime()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Server, directory=files))
+    Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}/"
+    try:
+        monkeypatch.setattr(runtime, "ADDRESS", address + "moved/")
+        with pytest.raises(FerError, match=r"127.0.0.1 answered 404 File not found, npm is not installed\. Get it"):
+            runtime.find_runtime()
+        monkeypatch.setattr(runtime, "ADDRESS", address)
+        with pytest.raises(FerError, match="127.0.0.1 gave other files than expected"):
+            runtime.find_runtime()
+        known = {name: file_sha256(files / name) for name in runtime.SHA256}
+        monkeypatch.setattr(runtime, "SHA256", known)
+        first = runtime.find_runtime()
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert runtime.find_runtime() == first == {name: (files / name).read_bytes() for name in known}
 
 
 def test_a_network_that_needs_more_than_a_photograph_gets_no_page(exported, tmp_path):

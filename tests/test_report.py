@@ -3,6 +3,7 @@
 import html
 import re
 import shutil
+import subprocess
 
 import numpy as np
 import pandas as pd
@@ -218,7 +219,8 @@ def test_the_page_needs_no_other_file(folder):
     pictures, links = re.findall(r'src="([^"]+)"', page), re.findall(r'href="([^"]+)"', page)
     assert len(pictures) == 1 + 2 * 4 and all(link.startswith("data:") for link in pictures)
     elsewhere = {link for link in links if not link.startswith(("#", "../runs/", "cards/"))}
-    assert elsewhere == {"leakage/fer2013.official.html"}, "audits, cards and runs alone are pages of their own"
+    own = {"leakage/fer2013.official.html", "demo.html"}
+    assert elsewhere == own, "audits, cards and runs, and what `fer demo` writes, alone are pages of their own"
 
 
 def test_figures_in_the_markdown_exist(folder):
@@ -232,6 +234,19 @@ def test_the_latex_table_uses_booktabs_and_escapes_what_latex_would_read(folder)
     text = (folder / "reports/results.tex").read_text()
     assert r"\toprule" in text and r"\bottomrule" in text
     assert not re.search(r"(?<!\\)[%#]", text)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex")
+def test_every_latex_table_compiles_and_is_no_wider_than_a_page(folder, tmp_path):
+    tables = [folder / "reports/results.tex", *sorted((folder / "reports/tables").glob("*.tex"))]
+    lines = [r"\documentclass{article}", r"\usepackage[a4paper,margin=1in]{geometry}", r"\usepackage{booktabs}"]
+    lines += [r"\begin{document}", *(rf"\input{{{path}}}" + "\n" + r"\clearpage" for path in tables), r"\end{document}"]
+    (tmp_path / "paper.tex").write_text("\n".join(lines))
+    words = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert result.returncode == 0, result.stdout[-2000:]
+    assert (tmp_path / "paper.pdf").read_bytes().startswith(b"%PDF")
+    assert "Overfull" not in result.stdout and "too large" not in result.stdout, result.stdout
 
 
 def test_reporting_twice_gives_the_same_files_to_the_bit(folder, reported):

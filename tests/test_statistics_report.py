@@ -312,4 +312,13 @@ def test_latex_reads_nothing_in_the_text_of_a_table():
     frame = pd.DataFrame([{"change": change, "50 %": "1"}])
     text = Table("x", change, f"{change}.", frame, frame, False).latex()
     escaped = r"\$ \textasciicircum \space \textasciitilde \space \{ \} \textbackslash \space \% \_ \& \# $\pm$ $-$"
-    assert text.count(escaped) == 3 and rf"\caption{{{escaped}. {escaped}.}}" in text and r"change & 50 \% \\" in text
+    assert text.count(escaped) == 3 and rf"\caption{{{escaped}}}" in text and r"change & 50 \% \\" in text
+    assert rf"\parbox{{\linewidth}}{{{escaped}.}}" in text
+
+
+def test_a_wide_table_is_several_of_a_page_s_width_in_latex():
+    wide = {f"column {number}": ["x" * 30] for number in range(7)}
+    text = Table("x", "Wide", "A note.", pd.DataFrame({"experiment": ["a-b"], **wide}), None, False).latex()
+    assert text.count(r"\begin{tabular}") == 3 and text.count("a-b &") == 3 and text.count("A note.") == 1
+    assert all(f"\\caption{{Wide ({number} of 3)}}" in text for number in (1, 2, 3))
+    assert all(len(line) < 150 for line in text.splitlines()), "no row is wider than a page"

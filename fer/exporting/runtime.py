@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pooch
 import requests
@@ -81,16 +83,30 @@ def fetched() -> dict[str, bytes]:
     """Fetch the files from the first place that has them."""
     logger.info("Fetching %s (14 MB, once) …", PACKAGE)
     said = []
-    for fetch in (by_http, by_npm):
+    for place, fetch in ((str(urlsplit(ADDRESS).hostname), by_http), ("npm", by_npm)):
         try:
             files = fetch()
-        except (OSError, ValueError, subprocess.SubprocessError, FerError) as error:
-            said.append(f"{fetch.__name__.replace('_', ' ')}: {' '.join(str(error).split())[:200]}")
+        except (OSError, subprocess.SubprocessError, FerError) as error:
+            said.append(f"{place} {reason(error)}")
             continue
         if whole(files):
             return files
-        said.append(f"{fetch.__name__.replace('_', ' ')}: other files than expected (sha256)")
-    raise FerError(f"ONNX Runtime Web could not be fetched ({'; '.join(said)}). {BY_HAND}")
+        said.append(f"{place} gave other files than expected (sha256)")
+    raise FerError(f"ONNX Runtime Web could not be fetched: {', '.join(said)}. {BY_HAND}")
+
+
+def reason(error: Exception) -> str:
+    """Return in a few words why a place has not given the files."""
+    if isinstance(error, requests.Timeout | subprocess.TimeoutExpired):
+        return "does not answer"
+    if isinstance(error, requests.HTTPError):
+        return f"answered {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.ConnectionError):
+        return "cannot be reached"
+    if isinstance(error, subprocess.CalledProcessError):
+        code = re.search(rb"code (E\w+)", error.stderr)
+        return f"failed ({code[1].decode() if code else f'exit status {error.returncode}'})"
+    return " ".join(str(error).split())
 
 
 def by_http() -> dict[str, bytes]:
@@ -106,7 +122,8 @@ def by_http() -> dict[str, bytes]:
 def by_npm() -> dict[str, bytes]:
     """Return the files as `npm pack` fetches them, from the registry that npm is set to."""
     if shutil.which("npm") is None:
-        raise FerError("npm is not installed")
+        raise FerError("is not installed")
+    words = ["npm", "pack", "--loglevel=error", "--fetch-retries=0", PACKAGE]
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["npm", "pack", "--silent", PACKAGE], cwd=folder, check=True, capture_output=True, timeout=600)
+        subprocess.run(words, cwd=folder, check=True, capture_output=True, timeout=600)
         return of_archive(next(Path(folder).glob("*.tgz")))

@@ -8,6 +8,7 @@ from fer.reporting.figures import BLUE, ORANGE, plt, save
 from fer.reporting.kept import Entry
 
 GREY = "#8a8a8a"
+PANELS, FEWEST = 4, 10  # of the figure of calibration: panels in a row, predictions of a point
 
 
 def results(entries: list[Entry], target: Path) -> None:
@@ -63,25 +64,26 @@ def label(entry: Entry) -> str:
 
 
 def calibration(entries: list[Entry], target: Path) -> None:
-    """Draw accuracy over confidence of every sound and outside entry that gives probabilities, a panel a dataset."""
+    """Draw accuracy over confidence of every sound and outside entry that gives probabilities, a panel each.
+
+    The larger a point, the more predictions are as sure; of fewer than `FEWEST` the accuracy says nothing.
+    """
     shown = [entry for entry in entries if entry.kind in ("sound", "external") and entry.ece is not None]
-    datasets = list(dict.fromkeys(entry.dataset for entry in shown))
-    figure, panels = plt.subplots(
-        1, max(len(datasets), 1), figsize=(0.6 + 3.4 * max(len(datasets), 1), 3.8), squeeze=False, layout="constrained"
-    )
-    for axes, name in zip(panels[0], datasets, strict=False):
-        own = [entry for entry in shown if entry.dataset == name]
-        axes.plot([0, 100], [0, 100], color="black", linewidth=0.8, linestyle="--")
-        for entry in own:
-            found = entry.bins[entry.bins["n"] >= 20]  # the accuracy of fewer says nothing
-            axes.plot(
-                100 * found["confidence"],
-                100 * found["accuracy"],
-                marker=".",
-                linewidth=1,
-                linestyle=":" if entry.external else "-",
-                label=f"{label(entry)}, ECE {100 * entry.ece:.1f} %",
-            )
-        axes.set(xlabel="confidence, %", ylabel="accuracy, %", xlim=(0, 100), ylim=(0, 100), title=own[0].dataset_title)
-        axes.legend(frameon=False, fontsize=6)
+    rows = max(-(-len(shown) // PANELS), 1)
+    figure, panels = plt.subplots(rows, PANELS, figsize=(8.4, 2.35 * rows), squeeze=False, layout="constrained")
+    for axes in panels.ravel()[len(shown) :]:
+        axes.axis("off")
+    for axes, entry in zip(panels.ravel(), shown, strict=False):
+        found = entry.bins[entry.bins["n"] >= FEWEST]
+        confidence, accuracy, share = 100 * found["confidence"], 100 * found["accuracy"], found["n"] / found["n"].sum()
+        color = ORANGE if entry.external else BLUE
+        axes.plot([0, 100], [0, 100], color=GREY, linewidth=0.8, linestyle="--")
+        axes.plot(confidence, accuracy, color=color, linewidth=1)
+        axes.scatter(confidence, accuracy, 4 + 120 * share, color=color, zorder=3, clip_on=False)
+        axes.set(xlim=(0, 103), ylim=(0, 103), xticks=(0, 50, 100), yticks=(0, 50, 100), aspect="equal")
+        axes.set_title(f"{entry.dataset_title}\n{label(entry)}", fontsize=8)
+        axes.text(4, 92, f"ECE {100 * entry.ece:.1f} %", fontsize=8)
+        axes.tick_params(labelsize=7)
+    figure.supxlabel("confidence, %", fontsize=8)
+    figure.supylabel("accuracy, %", fontsize=8)
     save(figure, target)

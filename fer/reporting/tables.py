@@ -13,6 +13,8 @@ SYNTHETIC_NOTE = (
     "SYNTHETIC: measured on drawn faces, to show that the pipeline works from end to end. "
     "These figures say nothing about real faces and must not be compared with published ones."
 )
+PAGE, GAP = 119, 2  # characters of a page's width (A4, margins of an inch) in the size below, and between two columns
+SMALL = "\\scriptsize\\setlength{\\tabcolsep}{3pt}"
 TEXT_COLUMNS = {  # aligned left
     "alignment",
     "against",
@@ -73,17 +75,36 @@ class Table:
         return {"name": self.name, "title": self.title, "note": self.note, "rows": self.rows, **cells(self.frame)}
 
     def latex(self) -> str:
-        """Return a booktabs table to `\\input`; one on synthetic data says so."""
-        note = f"{self.title}. {self.note}" + (f" {SYNTHETIC_NOTE}" if self.synthetic else "")
-        style = self.frame.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
-        text = style.to_latex(
-            hrules=True,
-            column_format="".join("l" if name in TEXT_COLUMNS else "r" for name in self.frame.columns),
-            caption=latex_text(note),
-            label=f"tab:{self.name}",
-            position_float="centering",
-        )
-        return with_commands(text)
+        """Return booktabs tables to `\\input`, each narrow enough for a page; a table on synthetic data says so."""
+        note = self.note + (f" {SYNTHETIC_NOTE}" if self.synthetic else "")
+        below = f"\n\\par\\smallskip\n\\parbox{{\\linewidth}}{{{with_commands(latex_text(note))}}}"
+        blocks, pieces = columns_of_pages(self.frame), []
+        for number, columns in enumerate(blocks, 1):
+            frame = self.frame[columns]
+            style = frame.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
+            text = style.to_latex(
+                hrules=True,
+                column_format="".join("l" if name in TEXT_COLUMNS else "r" for name in columns),
+                caption=latex_text(self.title + (f" ({number} of {len(blocks)})" if len(blocks) > 1 else "")),
+                label=f"tab:{self.name}" + (f"-{number}" if number > 1 else ""),
+                position_float="centering",
+            )
+            text = with_commands(text).replace("\n\\begin{tabular}", f"\n{SMALL}\n\\begin{{tabular}}", 1)
+            end = "\n\\end{tabular}"
+            pieces.append(text.replace(end, end + below, 1) if number == 1 else text)
+        return "\n".join(pieces)
+
+
+def columns_of_pages(frame: pd.DataFrame) -> list[list[str]]:
+    """Return the columns of tables that a page is wide enough for, in their order; the first column begins each."""
+    first, *others = frame.columns
+    width = {name: GAP + max(len(name), *frame[name].astype(str).str.len(), 0) for name in frame.columns}
+    blocks = [[first]]
+    for name in others:
+        if sum(width[each] for each in blocks[-1]) + width[name] > PAGE and len(blocks[-1]) > 1:
+            blocks.append([first])
+        blocks[-1].append(name)
+    return blocks
 
 
 def cells(frame: pd.DataFrame) -> dict[str, list]:
