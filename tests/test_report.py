@@ -257,4 +257,4 @@ def test_reporting_twice_gives_the_same_files_to_the_bit(folder, reported):
 
 def test_the_deviation_over_seeds_is_left_out_for_a_single_seed(folder, reported):
     result = collect(reported[1].model_copy(update={"seeds": [0]}))[0]
-    assert result.std("accuracy") is None and result.interval[0] < result.interval[1]
+    assert result.std("accuracy") is None and result.interval.low < result.interval.high

@@ -1,4 +1,4 @@
-"""What a system answered on the test images of one experiment, all folds and seeds, and the figures of it."""
+"""The predictions of one system on the test images of one experiment, all folds and seeds, and what they score."""
 
 from __future__ import annotations
 
@@ -12,33 +12,15 @@ from fer.evaluation.intervals import Interval, accuracy_interval
 from fer.evaluation.metrics import metrics
 
 
-@dataclass(frozen=True)
-class Answers:
-    """Predictions of one system, and the figures of them.
+class Scores:
+    """Figures of one system's predictions; where there are several seeds, their means.
 
-    Args:
-        table: one row a test image, fold and seed, with columns fold, seed, sample (row of the dataset's index),
-            cluster (what the sample shares with others), label and predicted (class codes) and `p_<class>`,
-            probabilities in [0, 1].
-        classes: names in the order of their codes.
+    A subclass has `predictions`, one row a test image, fold and seed (columns fold, seed, sample, cluster, label and
+    predicted), and `by_seed`, the metrics of each seed over all its folds (`fer.evaluation.metrics`).
     """
 
-    table: pd.DataFrame
-    classes: list[str]
-
-    @property
-    def seeds(self) -> list[int]:
-        """The seeds in the table, in ascending order."""
-        return sorted(self.table["seed"].unique().tolist())
-
-    @cached_property
-    def by_seed(self) -> list[dict]:
-        """The metrics of each seed over all its folds."""
-        columns = [f"p_{name}" for name in self.classes]
-        return [
-            metrics(rows["label"].to_numpy(np.int64), rows[columns].to_numpy(np.float64), self.classes)
-            for _, rows in self.table.groupby("seed")
-        ]
+    predictions: pd.DataFrame
+    by_seed: list[dict]
 
     @property
     def n(self) -> int:
@@ -69,7 +51,7 @@ class Answers:
 
         The rows are indexed by fold, sample and image: of one sample there are several where variants are tested, too.
         """
-        rows = self.table.assign(correct=self.table["label"] == self.table["predicted"])
+        rows = self.predictions.assign(correct=self.predictions["label"] == self.predictions["predicted"])
         rows["image"] = rows.groupby(["fold", "seed", "sample"]).cumcount()
         return rows.groupby(["fold", "sample", "image"]).agg({"correct": "mean", "cluster": "first"})
 
@@ -81,10 +63,39 @@ class Answers:
     @property
     def majority(self) -> float:
         """The accuracy of always answering the test part's most frequent class, in [0, 1]."""
-        return float(self.table["label"].value_counts(normalize=True).iloc[0])
+        return float(self.predictions["label"].value_counts(normalize=True).iloc[0])
 
     @cached_property
     def per_class(self) -> pd.DataFrame:
         """Precision, recall, F1 (means over seeds) and n of each class."""
         tables = [pd.DataFrame(figures["per_class"]).T for figures in self.by_seed]
         return sum(tables[1:], tables[0]) / len(tables)
+
+
+@dataclass(frozen=True)
+class Answers(Scores):
+    """Predictions of one system, and the figures of them.
+
+    Args:
+        predictions: one row a test image, fold and seed, with columns fold, seed, sample (row of the dataset's index),
+            cluster (what the sample shares with others), label and predicted (class codes) and `p_<class>`,
+            probabilities in [0, 1].
+        classes: names in the order of their codes.
+    """
+
+    predictions: pd.DataFrame
+    classes: list[str]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of the predictions, in ascending order."""
+        return sorted(self.predictions["seed"].unique().tolist())
+
+    @cached_property
+    def by_seed(self) -> list[dict]:
+        """The metrics of each seed over all its folds."""
+        columns = [f"p_{name}" for name in self.classes]
+        return [
+            metrics(rows["label"].to_numpy(np.int64), rows[columns].to_numpy(np.float64), self.classes)
+            for _, rows in self.predictions.groupby("seed")
+        ]

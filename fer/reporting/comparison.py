@@ -138,7 +138,7 @@ def conditions(result: Result) -> dict[str, str]:
 
 def figures(result: Result) -> dict[str, str]:
     """Return the figures that no table shows without one another."""
-    low, high = result.interval
+    low, high = result.interval.low, result.interval.high
     return {
         "published %": result.published_cell,
         "ours %": result.plus_minus("accuracy"),
@@ -190,7 +190,7 @@ def numbers(results: list[Result]) -> pd.DataFrame:
 def row(result: Result) -> dict:
     """Return an experiment's figures unrounded, as the CSV files have them."""
     experiment = result.first.experiment
-    low, high = result.interval
+    low, high = result.interval.low, result.interval.high
     return {
         "experiment": result.name,
         "dataset": experiment.dataset,
@@ -210,7 +210,7 @@ def row(result: Result) -> dict:
         "accuracy_std": result.std("accuracy"),
         "accuracy_low": low,
         "accuracy_high": high,
-        "interval_method": result.accuracy_interval.method,
+        "interval_method": result.interval.method,
         "n_test": result.n,
         "clusters": result.clusters,
         "majority": result.majority,

@@ -80,7 +80,7 @@ def of_experiment(result: Result) -> dict:
         "publication": result.publication,
         "reading": result.reading,
         "accuracy": result.plus_minus("accuracy"),
-        "interval": list(result.interval),
+        "interval": [result.interval.low, result.interval.high],
         "n": result.n,
         "clusters": result.clusters,
         "trained": result.trained,

@@ -80,7 +80,7 @@ def row(figures: dict, against: str, pair: dict | None) -> dict[str, str]:
 
 def own_row(result: Result) -> dict[str, str]:
     """Return one of ours, as far as it has the same columns."""
-    low, high = result.interval
+    low, high = result.interval.low, result.interval.high
     return {
         "system": result.name,
         "protocol": result.first.experiment.protocol.replace("_", " "),

@@ -12,7 +12,7 @@ import pandas as pd
 
 from fer import layout
 from fer.evaluation import metrics
-from fer.evaluation.intervals import Interval, accuracy_interval
+from fer.evaluation.answers import Scores
 from fer.params import Study
 from fer.reporting import budget, losses
 from fer.reporting.budget import Budget
@@ -25,7 +25,7 @@ VIEWS = {"both": "eyes and mouth", "eyes": "eyes alone", "mouth": "mouth alone",
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(Scores):
     """One experiment of a study with all its runs, folds × seeds; `corrupted` is the study's.
 
     What was measured comes from the runs' summaries (`fer.evaluation.summary`), what is said of it from params/.
@@ -156,52 +156,9 @@ class Result:
         return found
 
     @property
-    def n(self) -> int:
-        """The number of test samples, all folds together, of one seed."""
-        return self.by_seed[0]["n"]
-
-    def values(self, metric: str) -> np.ndarray:
-        """Return a metric of each seed over all its folds, float64 (seeds,)."""
-        return np.array([figures[metric] for figures in self.by_seed])
-
-    def mean(self, metric: str) -> float:
-        """Return the mean of a metric over seeds."""
-        return float(self.values(metric).mean())
-
-    def std(self, metric: str) -> float | None:
-        """Return the sample standard deviation over seeds, or None with a single seed."""
-        values = self.values(metric)
-        return float(values.std(ddof=1)) if len(values) > 1 else None
-
-    def plus_minus(self, metric: str) -> str:
-        """Return a figure in percent, with its deviation over seeds where there are several."""
-        std = self.std(metric)
-        return f"{100 * self.mean(metric):.2f}" + ("" if std is None else f" ± {100 * std:.2f}")
-
-    @cached_property
-    def samples(self) -> pd.DataFrame:
-        """One row a test image of a fold: `correct`, the share of the seeds that are right, and its `cluster`.
-
-        The rows are indexed by fold, sample and image: of one sample there are several where variants are tested, too.
-        """
-        rows = self.predictions.assign(correct=self.predictions["label"] == self.predictions["predicted"])
-        rows["image"] = rows.groupby(["fold", "seed", "sample"]).cumcount()
-        return rows.groupby(["fold", "sample", "image"]).agg({"correct": "mean", "cluster": "first"})
-
-    @cached_property
-    def accuracy_interval(self) -> Interval:
-        """The 95 % interval of the accuracy averaged over seeds, with its method and the number of clusters."""
-        return accuracy_interval(self.samples["correct"].to_numpy(), self.samples["cluster"].to_numpy(str))
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The bounds of `accuracy_interval`."""
-        return self.accuracy_interval.low, self.accuracy_interval.high
-
-    @property
     def clusters(self) -> int:
         """The number of subjects, sequences or single images that the test samples are of."""
-        return self.accuracy_interval.clusters
+        return self.interval.clusters
 
     @property
     def publication(self) -> str:
@@ -239,21 +196,10 @@ class Result:
         """How long, beside what the recipe asks for, and whether nothing came of it."""
         return "; ".join(filter(None, (str(self.budget), self.losses.idle())))
 
-    @property
-    def majority(self) -> float:
-        """The accuracy of always answering the test part's most frequent class, in [0, 1]."""
-        return float(self.predictions["label"].value_counts(normalize=True).iloc[0])
-
     @cached_property
     def confusion(self) -> np.ndarray:
         """Counts (true, predicted) summed over folds and seeds."""
         return np.sum([figures["confusion_matrix"] for figures in self.by_seed], axis=0)
-
-    @cached_property
-    def per_class(self) -> pd.DataFrame:
-        """Precision, recall, F1 (means over seeds) and n of each class."""
-        tables = [pd.DataFrame(figures["per_class"]).T for figures in self.by_seed]
-        return sum(tables[1:], tables[0]) / len(tables)
 
     @cached_property
     def cost(self) -> dict:

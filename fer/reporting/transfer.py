@@ -67,8 +67,8 @@ def within(result: Result) -> dict:
     """Return the cell of an experiment on its own dataset."""
     figures = {name: result.mean(name) for name in FIGURES}
     classes = len(result.first.dataset.classes)
-    found, left_out = bounds(result.accuracy_interval), {"other_expressions": 0, "seen_in_training": 0}
-    same = as_cut(figures["accuracy"], result.accuracy_interval)
+    found, left_out = bounds(result.interval), {"other_expressions": 0, "seen_in_training": 0}
+    same = as_cut(figures["accuracy"], result.interval)
     return {"n": result.n, "classes": classes, **figures, **found, **left_out, "framing": "as cut", **same}
 
 
