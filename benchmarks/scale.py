@@ -121,7 +121,7 @@ def measure_all(count: int, align_most: int) -> dict[str, tuple[float, float]]:
                 write_faces(count, layout)
             if stage != "align" or count <= align_most:
                 words = arguments.format(source=source).split()
-                command = [sys.executable, "-m", "fer.cli", stage, *words, "--root", str(layout.root)]
+                command = [sys.executable, "-m", "fer", stage, *words, "--root", str(layout.root)]
                 measured[stage] = measure(command)
     return measured
 

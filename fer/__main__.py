@@ -1,6 +1,6 @@
 """The command `fer`."""
 
-from fer.cli import main
+from fer.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -10,7 +10,7 @@ from importlib.util import resolve_name
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
-CLI = PACKAGE / "cli.py"
+CLI = PACKAGE / "cli"
 # These cannot change an artifact: errors end a job, progress and tracking watch it, closure names a checkpoint, a path
 # of layout that changes is another output, what params reads reaches a job as resolved parameters (fer/inputs.py), and
 # no stage imports recognition, which is what `fer.load` does, and exporting.
@@ -35,11 +35,12 @@ def listing(command: str, plugin: str = "") -> str:
         plugin: the adapter or the system that the command imports by name.
     """
     found: dict[Path, str] = {}
-    waiting = [CLI, PACKAGE / REGISTRIES[command] / f"{plugin}.py"] if plugin else [CLI]
+    own = next(path for path in sorted(CLI.glob("*.py")) if f"\ndef {command}(" in path.read_text(encoding="utf-8"))
+    waiting = [own, PACKAGE / REGISTRIES[command] / f"{plugin}.py"] if plugin else [own]
     while waiting:
         path = waiting.pop()
         if path not in found and path.relative_to(PACKAGE).parts[0].removesuffix(".py") not in NEUTRAL:
-            found[path], needed = facts(path, command if path == CLI else None)
+            found[path], needed = facts(path, command if path == own else None)
             waiting += needed
     return "".join(f"{found[path]} {path.relative_to(PACKAGE.parent).as_posix()}\n" for path in sorted(found))
 
@@ -52,7 +53,7 @@ def sources() -> str:
 
 @cache
 def facts(path: Path, command: str | None) -> tuple[str, list[Path]]:
-    """Return the digest of a file and the files of the package that it needs; of cli.py, those of one command."""
+    """Return a file's digest and the files of the package that it needs; of the command line, those of one command."""
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".py":  # a template may include others
         return digest(text), [file for name, file in templates().items() if name in text]

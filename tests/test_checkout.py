@@ -108,7 +108,7 @@ def test_a_clone_has_the_same_bytes_whatever_git_makes_of_line_endings(make_clon
         shutil.rmtree(tmp_path / "copy", ignore_errors=True)
         command = ["git", "clone", "-q", "-c", setting, str(clone.folder), str(tmp_path / "copy")]
         subprocess.run(command, check=True)
-        for name in ("params/systems/dnn.yaml", "fer/cli.py", "Snakefile"):
+        for name in ("params/systems/dnn.yaml", "fer/layout.py", "Snakefile"):
             assert (tmp_path / "copy" / name).read_bytes() == (clone.folder / name).read_bytes(), name
 
 

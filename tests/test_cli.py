@@ -13,7 +13,7 @@ STAGES = ("acquire", "index", "align", "blocks", "split", "augment", "train", "e
 
 
 def fer(*arguments, **options):
-    result = subprocess.run([sys.executable, "-m", "fer.cli", *arguments], capture_output=True, text=True, **options)
+    result = subprocess.run([sys.executable, "-m", "fer", *arguments], capture_output=True, text=True, **options)
     result.stderr = re.sub(r"\x1b\[[0-9;]*m", "", result.stderr)
     return result
 
@@ -81,7 +81,7 @@ def test_a_stage_that_runs_out_of_memory_says_so_in_one_line(tmp_path):
 
 
 def test_torch_out_of_memory_is_said_in_one_line():
-    code = "import torch; from fer import cli; cli.app = lambda prog_name: torch.empty(1 << 50); cli.main()"
+    code = "import torch; from fer.cli import main as cli; cli.app = lambda prog_name: torch.empty(1 << 50); cli.main()"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 1 and len(result.stderr.splitlines()) == 1, result.stderr
     assert result.stderr.startswith("error: out of memory")

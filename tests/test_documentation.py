@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fer.cli import app
+from fer.cli.main import app
 
 PAGES = [Path(name) for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(Path("docs").glob("*.md"))
 README_LINES = 150

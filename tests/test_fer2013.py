@@ -270,7 +270,7 @@ def test_bad_input_gets_a_clear_error_and_leaves_nothing(name, tmp_path):
 
 def test_bad_input_on_the_command_line_is_an_error_without_a_traceback(tmp_path):
     source = BAD["short row"][0](tmp_path)
-    command = [sys.executable, "-m", "fer.cli", "acquire", "fer2013", "--source", str(source), "--root", str(tmp_path)]
+    command = [sys.executable, "-m", "fer", "acquire", "fer2013", "--source", str(source), "--root", str(tmp_path)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 2 and result.stderr.startswith("error: ") and "Traceback" not in result.stderr
 
@@ -449,6 +449,6 @@ def test_an_image_cut_anywhere_is_not_decoded_into_half_a_face(ending, cut):
 @pytest.mark.parametrize("name", ["missing", "truncated archive", "header alone", "empty zip", "two classes"])
 def test_the_command_answers_bad_input_with_status_2_and_no_traceback(name, tmp_path):
     command = ["acquire", "fer2013", "--source", str(BAD[name][0](tmp_path)), "--root", str(tmp_path / "out")]
-    result = subprocess.run([sys.executable, "-m", "fer.cli", *command], capture_output=True, text=True)
+    result = subprocess.run([sys.executable, "-m", "fer", *command], capture_output=True, text=True)
     assert result.returncode == 2 and result.stderr.startswith("error: ") and "Traceback" not in result.stderr
     assert re.search(BAD[name][1], result.stderr, flags=re.DOTALL) and not result.stdout

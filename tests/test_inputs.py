@@ -20,7 +20,7 @@ def package(tmp_path, monkeypatch):
     """A copy of the package that `listing` looks at."""
     shutil.copytree(closure.PACKAGE, tmp_path / "fer", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(closure, "PACKAGE", tmp_path / "fer")
-    monkeypatch.setattr(closure, "CLI", tmp_path / "fer/cli.py")
+    monkeypatch.setattr(closure, "CLI", tmp_path / "fer/cli")
     forget()
     yield tmp_path / "fer"
     forget()
@@ -46,7 +46,7 @@ def changed(package, file, old, new):
     [
         ("systems/dnn.py", "\nclass ", "\n# a comment\nclass "),
         ("storage.py", '"""', '"""Reworded. '),
-        ("cli.py", 'help="Seed of weights', 'help="The seed of weights'),
+        ("cli/options.py", 'help="Seed of weights', 'help="The seed of weights'),
         ("errors.py", "class FerError(Exception):", "class FerError(Exception):\n    code = 2\n"),
     ],
 )
@@ -65,13 +65,16 @@ def test_a_template_changes_the_digest_of_the_stage_that_names_it(package):
 
 
 def test_a_default_of_one_command_changes_the_digest_of_that_command_alone(package):
-    found = changed(package, "cli.py", "] = 1000,", "] = 500,")
+    found = changed(package, "cli/networks.py", "] = 1000,", "] = 500,")
     assert found == {("evaluate", "dnn"), ("evaluate", "attentional_cnn")}
 
 
-@pytest.mark.parametrize(("stage", "plugin", "module"), [("split", "", ""), ("train", "dnn", "fer.systems.dnn")])
-def test_every_module_that_a_command_imports_counts_or_is_known_to_be_neutral(stage, plugin, module):
-    program = f"import sys, fer.cli, fer.stages.{stage}{', ' + module if module else ''}\n"
+@pytest.mark.parametrize(
+    ("stage", "plugin", "modules"),
+    [("split", "", "fer.cli.data"), ("train", "dnn", "fer.cli.networks, fer.systems.dnn")],
+)
+def test_every_module_that_a_command_imports_counts_or_is_known_to_be_neutral(stage, plugin, modules):
+    program = f"import sys, fer.stages.{stage}, {modules}\n"
     program += "print(*(m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'fer'))"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = {Path(name).relative_to(closure.PACKAGE) for name in result.stdout.split()}

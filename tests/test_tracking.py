@@ -419,7 +419,7 @@ def test_training_needs_neither_mlflow_nor_snakemake_nor_dvc(data, tmp_path):
         (blocked / name / "__init__.py").write_text("raise ModuleNotFoundError(f'{__name__} is not here')")
     command = f"fer train {EXPERIMENT} --root {data.root} --set epochs=1 --device cpu"
     environment = {"PYTHONPATH": str(blocked), "PATH": os.environ["PATH"]}
-    program = [sys.executable, "-m", "fer.cli", *command.split()[1:]]
+    program = [sys.executable, "-m", "fer", *command.split()[1:]]
     result = subprocess.run(program, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
 

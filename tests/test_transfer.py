@@ -12,7 +12,7 @@ from test_generated import script
 from typer.testing import CliRunner
 
 from fer import layout, params
-from fer.cli import app
+from fer.cli.main import app
 from fer.errors import FerError
 from fer.evaluation.intervals import accuracy_interval
 from fer.evaluation.metrics import confidence_bins

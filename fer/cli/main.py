@@ -1,0 +1,81 @@
+"""The command `fer`: all commands, its log, and its errors."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fer.cli import data, networks, reports, use
+from fer.errors import FerError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="A reproducible benchmark of facial-expression recognition. The stages, in order: "
+    "**acquire → index → align → blocks → split → augment → train → evaluate → explain → report**. "
+    "`snakemake --cores 8 all` or `dvc repro` runs them all. Each can also be run by hand from the project's folder.",
+)
+for commands in (data, networks, use, reports):
+    app.add_typer(commands.app)
+logger = logging.getLogger("fer")
+
+
+@app.callback()
+def options(
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the full log, progress included, to this file. The log of an unfinished attempt is continued."
+        ),
+    ] = None,
+) -> None:
+    """Set up logging: warnings on the terminal, everything in the log file."""
+    formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    terminal = logging.StreamHandler()
+    terminal.setLevel(logging.WARNING if log else logging.INFO)
+    terminal.setFormatter(logging.Formatter("%(message)s"))
+    handlers: list[logging.Handler] = [terminal]
+    if log:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(log, mode="w" if ended(log) else "a", encoding="utf-8"))
+        handlers[-1].setFormatter(formatter)
+    logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
+    logger.setLevel(logging.INFO)
+
+
+def ended(log: Path) -> bool:
+    """Return whether a log is of a stage that ended; a retry continues the log of an interrupted or failed one."""
+    if not log.exists():
+        return False
+    with open(log, "rb") as file:
+        file.seek(-min(log.stat().st_size, len("[999999.9 s]\n")), os.SEEK_END)
+        return file.read().endswith(b" s]\n")
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Return whether memory ran out: torch has an error of its own for this on a GPU, and only words on a CPU."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't alloc" in str(error)
+
+
+def main() -> None:
+    """Run the command line; an error that the user can put right is one line and exit status 2."""
+    try:
+        app(prog_name="fer")
+    except FerError as error:
+        logger.error("error: %s", error)
+        sys.exit(2)
+    except OSError as error:
+        logger.error("error: %s", error)
+        sys.exit(1)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        logger.error("error: out of memory. Run fewer jobs at once (snakemake --cores)")
+        sys.exit(1)
