@@ -14,14 +14,14 @@ def build(name: str, size: int | None = None, channels: int | None = None, class
     architecture = system.architecture | options
     params.check(params.constructor(params.SYSTEMS, name, path), architecture, path, "architecture")
     given = {"size": size or SMALLER.get(name, system.input.size), "channels": channels or system.input.channels}
-    input = system.input.model_copy(update=given)
+    input_spec = system.input.model_copy(update=given)
     torch.manual_seed(0)
-    return systems.build(name, system.model_copy(update={"architecture": architecture, "input": input}), classes)
+    return systems.build(name, system.model_copy(update={"architecture": architecture, "input": input_spec}), classes)
 
 
 def images(name: str, network: nn.Module, count: int = 4, size: int | None = None) -> torch.Tensor:
     """Return random images as the network takes them, the same for the same count and size."""
-    input = params.load_system(name).input
-    size = size or SMALLER.get(name, input.size)
+    input_spec = params.load_system(name).input
+    size = size or SMALLER.get(name, input_spec.size)
     random = torch.Generator().manual_seed(1)
-    return torch.rand(count, getattr(network, "planes", 1) * input.channels, size, size, generator=random)
+    return torch.rand(count, getattr(network, "planes", 1) * input_spec.channels, size, size, generator=random)

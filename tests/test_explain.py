@@ -577,9 +577,9 @@ def test_a_system_that_sees_numbers_without_a_place_is_left_out_with_a_note(expl
 
 
 def test_pictures_of_what_the_network_sees_are_those_of_the_pixels(explained):
-    part, input = load_part(explained.source, "test"), explained.system.input
-    seen = stage.normalise(part.images, input)
-    assert torch.allclose(stage.pixels(seen, input), part.images.float(), atol=1e-3)
+    part, input_spec = load_part(explained.source, "test"), explained.system.input
+    seen = stage.normalise(part.images, input_spec)
+    assert torch.allclose(stage.pixels(seen, input_spec), part.images.float(), atol=1e-3)
 
 
 def test_a_mistake_in_the_parameters_names_file_and_key(explained, monkeypatch, tmp_path):

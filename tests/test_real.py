@@ -177,8 +177,8 @@ def test_runs_with_other_parameters_are_not_mixed(kept):
     summary = read_json(path)
     summary["parameters"]["recipe"]["learning_rate"] = 0.5
     write_json(path, summary)
-    told = fer("report", "real", "--study", file, "--root", place.root, "--into", folder, ok=False).stderr
-    assert "recipe.learning_rate 0.005 and 0.5" in told
+    message = fer("report", "real", "--study", file, "--root", place.root, "--into", folder, ok=False).stderr
+    assert "recipe.learning_rate 0.005 and 0.5" in message
 
 
 def test_figures_on_drawn_faces_are_refused(kept):

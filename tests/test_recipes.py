@@ -171,9 +171,9 @@ def test_a_flip_at_test_time_makes_an_image_and_its_mirror_image_alike():
 
 
 def test_each_channel_has_its_own_mean_and_deviation_in_every_plane():
-    input = Input(size=2, channels=3, mean=[0.0, 0.5, 1.0], std=[1.0, 0.5, 0.25])
+    input_spec = Input(size=2, channels=3, mean=[0.0, 0.5, 1.0], std=[1.0, 0.5, 0.25])
     images = torch.full((1, 6, 2, 2), 255, dtype=torch.uint8)
-    assert normalise(images, input)[0, :, 0, 0].tolist() == pytest.approx([1, 1, 0, 1, 1, 0])
+    assert normalise(images, input_spec)[0, :, 0, 0].tolist() == pytest.approx([1, 1, 0, 1, 1, 0])
     with pytest.raises(ValueError, match="mean has 2 numbers for 3 channel"):
         Input(size=2, channels=3, mean=[0.0, 0.5], std=1.0)
 

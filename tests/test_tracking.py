@@ -311,7 +311,7 @@ def test_a_server_that_answers_with_errors_does_not_stop_a_training(data, monkey
     assert "Training goes on" in caplog.text
 
 
-def silent():
+def unanswering_server():
     """Return a server that takes every connection and never answers, and its address."""
     server = socket.create_server(("127.0.0.1", 0), backlog=64)
     return server, f"http://127.0.0.1:{server.getsockname()[1]}"
@@ -323,7 +323,7 @@ def test_a_server_that_never_answers_does_not_hold_up_a_training(data, monkeypat
     for name in ("TIMEOUT", "MAX_RETRIES"):  # connecting sets them; what was set here is put back after the test
         monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", "")
         monkeypatch.delenv(f"MLFLOW_HTTP_REQUEST_{name}")
-    server, address = silent()
+    server, address = unanswering_server()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     run = Run(EXPERIMENT, "0", 0, {"epochs": 1, "batch_size": 64}, 1, data)
     with server:
@@ -341,12 +341,12 @@ def test_track_says_in_one_line_that_a_server_does_not_answer(data, monkeypatch)
     run.folder.mkdir(parents=True)
     for name in entries.FILES:
         (run.folder / name).touch()
-    server, address = silent()
+    server, address = unanswering_server()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    with server, pytest.raises(FerError, match=rf"MLflow \({address}\) failed: .*fer track") as told:
+    with server, pytest.raises(FerError, match=rf"MLflow \({address}\) failed: .*fer track") as raised:
         projection.project([run])
-    assert len(str(told.value).splitlines()) == 1
+    assert len(str(raised.value).splitlines()) == 1
 
 
 @contextmanager

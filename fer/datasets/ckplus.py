@@ -194,7 +194,7 @@ class CKPlus(Adapter):
         clips = self.plan(samples)
         shots = [(clip, frame) for clip in clips for frame in range(1, clip.length + 1)]
         with zipfile.ZipFile(target / "extended-cohn-kanade-images.zip", "w") as archive:
-            for (clip, frame), png in zip(shots, ordered_map(draw, shots), strict=True):
+            for (clip, frame), png in zip(shots, ordered_map(render_frame, shots), strict=True):
                 archive.writestr(f"cohn-kanade-images/{clip.path(frame)}.png", png)
         with zipfile.ZipFile(target / "Emotion_labels.zip", "w") as archive:
             for clip in clips:
@@ -285,7 +285,7 @@ class Clip:
         return f"{subject}/{number}/{subject}_{number}_{frame:08}"
 
 
-def draw(shot: tuple[Clip, int]) -> bytes:
+def render_frame(shot: tuple[Clip, int]) -> bytes:
     """Return one frame as PNG: 640×490 grey or 640×480 colour, a person before a plain wall."""
     clip, frame = shot
     reached = 1 - (1 - (frame - 1) / (clip.length - 1)) ** 2

@@ -132,7 +132,8 @@ class Fer2013(Adapter):
         plan = self.plan(samples)
         with atomic(target / "fer2013.csv") as scratch, open(scratch, "w", encoding="utf-8") as table:
             table.write("emotion,pixels,Usage\n")
-            for (code, _, usage), pixels in zip(plan, ordered_map(draw, [face for _, face, _ in plan]), strict=True):
+            images = ordered_map(render_pixels, [face for _, face, _ in plan])
+            for (code, _, usage), pixels in zip(plan, images, strict=True):
                 table.write(f"{code},{pixels},{usage}\n")
         with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
             tar.add(target / "fer2013.csv", "fer2013/fer2013.csv")
@@ -155,7 +156,7 @@ class Fer2013(Adapter):
         return plan
 
 
-def draw(face: tuple[str, int, int]) -> str:
+def render_pixels(face: tuple[str, int, int]) -> str:
     """Return one synthetic face as FER2013 writes it: 2,304 numbers from 0 to 255."""
     grey = cv2.cvtColor(synthetic.render(*face, size=2 * SIDE).visible, cv2.COLOR_BGR2GRAY)
     return " ".join(map(str, cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).ravel()))

@@ -70,7 +70,7 @@ class Ferg(Adapter):
         frames = [(character, name, number) for character, name in kinds for number in range(1, count + 1)]
         archive = target / "FERG_DB_256.zip"
         with zipfile.ZipFile(archive, "w") as packed:
-            for (character, name, number), png in zip(frames, ordered_map(draw, frames), strict=True):
+            for (character, name, number), png in zip(frames, ordered_map(render_frame, frames), strict=True):
                 kind = f"{character}_{name}"
                 packed.writestr(f"FERG_DB_256/{character}/{kind}/{kind}_{number}.png", png)
         return archive
@@ -89,7 +89,7 @@ PEOPLE = dict(zip(CHARACTERS, (20, 13, 2, 25, 15, 6), strict=True))  # easily to
 GROUND = (196, 190, 184)  # BGR
 
 
-def draw(frame: tuple[str, str, int]) -> bytes:
+def render_frame(frame: tuple[str, str, int]) -> bytes:
     """Return one frame (character, expression, number) as PNG: smooth colours on a plain ground, or on none (alpha)."""
     character, name, number = frame
     face = synthetic.render(expression(name), PEOPLE[character], number, size=SIDE, seed=SEED)

@@ -257,7 +257,7 @@ class Folders(Adapter):
                     f"options.subject: {self.subject.pattern!r} does not fit the names of the synthetic source, such "
                     f"as {path}: name a source of your own, or leave the option out to try the synthetic one"
                 )
-        for (path, *_), png in zip(plan, ordered_map(draw, plan), strict=True):
+        for (path, *_), png in zip(plan, ordered_map(render_image, plan), strict=True):
             (target / path).parent.mkdir(parents=True, exist_ok=True)
             (target / path).write_bytes(png)
         return target
@@ -290,7 +290,7 @@ def is_expression(name: str) -> bool:
         return False
 
 
-def draw(face: tuple[str, str, int, int]) -> bytes:
+def render_image(face: tuple[str, str, int, int]) -> bytes:
     """Return one synthetic face as PNG."""
     _, name, subject, take = face
     return cv2.imencode(".png", synthetic.render(name, subject, take, seed=SEED).visible)[1].tobytes()

@@ -73,13 +73,13 @@ class Jaffe(Adapter):
         archive = target / "jaffe.zip"
         with zipfile.ZipFile(archive, "w") as packed:
             for number, ((subject, name, take), tiff) in enumerate(
-                zip(poses, ordered_map(draw, poses), strict=True), 1
+                zip(poses, ordered_map(render_image, poses), strict=True), 1
             ):
                 packed.writestr(f"{SUBJECTS[subject]}.{codes[expression(name)]}{take + 1}.{number}.tiff", tiff)
         return archive
 
 
-def draw(pose: tuple[int, str, int]) -> bytes:
+def render_image(pose: tuple[int, str, int]) -> bytes:
     """Return the image of (subject, class, take) as TIFF."""
     subject, name, take = pose
     face = synthetic.render(expression(name), subject, take, size=SIDE, seed=SEED)

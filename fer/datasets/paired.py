@@ -163,7 +163,7 @@ class Paired(Adapter):
     def write_synthetic(self, samples: int, target: Path) -> Path:
         """Write the official archives with `samples` / 2 pairs; every subject shows every class."""
         plan = self.plan(samples)
-        drawn = ordered_map(draw, [shown for shown, _, _ in plan])
+        drawn = ordered_map(render_pair, [shown for shown, _, _ in plan])
         with ExitStack() as stack:
             archives = {name: stack.enter_context(create(target / name)) for name in self.synthetic_files}
             for ((_, subject, _, _), number, names), images in zip(plan, drawn, strict=True):
@@ -225,7 +225,7 @@ def add(archive: zipfile.ZipFile | py7zr.SevenZipFile, name: str, data: bytes) -
         archive.writestr(data, name)
 
 
-def draw(shown: tuple[str, int, int, int]) -> tuple[bytes, bytes]:
+def render_pair(shown: tuple[str, int, int, int]) -> tuple[bytes, bytes]:
     """Return one face (expression, subject, take, seed) as two JPEGs in register: visible (colour), infrared (grey)."""
     *face, seed = shown
     rendering = synthetic.render(*face, size=SIDE, seed=seed)

@@ -181,7 +181,7 @@ class RafDb(Adapter):
             path.parent.mkdir(parents=True)
         plan = self.plan(samples)
         with zipfile.ZipFile(images, "w") as archive:
-            for (name, _, _), jpeg in zip(plan, ordered_map(draw, [face for _, _, face in plan]), strict=True):
+            for (name, _, _), jpeg in zip(plan, ordered_map(render_image, [face for _, _, face in plan]), strict=True):
                 archive.writestr(f"aligned/{name}_aligned.jpg", jpeg)
         labels.write_text("".join(f"{name}.jpg {code}\n" for name, code, _ in plan), encoding="utf-8")
         return target
@@ -223,6 +223,6 @@ SIDE = 100
 IMAGES_A_SUBJECT = 8
 
 
-def draw(face: tuple[str, int, int]) -> bytes:
+def render_image(face: tuple[str, int, int]) -> bytes:
     """Return one face (expression, subject, take) as JPEG."""
     return cv2.imencode(".jpg", synthetic.render(*face, size=SIDE, seed=SEED).visible)[1].tobytes()

@@ -15,7 +15,7 @@ from fer.training.data import normalise
 REPEATS = 50
 
 
-def cost(network: nn.Module, images: Tensor, input: Input, test_time_flip: bool = False) -> dict[str, float]:
+def cost(network: nn.Module, images: Tensor, input_spec: Input, test_time_flip: bool = False) -> dict[str, float]:
     """Return parameters, FLOPs of one image, and CPU milliseconds of one image (batch of one, one thread, median).
 
     Args:
@@ -23,7 +23,7 @@ def cost(network: nn.Module, images: Tensor, input: Input, test_time_flip: bool 
         test_time_flip: whether the mirror image is classified, too: an image then costs two passes.
     """
     network = network.cpu().eval()
-    image, passes = normalise(images.cpu(), input), 2 if test_time_flip else 1
+    image, passes = normalise(images.cpu(), input_spec), 2 if test_time_flip else 1
     return {
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "flops": passes * flops(network, image),

@@ -29,13 +29,13 @@ class Whole(nn.Module):
     Does what `fer.training.prediction.predict` does, in one pass: an image and its mirror image go through together.
     """
 
-    def __init__(self, network: nn.Module, input: Input, flip: bool):
+    def __init__(self, network: nn.Module, input_spec: Input, flip: bool):
         super().__init__()
         self.network, self.flip = network, flip
         planes = planes_of(network)
         for name in ("mean", "std"):
-            value = getattr(input, name)
-            values = value if isinstance(value, list) else [value] * input.channels
+            value = getattr(input_spec, name)
+            values = value if isinstance(value, list) else [value] * input_spec.channels
             self.register_buffer(name, torch.tensor(values * planes, dtype=torch.float32)[:, None, None])
 
     def forward(self, images: Tensor) -> Tensor:
@@ -51,9 +51,9 @@ def planes_of(network: nn.Module) -> int:
     return getattr(network, "planes", 1)
 
 
-def images_shape(network: nn.Module, input: Input) -> tuple[int, int, int]:
+def images_shape(network: nn.Module, input_spec: Input) -> tuple[int, int, int]:
     """Return the shape of one sample's images: planes × channels, size, size."""
-    return planes_of(network) * input.channels, input.size, input.size
+    return planes_of(network) * input_spec.channels, input_spec.size, input_spec.size
 
 
 def to_onnx(network: nn.Module, parameters: RunParameters) -> ModelProto:

@@ -75,7 +75,7 @@ def spread(table: pd.DataFrame, count: int) -> pd.DataFrame:
     return pd.concat(picked) if picked else table
 
 
-def draw(
+def draw_sheet(
     title: str,
     classes: list[str],
     choice: Choice,

@@ -327,7 +327,7 @@ def check_cross_dataset(study: Study, path: Path) -> None:
 
 # --- what a run is made of: system ← experiment ← study -------------------------------------------------------------
 
-TOLD = ("modality", "views")  # options of a system that the experiment says
+FROM_EXPERIMENT = ("modality", "views")  # options of a system that the experiment says
 SIDES = {"size": ("input", "size"), "weights": ("architecture", "weights"), "draws": ("recipe", "offline", "draws")}
 
 
@@ -348,10 +348,10 @@ def resolve(
     system = load_system(experiment.system)
     given = {"architecture": experiment.architecture, "input": experiment.input, "recipe": experiment.recipe}
     system = changed(system, experiment, given, path, "")
-    return changed(system, experiment, placed(overrides), where, key) if overrides else system
+    return changed(system, experiment, by_section(overrides), where, key) if overrides else system
 
 
-def placed(overrides: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def by_section(overrides: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return overrides by section of the system: `{"size": 64, "epochs": 2}` → input.size and recipe.epochs."""
     sections: dict[str, Any] = {"architecture": {}, "input": {}, "recipe": {}}
     for name, value in overrides.items():
@@ -366,7 +366,7 @@ def changed(system: System, experiment: Experiment, changes: dict[str, dict], pa
     prefix = f"{key}." if key else ""
     options = constructor(SYSTEMS, experiment.system, path)
     architecture = system.architecture | changes["architecture"]
-    for name in TOLD:
+    for name in FROM_EXPERIMENT:
         if name in options.model_fields:
             architecture[name] = getattr(experiment, name)
     for name, value in (("modality", "fused"), ("views", "both"), ("views", "boxes")):

@@ -11,7 +11,7 @@ ROOM = 60  # pixels: bars are drawn under faces of at least this width; under sm
 COLOUR, INK, PAPER = (0, 114, 178), (255, 255, 255), (30, 30, 30)  # RGB
 
 
-def draw(image: np.ndarray, faces: list[tuple[int | None, Face]]) -> np.ndarray:
+def draw_faces(image: np.ndarray, faces: list[tuple[int | None, Face]]) -> np.ndarray:
     """Return a copy of an image, uint8 RGB (height, width, 3), with the faces marked.
 
     Args:

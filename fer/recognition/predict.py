@@ -20,7 +20,7 @@ from fer.errors import FerError
 from fer.progress import track
 from fer.recognition import media
 from fer.recognition.detection import SMALLEST
-from fer.recognition.drawing import draw
+from fer.recognition.drawing import draw_faces
 from fer.recognition.media import VIDEO_SUFFIXES, Frame
 from fer.recognition.recognizer import Face, Recognizer
 from fer.recognition.tracking import Tracker
@@ -87,7 +87,7 @@ def look(
             found = recognizer(frame.image, smallest, options.detector)
             numbered = tracker.follow(found) if moving else list(enumerate(found))
             for number, face in numbered:
-                write.row(frame, number, face)
+                write.write_face(frame, number, face)
             counts["faces"] += len(found)
             counts["without a face"] += not found
             gallery.add(frame, [(number if moving else None, face) for number, face in numbered])
@@ -112,7 +112,7 @@ class RowWriter:
         if form == ".csv":
             self.write_csv(self.columns)
 
-    def row(self, frame: Frame, number: int, face: Face) -> None:
+    def write_face(self, frame: Frame, number: int, face: Face) -> None:
         """Write one face: its frame, its number (the person's, in a video), box in pixels, label and probabilities."""
         box = [round(float(value), 1) for value in face.box]
         seconds = None if frame.seconds is None else round(frame.seconds, 3)
@@ -168,7 +168,7 @@ class Gallery:
         if self.folder is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        picture = cv2.cvtColor(draw(frame.image, faces), cv2.COLOR_RGB2BGR)
+        picture = cv2.cvtColor(draw_faces(frame.image, faces), cv2.COLOR_RGB2BGR)
         if frame.number is None:
             self.save(self.free_name(".png"), picture)
             return

@@ -65,9 +65,9 @@ def compared(name: str, title: str, what: str, results: list[Result], kinds: tup
         for result in [*own, *([by_name[base]] if base in by_name else [])]:
             comparison = Comparison("") if result.name == base else beside(result, by_name)
             shown.append(result)
-            rows.append(row(result, base, comparison))
+            rows.append(formatted(result, base, comparison))
             found.append(vars(comparison))
-    columns = list(row(results[0], "", Comparison("")))
+    columns = list(formatted(results[0], "", Comparison("")))
     frame = pd.DataFrame(rows, columns=columns)
     note = f"{what} {DIFFERENCE} {how(shown)}"
     table = pd.concat([numbers(shown), pd.DataFrame(found, columns=list(Comparison.__dataclass_fields__))], axis=1)
@@ -91,7 +91,7 @@ def beside(result: Result, results: dict[str, Result]) -> Comparison:
     return Comparison(other.name, "", found["difference"], interval.low, interval.high, found["p"], found["test"])
 
 
-def row(result: Result, base: str, comparison: Comparison) -> dict[str, str]:
+def formatted(result: Result, base: str, comparison: Comparison) -> dict[str, str]:
     """Return one row as people read it; `base` is the experiment that the group belongs to."""
     return {
         "experiment": base,

@@ -63,7 +63,7 @@ def of_dataset(name: str, results: list[Result]) -> Table:
     rows = [
         {
             "system": result.label,
-            "row": result.row,
+            "row": result.variant,
             **{key: conditions(result)[key] for key in ("protocol",)},
             **figures(result),
             "balanced %": result.plus_minus("balanced_accuracy"),
@@ -84,7 +84,7 @@ def of_system(name: str, results: list[Result]) -> Table:
     rows = [
         {
             "dataset": result.dataset_title,
-            "row": result.row,
+            "row": result.variant,
             **{key: conditions(result)[key] for key in ("modality", "protocol")},
         }
         | figures(result)
@@ -184,10 +184,10 @@ def without_faces(results: list[Result]) -> str:
 
 def numbers(results: list[Result]) -> pd.DataFrame:
     """Return one row an experiment with unrounded figures; fractions lie in [0, 1]."""
-    return pd.DataFrame([row(result) for result in results])
+    return pd.DataFrame([unrounded(result) for result in results])
 
 
-def row(result: Result) -> dict:
+def unrounded(result: Result) -> dict:
     """Return an experiment's figures unrounded, as the CSV files have them."""
     experiment = result.first.experiment
     low, high = result.interval.low, result.interval.high

@@ -72,7 +72,7 @@ def of_experiment(result: Result) -> dict:
         "label": result.label,
         "dataset": result.dataset_title,
         "system": experiment.system,
-        "row": result.row,
+        "row": result.variant,
         "protocol": experiment.protocol,
         "citation": result.first.system.citation,
         "change": experiment.change,

@@ -42,7 +42,7 @@ def table(study: Study, results: list[Result]) -> Table:
         for result in own or [None]:
             pair = None if result is None else paired(answers, result.predictions)
             against = "no sound experiment on this part" if result is None else result.name
-            rows.append(row(figures, against, pair))
+            rows.append(outside_row(figures, against, pair))
             numbers.append(values(figures, None if result is None else result.name, pair))
     shown = list({result.name: result for result in beside}.values())
     ours = [own_row(result) for result in shown]
@@ -56,7 +56,7 @@ def tested_on(result: Result) -> tuple[str, str]:
     return result.first.experiment.dataset, result.first.experiment.protocol
 
 
-def row(figures: dict, against: str, pair: dict | None) -> dict[str, str]:
+def outside_row(figures: dict, against: str, pair: dict | None) -> dict[str, str]:
     low, high = figures["interval"]["accuracy"]
     without = figures["without_leaked"]
     bounds = f"{percent(without['interval'][0], 1)} – {percent(without['interval'][1], 1)}"

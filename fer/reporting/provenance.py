@@ -28,13 +28,13 @@ def facts_of(run: Run, summary: dict) -> dict:
         "chosen_on": parameters["recipe"]["choose_epoch_on"],
         "accuracy_there": float(best["val_accuracy"]),
         "never_learned": summary["never_learned"],
-        "robustness": fallen(pd.DataFrame(summary["robustness"])),
+        "robustness": accuracies_by_severity(pd.DataFrame(summary["robustness"])),
         "environment": {key: machine[key] for key in MACHINE if key in machine},
         "command": command(run),
     }
 
 
-def fallen(table: pd.DataFrame) -> dict:
+def accuracies_by_severity(table: pd.DataFrame) -> dict:
     """Return the accuracies on corrupted images, {corruption: [one a severity]}, and n, how many were corrupted."""
     if table.empty:
         return {}

@@ -39,7 +39,7 @@ def write(entries: list[Entry], study: Study, folder: Path) -> None:
     content = {
         "datasets": [(name, [entry for entry in entries if entry.dataset == name]) for name in datasets],
         "titles": {name: params.load_dataset(name).title for name in datasets},
-        "results": lambda own: markdown(pd.DataFrame([real_rows.row(entry) for entry in own])),
+        "results": lambda own: markdown(pd.DataFrame([real_rows.formatted(entry) for entry in own])),
         "recalls": lambda own: markdown(real_tables.recalls(own)),
         "significance": markdown(real_tables.readable(compared)),
         "autopsy": shown(real_tables.autopsy(entries)),

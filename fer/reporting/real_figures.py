@@ -28,7 +28,7 @@ def results(entries: list[Entry], target: Path) -> None:
     for axes, name in zip(panels[:, 0], datasets, strict=False):
         own = [entry for entry in shown if entry.dataset == name][::-1]
         for place, entry in enumerate(own):
-            draw(axes, place, entry)
+            plot_entry(axes, place, entry)
         axes.set_yticks(range(len(own)), [label(entry) for entry in own], fontsize=8)
         axes.set_ylim(-0.6, len(own) - 0.4)
         axes.set_title(
@@ -48,7 +48,7 @@ def results(entries: list[Entry], target: Path) -> None:
     save(figure, target)
 
 
-def draw(axes, place: int, entry: Entry) -> None:
+def plot_entry(axes, place: int, entry: Entry) -> None:
     """Draw an entry's accuracy, its interval and the published figure at one height."""
     interval, accuracy = entry.answers.interval, 100 * entry.answers.mean("accuracy")
     color = BLUE if not entry.external else GREY if entry.facts["saw_test"] == "yes" else ORANGE

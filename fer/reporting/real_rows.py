@@ -9,7 +9,7 @@ from fer.reporting.kept import Entry
 from fer.reporting.tables import percent
 
 
-def row(entry: Entry) -> dict[str, str]:
+def formatted(entry: Entry) -> dict[str, str]:
     """Return an entry as people read it."""
     interval, without = entry.answers.interval, entry.interval_without_copies
     published = None if entry.external or entry.kind not in ("sound", "as_published") else entry.experiment.published

@@ -69,7 +69,7 @@ class Result(Scores):
         return "" if self.synthetic else percent(self.published)
 
     @property
-    def row(self) -> str:
+    def variant(self) -> str:
         """What the experiment is beside others on the same data: sound, or how it departs from the sound one."""
         return self.first.experiment.change or "sound"
 

@@ -86,7 +86,7 @@ def rows(adapter: Adapter, source: Path) -> Iterator[dict]:
         if original.path in seen:
             raise FerError(f"{source}: {original.path} occurs twice")
         seen.add(original.path)
-        yield row(original)
+        yield raw_row(original)
     if faults.found:
         try:
             faults.check()
@@ -141,7 +141,7 @@ def several_images(data: bytes) -> bool:
         return False
 
 
-def row(original: Original) -> dict:
+def raw_row(original: Original) -> dict:
     """Return an original as a row of raw."""
     return {
         "path": original.path,

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from fer.faces.blocks import Boxes, cut_blocks, locate
 from fer.faces.crops import decode
-from fer.faces.sheet import Tile, choose, draw
+from fer.faces.sheet import Tile, choose, draw_sheet
 from fer.parallel import ordered_map
 from fer.params import Dataset
 from fer.progress import track
@@ -73,7 +73,7 @@ def blocks(
                 eyes.append(eyes_block)
                 mouth.append(mouth_block)
                 canonical += places.source == "canonical"
-                yield {"sample": number, **row(places)}
+                yield {"sample": number, **box_row(places)}
 
         write_rows(boxes_file, SCHEMA, rows())
 
@@ -83,13 +83,13 @@ def blocks(
     name = parameters.title + (" (SYNTHETIC)" if synthetic else "")
     title = f"{name}: faces found in {total - canonical:,} of {counted(total, 'image')} ({1 - canonical / total:.1%})"
     aligned = parameters.alignment.crop == "similarity"
-    draw(title, parameters.classes, choice, tiles, arrays, sheet_file, aligned)
+    draw_sheet(title, parameters.classes, choice, tiles, arrays, sheet_file, aligned)
     return counted(2 * total, "block") + (
         f", those of {counted(canonical, 'image')} at canonical places" if canonical else ""
     )
 
 
-def row(places: Boxes) -> dict:
+def box_row(places: Boxes) -> dict:
     """Return the boxes of a face as a row: x, y, width and height of each in pixels, the angle, their source."""
     sides = {f"{part}_{side}": value for part in PARTS for side, value in asdict(getattr(places, part)).items()}
     return {**sides, "angle": places.angle, "source": places.source}

@@ -27,7 +27,7 @@ from fer.explain.explanation import (
 from fer.explain.planes import branches_of
 from fer.networks import load_network
 from fer.params import Explain, Input, Recipe
-from fer.reporting.saliency import Column, Row, Single, draw, draw_none
+from fer.reporting.saliency import Column, Row, Single, draw_maps, draw_none
 from fer.runs import TrainedRun
 from fer.stages.originals import DRAWN, says
 from fer.storage import atomic, write_json
@@ -59,13 +59,13 @@ def explain(run: TrainedRun, device: str = "auto", overrides: dict[str, Any] | N
         draw_none(title, NO_PLACES, of["synthetic"], figure)
         return NO_PLACES
 
-    classes, input = own.classes, own.input
-    first = normalise(part.images[:1].to(chosen), input)[0]
+    classes, input_spec = own.classes, own.input
+    first = normalise(part.images[:1].to(chosen), input_spec)[0]
     count = affordable(network, first, len(classes), parameters)
     clusters = clusters_of(run.data["index"], part.samples)
     rows = spread(part, clusters, count)
     part, clusters = Part(part.images[rows], part.labels[rows], part.samples[rows]), clusters[rows]
-    images, labels = normalise(part.images.to(chosen), input), part.labels.numpy()
+    images, labels = normalise(part.images.to(chosen), input_spec), part.labels.numpy()
     explanation = explain_network(network, images, part.labels.to(chosen), part.samples, parameters)
     means = {name: mean_of_classes(maps, labels, len(classes)) for name, maps in explanation.maps.items()}
     found = {
@@ -75,16 +75,16 @@ def explain(run: TrainedRun, device: str = "auto", overrides: dict[str, Any] | N
         "scores": summary(explanation.scores, clusters),
         "methods": [{"name": name, "description": METHODS.get(name, OWN)} for name in explanation.scores],
         "remarks": [
-            *bounded(count, parameters),
-            *plainly(own.recipe),
-            *silent(explanation),
+            *remark_on_sample_count(count, parameters),
+            *remarks_on_evaluation(own.recipe),
+            *remark_on_empty_maps(explanation),
             *explanation.remarks,
             SAME_HAND,
         ],
     }
     write(run, of | found, means)
-    rows = rows_of(part, explanation, found["samples"], found["planes"], parameters.columns, input)
-    draw(title, rows, columns_of(means), of["synthetic"], figure)
+    rows = rows_of(part, explanation, found["samples"], found["planes"], parameters.columns, input_spec)
+    draw_maps(title, rows, columns_of(means), of["synthetic"], figure)
     return f"{counted(len(part), 'sample')}, {found['scored']} of them classified correctly; {figure}"
 
 
@@ -139,7 +139,7 @@ def counts(labels: np.ndarray, correct: np.ndarray, classes: list[str]) -> list[
     ]
 
 
-def bounded(count: int, parameters: Explain) -> list[str]:
+def remark_on_sample_count(count: int, parameters: Explain) -> list[str]:
     """Return what there is to say of samples that the budget cut."""
     if count == parameters.samples:
         return []
@@ -149,7 +149,7 @@ def bounded(count: int, parameters: Explain) -> list[str]:
     ]
 
 
-def plainly(recipe: Recipe) -> list[str]:
+def remarks_on_evaluation(recipe: Recipe) -> list[str]:
     """Return what there is to say of a recipe whose evaluation asks the network otherwise than explain does."""
     said = {
         "Dropout is off here; evaluation leaves it on.": recipe.dropout_at_evaluation,
@@ -158,7 +158,7 @@ def plainly(recipe: Recipe) -> list[str]:
     return [remark for remark, applies in said.items() if applies]
 
 
-def silent(explanation: Explanation) -> list[str]:
+def remark_on_empty_maps(explanation: Explanation) -> list[str]:
     """Return what there is to say of images for which Grad-CAM found nothing that speaks for their class."""
     none = int((explanation.maps[CAM].max((1, 2, 3)) == 0).sum())
     return [f"Grad-CAM is zero everywhere for {none} of {counted(len(explanation.correct), 'image')}."] if none else []
@@ -185,7 +185,7 @@ def columns_of(means: dict[str, np.ndarray]) -> list[Column]:
 
 
 def rows_of(
-    part: Part, explanation: Explanation, samples: list[dict], planes: list[str], columns: int, input: Input
+    part: Part, explanation: Explanation, samples: list[dict], planes: list[str], columns: int, input_spec: Input
 ) -> list[Row]:
     """Return the figure's rows, every expression and every plane of it, with `columns` single samples each.
 
@@ -193,7 +193,7 @@ def rows_of(
         samples: what `counts` returned.
     """
     labels, rows = part.labels.numpy(), []
-    crops = None if explanation.crops is None else pixels(torch.from_numpy(explanation.crops), input)
+    crops = None if explanation.crops is None else pixels(torch.from_numpy(explanation.crops), input_spec)
     for code, count in enumerate(samples):
         own = np.flatnonzero(labels == code)
         for at, plane in enumerate(planes):
@@ -216,9 +216,9 @@ def single(part: Part, explanation: Explanation, number: int, at: int, samples: 
     return Single(picture(image), maps, predicted, bool(explanation.correct[number]))
 
 
-def pixels(values: Tensor, input: Input) -> Tensor:
+def pixels(values: Tensor, input_spec: Input) -> Tensor:
     """Return what the network sees (n, channels, side, side) as pixels of 0…255, float."""
-    black, white = (normalise(torch.full_like(values, level), input) for level in (0, 255))
+    black, white = (normalise(torch.full_like(values, level), input_spec) for level in (0, 255))
     return ((values - black) / (white - black)).clamp(0, 1) * 255
 
 

@@ -45,14 +45,14 @@ class ACNNALSTM(nn.Module):
     def __init__(
         self,
         classes: int,
-        input: Input,
+        input_spec: Input,
         *,
         sequence: Literal["positions", "single"] = "positions",
         softmax: bool = False,
         initialisation: Literal["he", "default"] = "he",
     ):
         super().__init__()
-        require_size(input, 48, 1)
+        require_size(input_spec, 48, 1)
         self.features = convolutions()
         self.local_attention = PositionAttention() if sequence == "positions" else MapGate()
         self.lstm = nn.LSTM(FEATURES, HIDDEN, batch_first=True)

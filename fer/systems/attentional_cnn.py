@@ -30,10 +30,10 @@ from fer.systems import register, require_size
 class AttentionalCNN(nn.Module):
     """Input: float (batch, 1, 48, 48) in [-1, 1]. Output: logits (batch, classes)."""
 
-    def __init__(self, classes: int, input: Input, *, dropout: Fraction = 0.5, initial_std: Fraction = 0.0):
+    def __init__(self, classes: int, input_spec: Input, *, dropout: Fraction = 0.5, initial_std: Fraction = 0.0):
         super().__init__()
-        require_size(input, 48, 1)
-        self.localisation = localisation(input.size)
+        require_size(input_spec, 48, 1)
+        self.localisation = localisation(input_spec.size)
         self.features = nn.Sequential(
             nn.Conv2d(1, 10, 3), nn.ReLU(), nn.Conv2d(10, 10, 3), nn.MaxPool2d(2), nn.ReLU(),
             nn.Conv2d(10, 10, 3), nn.ReLU(), nn.Conv2d(10, 10, 3), nn.BatchNorm2d(10), nn.MaxPool2d(2), nn.ReLU(),

@@ -26,9 +26,9 @@ class BoxGeometry(nn.Module):
 
     planes = 8
 
-    def __init__(self, classes: int, input: Input, *, views: Literal["boxes"] = "boxes"):
+    def __init__(self, classes: int, input_spec: Input, *, views: Literal["boxes"] = "boxes"):
         super().__init__()
-        require_size(input, 1, 1)
+        require_size(input_spec, 1, 1)
         self.layers = nn.Sequential(
             nn.Flatten(), nn.Linear(self.planes, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, classes)
         )

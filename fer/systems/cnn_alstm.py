@@ -40,7 +40,7 @@ class CNNALSTM(nn.Module):
     def __init__(
         self,
         classes: int,
-        input: Input,
+        input_spec: Input,
         *,
         sequence: Literal["positions", "single"] = "positions",
         relu: bool = True,
@@ -48,7 +48,7 @@ class CNNALSTM(nn.Module):
         initialisation: Literal["he", "default"] = "he",
     ):
         super().__init__()
-        require_size(input, 48, 1)
+        require_size(input_spec, 48, 1)
         self.sequence = sequence
         self.features = convolutions(relu)
         self.lstm = recurrence(sequence)

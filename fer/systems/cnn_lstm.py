@@ -32,7 +32,7 @@ class CNNLSTM(nn.Module):
     def __init__(
         self,
         classes: int,
-        input: Input,
+        input_spec: Input,
         *,
         sequence: Literal["positions", "single"] = "positions",
         dropout: Fraction = 0.5,
@@ -40,7 +40,7 @@ class CNNLSTM(nn.Module):
         initialisation: Literal["he", "default"] = "he",
     ):
         super().__init__()
-        require_size(input, 48, 1)
+        require_size(input_spec, 48, 1)
         self.sequence = sequence
         self.features = convolutions()
         self.lstm = recurrence(sequence)

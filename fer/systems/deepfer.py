@@ -47,13 +47,13 @@ class DeepFER(nn.Module):
     def __init__(
         self,
         classes: int,
-        input: Input,
+        input_spec: Input,
         *,
         stn: Literal["off", "input", "features"] = "off",
         dropout: Fraction = 0.35,
     ):
         super().__init__()
-        require_range(input, SIZES, channels=(1,))
+        require_range(input_spec, SIZES, channels=(1,))
         self.stn = stn
         self.features = nn.Sequential(
             *convolution(1, 32, 7),
@@ -65,12 +65,12 @@ class DeepFER(nn.Module):
             *convolution(256, 128, 2),
         )  # fmt: skip
         self.classifier = nn.Sequential(
-            nn.Flatten(), nn.Linear(128 * side_of_the_map(input.size) ** 2, 256), nn.ReLU(),
+            nn.Flatten(), nn.Linear(128 * side_of_the_map(input_spec.size) ** 2, 256), nn.ReLU(),
             nn.Linear(256, 128), nn.ReLU(), nn.Dropout(dropout),
             nn.Linear(128, 32), nn.ReLU(), nn.Linear(32, classes),
         )  # fmt: skip
         if stn != "off":  # last, so that the other layers start from the same weights with and without it
-            self.localisation = localisation(input.size)
+            self.localisation = localisation(input_spec.size)
             start_at_identity(self.localisation)
 
     def transform(self, images: Tensor) -> Tensor:

@@ -27,9 +27,9 @@ from fer.systems import register, require_size
 class DNN(nn.Module):
     """Input: float (batch, 1, 48, 48) in [0, 1]. Output: logits (batch, classes)."""
 
-    def __init__(self, classes: int, input: Input):
+    def __init__(self, classes: int, input_spec: Input):
         super().__init__()
-        require_size(input, 48, 1)
+        require_size(input_spec, 48, 1)
         self.features = nn.Sequential(
             nn.Conv2d(1, 64, 5, padding="same"), nn.MaxPool2d(3, 2, ceil_mode=True), nn.ReLU(), # see cnn_sequence.py
             nn.Conv2d(64, 64, 3, padding="same"), nn.ReLU(),

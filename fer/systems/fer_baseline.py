@@ -44,11 +44,17 @@ class FERBaseline(nn.Module):
     """Input: float (batch, 1 or 3, size, size), standardised; size 40 to 112. Output: logits (batch, classes)."""
 
     def __init__(
-        self, classes: int, input: Input, *, width: Positive = 40, dropout: Fraction = 0.3, drop_path: Fraction = 0.1
+        self,
+        classes: int,
+        input_spec: Input,
+        *,
+        width: Positive = 40,
+        dropout: Fraction = 0.3,
+        drop_path: Fraction = 0.1,
     ):
         super().__init__()
-        require_range(input, SIZES, channels=(1, 3))
-        layers: list[nn.Module] = [*convolution(input.channels, STEM, 3), nn.ReLU(inplace=True)]
+        require_range(input_spec, SIZES, channels=(1, 3))
+        layers: list[nn.Module] = [*convolution(input_spec.channels, STEM, 3), nn.ReLU(inplace=True)]
         channels = STEM
         for number, (multiple, narrows) in enumerate(BLOCKS):
             chance = drop_path * number / (len(BLOCKS) - 1)

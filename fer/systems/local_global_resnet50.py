@@ -78,14 +78,14 @@ class LocalGlobalResNet50(nn.Module):
     def __init__(
         self,
         classes: int,
-        input: Input,
+        input_spec: Input,
         *,
         extractor: Literal["sound", "corner", "none"] = "sound",
         attention: bool = True,
         weights: str = "random",
     ):
         super().__init__()
-        require_multiple(input, 32, 3)
+        require_multiple(input_spec, 32, 3)
         backbone = resnet50()
         backbone.fc = nn.Identity()
         load_backbone(backbone, weights, ResNet50_Weights.IMAGENET1K_V1)

@@ -83,14 +83,14 @@ class PriorAttention(nn.Module):
     def __init__(
         self,
         classes: int,
-        input: Input,
+        input_spec: Input,
         *,
         views: Literal["both", "eyes", "mouth", "face"] = "both",
         small: bool = False,
         dropout: Fraction = 0.1,
     ):
         super().__init__()
-        require_size(input, 32, 1)
+        require_size(input_spec, 32, 1)
         names = ("eyes", "mouth") if views == "both" else (views,)
         self.planes = len(names)
         make_branch, make_fusion = (small_branch, small_fusion) if small else (branch, fusion)

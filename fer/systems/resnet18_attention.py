@@ -79,7 +79,7 @@ class ResNet18Attention(nn.Module):
     def __init__(
         self,
         classes: int,
-        input: Input,
+        input_spec: Input,
         *,
         modality: Literal["visible", "infrared", "fused"] = "visible",
         weights: str = "random",
@@ -87,7 +87,7 @@ class ResNet18Attention(nn.Module):
         logits_dropout: Fraction = 0.0,
     ):
         super().__init__()
-        require_multiple(input, 32, 3)
+        require_multiple(input_spec, 32, 3)
         modalities = ("visible", "infrared") if modality == "fused" else (modality,)
         self.planes = len(modalities)
         self.branches = nn.ModuleDict({name: Branch(weights, squared=modality != "visible") for name in modalities})

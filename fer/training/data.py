@@ -48,7 +48,7 @@ def load_part(source: Source, part: str, device="cpu") -> Part:
             samples of the fold, in any part, do not have one partner in a modality of `source`.
     """
     index = read_frame(source.files["index"], ["sample", "label", "modality", "pair"])
-    items = dealt(source, index) if source.augment_before_split else assigned(source, index)
+    items = split_after_augmentation(source, index) if source.augment_before_split else split_as_assigned(source, index)
     require_partners(source, index, items["sample"].unique())
     items = items[items["part"] == part]
     if not len(items):
@@ -67,7 +67,7 @@ def load_part(source: Source, part: str, device="cpu") -> Part:
     return Part(images.to(device), torch.from_numpy(labels).to(device), samples)
 
 
-def assigned(source: Source, index: pd.DataFrame) -> pd.DataFrame:
+def split_as_assigned(source: Source, index: pd.DataFrame) -> pd.DataFrame:
     """Return sample, part and variant (a row of `augmented`, or ORIGINAL) of every image of the fold, as split."""
     split = read_frame(source.files["split"])
     split = split[split["fold"] == source.fold]
@@ -90,12 +90,12 @@ def augmented_strays(train: Iterable[int], sources: Iterable[int]) -> list[int]:
     return sorted(set(map(int, sources)) - set(map(int, train)))
 
 
-def dealt(source: Source, index: pd.DataFrame) -> pd.DataFrame:
-    """Return what `assigned` does, with originals and variants divided among the parts at random, in the same shares.
+def split_after_augmentation(source: Source, index: pd.DataFrame) -> pd.DataFrame:
+    """Return `split_as_assigned`'s table with originals and variants dealt to the parts at random, in the same shares.
 
     The defect of augmenting before splitting: variants of one photograph lie in training and in test.
     """
-    items = assigned(source, index)
+    items = split_as_assigned(source, index)
     originals = items[items["variant"] == ORIGINAL]
     shares = originals["part"].value_counts(normalize=True)
     order = np.random.default_rng(0).permutation(len(items))
@@ -164,19 +164,19 @@ def plane(source: Source, array: str, modality: str, samples: np.ndarray, varian
     return merged
 
 
-def normalise(images: Tensor, input: Input) -> Tensor:
+def normalise(images: Tensor, input_spec: Input) -> Tensor:
     """Return uint8 images as the float input of the network: scaled to [0, 1], then (x - mean) / std."""
-    return standardise(images.float().mul_(1 / 255), input)
+    return standardise(images.float().mul_(1 / 255), input_spec)
 
 
-def standardise(images: Tensor, input: Input) -> Tensor:
+def standardise(images: Tensor, input_spec: Input) -> Tensor:
     """Return (x - mean) / std of float images in [0, 1], (batch, planes × channels, height, width); changes them."""
-    if isinstance(input.mean, float) and isinstance(input.std, float):
-        return images.sub_(input.mean).div_(input.std)
-    planes = images.shape[1] // input.channels
+    if isinstance(input_spec.mean, float) and isinstance(input_spec.std, float):
+        return images.sub_(input_spec.mean).div_(input_spec.std)
+    planes = images.shape[1] // input_spec.channels
     mean, std = (
-        per_channel(tuple(value if isinstance(value, list) else [value] * input.channels) * planes, images.device)
-        for value in (input.mean, input.std)
+        per_channel(tuple(value if isinstance(value, list) else [value] * input_spec.channels) * planes, images.device)
+        for value in (input_spec.mean, input_spec.std)
     )
     return images.sub_(mean).div_(std)
 

@@ -28,7 +28,7 @@ HISTORY_COLUMNS = ("epoch", "step", "learning_rate", "train_loss", "train_accura
 def train(
     make_network: Callable[[], nn.Module],
     classes: int,
-    input: Input,
+    input_spec: Input,
     recipe: Recipe,
     parts: dict[str, Part],
     seed: int,
@@ -72,7 +72,7 @@ def train(
     for epoch in track(range(len(state.history), epochs), epochs - len(state.history), "train"):
         torch.manual_seed(seed * 1_000_003 + epoch + 1)
         network.train()
-        side = training_side(recipe, input, epoch, epochs)
+        side = training_side(recipe, input_spec, epoch, epochs)
         order = epoch_order(train_part, recipe).to(train_part.labels.device)
         learning_rate = state.scheduler.get_last_lr()[0]
         totals = torch.zeros(2, device=device)  # summed on the device: reading it each step would stall a GPU
@@ -84,7 +84,7 @@ def train(
             targets = teacher(images) if teacher else labels
             if mix:
                 images, targets = mix(images, targets)
-            images = standardise(images, input)
+            images = standardise(images, input_spec)
             if side != images.shape[-1]:
                 images = resized(images, side)
             with mixed_precision:
@@ -111,14 +111,14 @@ def train(
             step = next((at for at, loss in enumerate(losses) if not loss.isfinite()), len(losses) - 1)
             samples = train_part.samples[epoch_batches[step].cpu()]
             raise FerError(diverged(losses[step].item(), epoch, step, samples))
-        judged = average.module if average else network
-        logits = predict(judged, val_part, input, recipe)
+        evaluated = average.module if average else network
+        logits = predict(evaluated, val_part, input_spec, recipe)
         val_loss = functional.cross_entropy(logits, val_part.labels).item()
         val_accuracy = (logits.argmax(1) == val_part.labels).float().mean().item()
         advance(state.scheduler, val_loss)
         if val_accuracy > state.best_accuracy or recipe.keep == "last":
             state.best_accuracy = val_accuracy
-            state.best_weights = {name: value.detach().clone() for name, value in judged.state_dict().items()}
+            state.best_weights = {name: value.detach().clone() for name, value in evaluated.state_dict().items()}
         row = {
             "epoch": epoch,
             "step": min((epoch + 1) * steps_an_epoch, total_steps),
@@ -134,9 +134,9 @@ def train(
     return state
 
 
-def training_side(recipe: Recipe, input: Input, epoch: int, epochs: int) -> int:
+def training_side(recipe: Recipe, input_spec: Input, epoch: int, epochs: int) -> int:
     """Return the side in pixels at which the images of an epoch are shown to the network."""
-    sizes = [*recipe.progressive_sizes, input.size]
+    sizes = [*recipe.progressive_sizes, input_spec.size]
     return sizes[epoch * len(sizes) // epochs]
 
 

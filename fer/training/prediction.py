@@ -10,7 +10,7 @@ from fer.training.data import Part, normalise
 
 
 @torch.inference_mode()
-def predict(network: nn.Module, part: Part, input: Input, recipe: Recipe, batch_size: int = 256) -> Tensor:
+def predict(network: nn.Module, part: Part, input_spec: Input, recipe: Recipe, batch_size: int = 256) -> Tensor:
     """Return the answers (n, classes) to a part with dropout off and batch norm frozen, as the recipe has it classify.
 
     They are logits, or the probabilities of a network that ends in a softmax. With `test_time_flip` they are (the
@@ -23,7 +23,7 @@ def predict(network: nn.Module, part: Part, input: Input, recipe: Recipe, batch_
             layer.training = isinstance(layer, nn.Dropout)
     answers = []
     for images in part.images.split(batch_size):
-        images = normalise(images, input)
+        images = normalise(images, input_spec)
         answer = network(images).float()
         if recipe.test_time_flip:
             mirrored = network(images.flip(-1)).float()

@@ -30,7 +30,7 @@ def mixer(recipe: Recipe, classes: int) -> Mix | None:
     return transforms.RandomChoice(chosen)
 
 
-def teacher(network: nn.Module, input: Input) -> Teacher:
+def teacher(network: nn.Module, input_spec: Input) -> Teacher:
     """Return what gives the label distributions (batch, classes) of float images in [0, 1].
 
     Label distribution training (Zhao, Liu, Zhou, AAAI 2021, section 3.4): the target of an image, augmented as it is
@@ -39,6 +39,6 @@ def teacher(network: nn.Module, input: Input) -> Teacher:
 
     @torch.no_grad()
     def distributions(images: Tensor) -> Tensor:
-        return probabilities_of(network, network(standardise(images.clone(), input)))
+        return probabilities_of(network, network(standardise(images.clone(), input_spec)))
 
     return distributions
