@@ -82,7 +82,7 @@ def commit(folder: Path = CHECKOUT) -> str:
     except subprocess.CalledProcessError as error:
         if "safe.directory" in error.stderr:
             logger.warning(
-                "git does not name the commit, because the folder belongs to another user: "
+                "git does not give the commit, because the folder belongs to another user: "
                 "git config --global --add safe.directory %s",
                 folder,
             )

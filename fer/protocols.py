@@ -88,7 +88,7 @@ def official(index: pd.DataFrame, dataset: Dataset, seed: int) -> pd.Series:
     if parts.isna().all():
         raise FerError(
             f"protocol 'official': the owners of {dataset.title} defined no parts. "
-            f"Take another protocol: {listing(name for name in get_args(Protocol) if name != 'official')}"
+            f"Use another protocol: {listing(name for name in get_args(Protocol) if name != 'official')}"
         )
     train = parts == "train"
     if "val" not in dataset.official_counts and train.any() and not (parts == "val").any():
@@ -131,7 +131,7 @@ def folds_of_subjects(index: pd.DataFrame, seed: int) -> pd.Series:
     if subjects < FOLDS:
         raise FerError(
             f"protocol 'kfold_subject' needs at least {FOLDS} subjects, the samples show {subjects}. "
-            "Take leave_one_subject_out, or a stratified protocol where subjects are unknown."
+            "Use leave_one_subject_out, or a stratified protocol if subjects are unknown."
         )
     if index["label"].value_counts().max() < FOLDS:
         raise FerError(f"protocol 'kfold_subject' needs at least one class with {FOLDS} samples")
@@ -196,7 +196,7 @@ def require_one_subject_a_group(index: pd.DataFrame) -> None:
     if len(unknown):
         raise FerError(
             f"a protocol by subject needs the subject of every sample; {len(unknown):,} of {len(index):,} samples have "
-            f"none, such as sample {unknown.iloc[0]}. Take a stratified protocol or the official one."
+            f"none, such as sample {unknown.iloc[0]}. Use a stratified protocol or the official one."
         )
     subjects = index.groupby("group")["subject"].nunique()
     if (subjects > 1).any():

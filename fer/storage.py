@@ -222,7 +222,7 @@ def whole(path: Path) -> Iterator[None]:
         if isinstance(error, MemoryError) or getattr(error, "errno", None) not in (None, errno.EIO):
             raise
         raise FerError(
-            f"{path} is damaged ({error}). `make verify` brings it back from DVC's cache; or delete it and run the "
+            f"{path} is damaged ({error}). `make verify` restores it from DVC's cache; or delete it and run the "
             "stage that makes it."
         ) from error
 

@@ -152,7 +152,7 @@ def test_a_dropped_connection_or_a_busy_server_is_tried_again_from_the_start(ser
 )
 def test_a_server_that_keeps_failing_is_given_up_and_leaves_nothing(server, tmp_path, fault):
     vars(server).update(fault)
-    with pytest.raises(FerError, match=r"data\.zip could not be downloaded: 6 tries failed.*give its path"):
+    with pytest.raises(FerError, match=r"data\.zip could not be downloaded: 6 attempts failed.*give its path"):
         download(server.url, tmp_path)
     assert len(server.requests) == downloading.RETRIES + 1 and not list(tmp_path.iterdir())
 
@@ -275,7 +275,7 @@ def test_download_fetches_every_file_of_the_parameters_into_one_folder(server, t
     sources.resolve("download", "viri", given, tmp_path)
     assert len(server.requests) == 2
     (folder / "old.zip").write_bytes(FILE)
-    with pytest.raises(FerError, match=r"viri holds old\.zip, which `downloads` does not name"):
+    with pytest.raises(FerError, match=r"viri holds old\.zip, which `downloads` does not list"):
         sources.resolve("download", "viri", given, tmp_path)
 
 

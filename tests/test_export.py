@@ -197,5 +197,5 @@ def test_what_is_not_an_exported_file_is_refused_by_name(tmp_path):
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
     with pytest.raises(FerError, match="was not written by `fer export`"):
         fer.load(path)
-    with pytest.raises(FerError, match="computed on the CPU"):
+    with pytest.raises(FerError, match="runs on the CPU"):
         fer.load(path, device="cuda")

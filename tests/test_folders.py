@@ -215,6 +215,6 @@ def test_the_synthetic_source_follows_the_official_counts():
 
 def test_a_subject_option_that_synthetic_names_do_not_fit_is_explained(tmp_path):
     with pytest.raises(
-        FerError, match=r"does not fit the names of the synthetic source, such as train/\w+/S\d+_0\.png"
+        FerError, match=r"does not match the names of the synthetic source, such as train/\w+/S\d+_0\.png"
     ):
         read("synthetic", tmp_path, options={"subject": r"person(\d+)"})

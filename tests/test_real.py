@@ -185,7 +185,8 @@ def test_figures_on_drawn_faces_are_refused(kept):
     place, file, folder = kept
     write_json(place.counts("fer2013"), read_json(place.counts("fer2013")) | {"synthetic": True})
     assert (
-        "were drawn" in fer("report", "real", "--study", file, "--root", place.root, "--into", folder, ok=False).stderr
+        "are synthetic"
+        in fer("report", "real", "--study", file, "--root", place.root, "--into", folder, ok=False).stderr
     )
 
 

@@ -76,7 +76,7 @@ def test_the_figure_without_leaked_images_leaves_out_those_with_a_copy_in_train(
     [
         (lambda table: table.iloc[1:], "does not answer 1 of 70 test samples, such as 350"),
         (lambda table: pd.concat([table, table.iloc[:1]]), "answers 1 sample more than once, such as 350"),
-        (lambda table: table.assign(sample=table["sample"] - 350), "70 rows are not of the test part, such as 0"),
+        (lambda table: table.assign(sample=table["sample"] - 350), "70 rows are not in the test part, such as 0"),
         (lambda table: table.assign(label="hapy"), "70 answers are not a class of the dataset, such as 'hapy'"),
         (lambda table: table.rename(columns={"label": "answer"}), "neither a column `label` nor a probability"),
         (lambda table: table.rename(columns={"sample": "image"}), "expected `sample` or `path`"),

@@ -234,10 +234,10 @@ def undecodable(folder):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (circle, "'b/c/up' is a link to a folder around it"),
+        (circle, "'b/c/up' is a link to a folder that contains it"),
         (broken, "'gone.png' cannot be read.*broken link"),
         (itself, "'self.png' cannot be read"),
-        (pipe, "'pipe.png' is a named pipe"),
+        (pipe, "'pipe.png' is neither a plain file nor a folder"),
         (control, r"'a\\nb.png' has a control character"),
         (undecodable, r"'caf\\udce9.png' has a name that is not valid UTF-8"),
     ],
@@ -334,9 +334,9 @@ def test_a_tar_name_that_is_not_utf_8_is_refused(tmp_path):
 SPECIAL = {
     "symbolic link": (tarfile.SYMTYPE, "/etc/passwd", "is a link to '/etc/passwd'"),
     "hard link": (tarfile.LNKTYPE, "../x", "is a link to '../x'"),
-    "character device": (tarfile.CHRTYPE, "", "is a device file"),
-    "block device": (tarfile.BLKTYPE, "", "is a device file"),
-    "pipe": (tarfile.FIFOTYPE, "", "is a named pipe"),
+    "character device": (tarfile.CHRTYPE, "", "is neither a plain file nor a folder"),
+    "block device": (tarfile.BLKTYPE, "", "is neither a plain file nor a folder"),
+    "pipe": (tarfile.FIFOTYPE, "", "is neither a plain file nor a folder"),
     "unknown": (b"Q", "", "is neither a plain file nor a folder"),
     "sparse file": (tarfile.GNUTYPE_SPARSE, "", "is neither a plain file nor a folder"),
 }
@@ -350,7 +350,8 @@ def test_a_tar_entry_that_is_no_plain_file_is_refused(kind, tmp_path):
 
 @pytest.mark.parametrize(
     ("mode", "message"),
-    [(stat.S_IFLNK, "is a symbolic link"), (stat.S_IFBLK, "is a device file"), (stat.S_IFIFO, "is a named pipe")],
+    [(stat.S_IFLNK, "is a link")]
+    + [(kind, "is neither a plain file nor a folder") for kind in (stat.S_IFBLK, stat.S_IFIFO)],
 )
 def test_a_zip_or_7z_entry_that_is_no_plain_file_is_refused(mode, message, tmp_path):
     entry = zipfile.ZipInfo("x.png")
@@ -418,7 +419,7 @@ def test_all_bad_names_of_a_7z_and_all_bad_files_of_a_folder_are_named_at_once(t
     with pytest.raises(FerError) as error:
         content(folder)
     assert len(str(error.value).splitlines()) == 3
-    assert "each of 2 files is a named pipe: 'b/other.png', 'pipe.png'" in str(error.value)
+    assert "each of 2 files is neither a plain file nor a folder: 'b/other.png', 'pipe.png'" in str(error.value)
 
 
 def test_an_encrypted_archive_is_refused(tmp_path):

@@ -83,7 +83,7 @@ def test_samples_without_an_official_part_are_in_none():
 
 
 def test_without_official_parts_the_other_protocols_are_named():
-    with pytest.raises(FerError, match="owners of Tiny defined no parts. Take another protocol: stratified_"):
+    with pytest.raises(FerError, match="owners of Tiny defined no parts. Use another protocol: stratified_"):
         protocols.assign("official", index_of(9), dataset(), 0)
 
 
@@ -182,7 +182,7 @@ def test_ten_folds_are_as_even_in_classes_as_their_subjects_allow():
 
 
 def test_fewer_than_ten_subjects_do_not_make_ten_folds(of_subjects):
-    with pytest.raises(FerError, match="at least 10 subjects, the samples show 9. Take leave_one_subject_out"):
+    with pytest.raises(FerError, match="at least 10 subjects, the samples show 9. Use leave_one_subject_out"):
         protocols.assign("kfold_subject", of_subjects[of_subjects["subject"] < "S09"], dataset(), 0)
 
 
@@ -201,7 +201,7 @@ def test_too_few_samples_for_ten_folds_are_named():
 @pytest.mark.parametrize("protocol", ["kfold_subject", "leave_one_subject_out"])
 def test_a_sample_without_a_subject_is_named(protocol, of_subjects):
     of_subjects.loc[7, "subject"] = None
-    with pytest.raises(FerError, match="1 of 216 samples have none, such as sample 7. Take a stratified protocol"):
+    with pytest.raises(FerError, match="1 of 216 samples have none, such as sample 7. Use a stratified protocol"):
         protocols.assign(protocol, of_subjects, dataset(SUBJECTS), 0)
 
 

@@ -329,7 +329,7 @@ def test_a_server_that_never_answers_does_not_hold_up_a_training(data, monkeypat
     with server:
         train(run, "cpu")
         assert (run.folder / layout.WEIGHTS).exists()
-        assert "`fer track` catches up" in caplog.text
+        assert "`fer track` will catch up" in caplog.text
         for thread in threading.enumerate():
             if thread.name == "mlflow":
                 thread.join()

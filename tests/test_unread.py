@@ -101,7 +101,9 @@ STARTS = {
 @pytest.mark.parametrize("name", ["faces.zip", "faces", "faces.7z"])
 def test_an_archive_of_another_kind_is_known_by_its_bytes(name, start, tmp_path):
     source = unpacked(tmp_path / "in", FLAT | {name: start + bytes(400)})
-    with pytest.raises(FerError, match=rf"{name} is {STARTS[start]}, which is not read: unpack it yourself and give"):
+    with pytest.raises(
+        FerError, match=rf"{name} is {STARTS[start]}, which cannot be read: unpack it yourself and give"
+    ):
         read(source, tmp_path / "out")
 
 

@@ -23,7 +23,7 @@ def acquire(
         typer.Option(help="synthetic; the path of an archive, file or folder; a URL; kaggle:…; or download."),
     ] = None,
     samples: Annotated[
-        int | None, typer.Option(min=1, max=1_000_000_000, help="Number of faces that the synthetic source draws.")
+        int | None, typer.Option(min=1, max=1_000_000_000, help="Number of faces that the synthetic source generates.")
     ] = None,
     root: Root = Path(),
 ) -> None:

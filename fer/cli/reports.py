@@ -20,7 +20,7 @@ app.add_typer(reporting, name="report")
 @app.command(epilog="Example: `MLFLOW_TRACKING_URI=http://127.0.0.1:5000 fer track`")
 def track(
     study: StudyFile = Path("params/study.yaml"),
-    drawn: Annotated[bool, typer.Option("--drawn", help="Register networks of drawn faces, too.")] = False,
+    drawn: Annotated[bool, typer.Option("--drawn", help="Also register networks trained on synthetic faces.")] = False,
 ) -> None:
     """Bring MLflow up to date with the study's runs, and register the best one of each dataset as a model."""
     from fer.exporting.champion import register
@@ -86,7 +86,7 @@ def real(
 
 @reporting.command(epilog="Example: `fer report page`")
 def page(root: Root = Path()) -> None:
-    """Make the page, the Markdown and the model cards, of reports/results.json and the figures."""
+    """Make the page, the Markdown and the model cards from reports/results.json and the figures."""
     from fer.stages.page import page as work
 
     announce("report", "page", lambda: work(Layout(root)))

@@ -125,7 +125,9 @@ def export(
     run: Annotated[
         str, typer.Argument(help="Folder of a run, a run of the study such as fer2013-dnn/0.0, or a released model.")
     ],
-    output: Annotated[Path | None, typer.Option(help="File to write; default: after the run, in this folder.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="File to write; default: named after the run, in the current folder.")
+    ] = None,
     precision: Annotated[str, typer.Option(help="Precision of the weights: fp32, or fp16 (half the size).")] = "fp32",
     quantize: Annotated[
         str | None,

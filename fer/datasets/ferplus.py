@@ -75,7 +75,7 @@ class FerPlus(Fer2013):
         if number + 1 >= JUDGED and agreeing < LEAST_AGREEMENT * (number + 1):
             raise FerError(
                 f"{source}: in {agreeing / (number + 1):.0%} of the rows most votes are for FER2013's own label; in "
-                "the official order it is about 63 %, by chance 18 %. Is one of the two tables sorted otherwise?"
+                "the official order it is about 63 %, by chance 18 %. Is one of the two tables sorted differently?"
             )
 
     def companions(self, found: list[str]) -> list[str]:

@@ -173,8 +173,8 @@ class Folders(Adapter):
         )
         raise FerError(
             f"{names} {what} class folders (for example {example}). Parts are train, val and test, classes "
-            f"{', '.join(self.classes)}. Rename what is a part. Where each holds other images (of one person, say), "
-            "set options: {nested: true} in the parameter file. Where they hold versions of the same images "
+            f"{', '.join(self.classes)}. Rename what is a part. If each holds other images (of one person, say), "
+            "set options: {nested: true} in the parameter file. If they hold versions of the same images "
             "(originals, crops), give one of the folders as the source"
         )
 
@@ -254,8 +254,8 @@ class Folders(Adapter):
         for path, *_ in plan:
             if self.subject and not self.subject.search(path):
                 raise FerError(
-                    f"options.subject: {self.subject.pattern!r} does not fit the names of the synthetic source, such "
-                    f"as {path}: name a source of your own, or leave the option out to try the synthetic one"
+                    f"options.subject: {self.subject.pattern!r} does not match the names of the synthetic source, such "
+                    f"as {path}: give a source of your own, or leave the option out to try the synthetic one"
                 )
         for (path, *_), png in zip(plan, ordered_map(render_image, plan), strict=True):
             (target / path).parent.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,7 @@ def demo(model: bytes, description: Description, runtime: dict[str, bytes], outp
     """
     require_one_photograph(description.about.name, description.modality, description.views)
     if description.eyes is None or description.planes != 1:
-        raise FerError(f"{description.about.name} does not say how faces are cut: train again with this version")
+        raise FerError(f"{description.about.name} does not say how faces are cropped: train again with this version")
     if len(model) > LARGEST:
         raise FerError(
             f"the model has {len(model) / 1e6:.0f} MB; a page holds up to {LARGEST / 1e6:.0f}. Export it with "

@@ -63,7 +63,10 @@ def to_onnx(network: nn.Module, parameters: RunParameters) -> ModelProto:
         FerError: onnx or onnxscript is not installed, or the run classifies with dropout on.
     """
     if parameters.recipe.dropout_at_evaluation:
-        raise FerError("the run classifies with dropout on, at random (dropout_at_evaluation): it is not exported")
+        raise FerError(
+            "the run keeps dropout on when it classifies (dropout_at_evaluation), so its answers are random: it is "
+            "not exported"
+        )
     whole = Whole(network, parameters.input, parameters.recipe.test_time_flip).eval()
     example = torch.zeros(2, *images_shape(network, parameters.input), dtype=torch.uint8)
     try:

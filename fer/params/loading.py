@@ -243,7 +243,7 @@ def load_study(path: Path) -> Study:
         resolve(experiment, experiment_file(name), study.overrides(name), path, f"experiments.{name}")
         for key, other in experiment.predecessors.items():
             if other not in study.experiments:
-                raise FerError(f"{path}: experiments: {name} needs {other} ({key}), which the study must hold too")
+                raise FerError(f"{path}: experiments: {name} needs {other} ({key}), which the study must include, too")
     for name in study.experiments:
         require_comparable(study, name, path)
     for name, overrides in study.datasets.items():

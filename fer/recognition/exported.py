@@ -72,7 +72,9 @@ def open_session(model: Path | bytes, threads: int | None = None) -> InferenceSe
         return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no common base
         name = "the model" if isinstance(model, bytes) else model
-        raise FerError(f"{name} is not an ONNX file that ONNX Runtime reads: {str(error).splitlines()[0]}") from error
+        raise FerError(
+            f"{name} is not an ONNX file that ONNX Runtime can read: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def describe(session: InferenceSession, path: Path) -> Description:
@@ -96,12 +98,12 @@ def classify(session: InferenceSession, images: np.ndarray) -> np.ndarray:
 def load_exported(path: Path, device: str = "cpu", threads: int | None = None) -> Recognizer:
     """Return the recogniser of a file that `fer export` wrote (see `fer.load`)."""
     if device not in ("auto", "cpu"):
-        raise FerError(f"device {device!r}: an ONNX file is computed on the CPU; use cpu or auto")
+        raise FerError(f"device {device!r}: an ONNX file runs on the CPU; use cpu or auto")
     session = open_session(path, threads)
     described = describe(session, path)
     require_one_photograph(path, described.modality, described.views)
     if described.crop_size is None or described.eyes is None:
-        raise FerError(f"{path} does not say how faces are cut: its run was trained with an older version")
+        raise FerError(f"{path} does not say how faces are cropped: its run was trained with an older version")
     return Recognizer(
         classes=tuple(described.classes),
         size=described.crop_size,

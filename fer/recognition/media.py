@@ -101,4 +101,4 @@ def video_frames(capture: cv2.VideoCapture, name: str, every: int) -> Iterator[F
     finally:
         capture.release()
     if number == 0:
-        raise FerError(f"{name} is damaged, or is not a video that OpenCV reads: it has no frames")
+        raise FerError(f"{name} is damaged, or is not a video that OpenCV can read: it has no frames")

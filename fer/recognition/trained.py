@@ -26,7 +26,7 @@ def load_trained(folder: Path, device: str = "cpu", threads: int | None = None) 
     require_one_photograph(folder, parameters.modality, parameters.views)
     alignment = parameters.alignment
     if alignment is None:
-        raise FerError(f"{folder}: parameters.json does not say how faces were cut; train again with this version")
+        raise FerError(f"{folder}: parameters.json does not say how faces were cropped; train again with this version")
 
     def classify(faces: np.ndarray) -> np.ndarray:
         images = torch.from_numpy(fit(faces, parameters.input)).to(chosen)

@@ -20,7 +20,7 @@ from tempfile import SpooledTemporaryFile
 from typing import BinaryIO
 
 from fer.errors import FerError
-from fer.sources.guard import Guard, Reader, damage, kind_fault
+from fer.sources.guard import SPECIAL, Guard, Reader, damage, kind_fault
 from fer.sources.unread import ADVICE, stand_in, unread_names, unread_start
 
 # Read are zip, 7z and tar, a tar also packed by gzip, bzip2 or xz, as is a single file (.csv.gz).
@@ -71,7 +71,7 @@ def _entries(name: str, file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries
         guard.refusals.lines.append(f"{guard.archive} {what}")
         return
     if what := unread_start(start):
-        guard.refusals.lines.append(f"{guard.archive} is {what}, which is not read: {ADVICE}")
+        guard.refusals.lines.append(f"{guard.archive} is {what}, which cannot be read: {ADVICE}")
         return
     kind = ".zip" if start.startswith(b"PK") else ".7z" if start.startswith(b"7z") else Path(name.lower()).suffix
     if kind in (".zip", ".7z") and not start.startswith((*STREAMS,)) and start[TAR_MAGIC:HEAD] != b"ustar":
@@ -108,7 +108,7 @@ def _zip(file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries:
         raise FerError(f"{guard.archive} has an index of {end[zipfile._ECD_SIZE]:,} bytes, more than is read: {ADVICE}")
     if end and end[zipfile._ECD_DISK_NUMBER] not in (0, 0xFFFF):
         guard.refusals.lines.append(
-            f"{guard.archive} is the last part of a split zip archive, which is not read: {ADVICE}"
+            f"{guard.archive} is the last part of a split zip archive, which cannot be read: {ADVICE}"
         )
         return
     try:
@@ -207,13 +207,7 @@ def _tar_fault(entry: tarfile.TarInfo) -> tuple[str | None, str]:
     """Return what is wrong with an entry, and what this one adds to it."""
     if entry.issym() or entry.islnk():
         return "is a link", f"to {entry.linkname!r}"
-    if entry.ischr() or entry.isblk():
-        return "is a device file", ""
-    if entry.isfifo():
-        return "is a named pipe", ""
-    if entry.issparse() or not (entry.isreg() or entry.isdir()):
-        return "is neither a plain file nor a folder", ""
-    return None, ""
+    return (SPECIAL if entry.issparse() or not (entry.isreg() or entry.isdir()) else None), ""
 
 
 def _buffered(

@@ -60,12 +60,12 @@ def download_all(parameters: Dataset, folder: Path) -> Path:
         )
     strangers = sorted({path.name for path in folder.glob("*") if not is_clutter(path.name)} - wanted.keys())
     if strangers:
-        raise FerError(f"{folder} holds {', '.join(strangers)}, which `downloads` does not name: move it elsewhere")
+        raise FerError(f"{folder} holds {', '.join(strangers)}, which `downloads` does not list: move it elsewhere")
     for item in wanted.values():
         download(item.url, folder, item.sha256)
     if unpinned := [name for name, item in wanted.items() if not item.sha256]:
         logger.warning(
-            "unpinned: no sha256 is known of %s (%s), so another file under its address would not be noticed",
+            "unpinned: no sha256 is known of %s (%s), so a file replaced on the server would not be noticed",
             counted(len(unpinned), "download"),
             examples(unpinned),
         )
@@ -107,7 +107,7 @@ def fetch(url: str, folder: Path, name: str, sha256: str | None) -> None:
         source.fetch(name, downloader=Downloader(name, sha256))
     except requests.RequestException as error:
         raise FerError(
-            f"{url} could not be downloaded: {RETRIES + 1} tries failed, the last because of {root(error)}. "
+            f"{url} could not be downloaded: {RETRIES + 1} attempts failed, the last because of {root(error)}. "
             "Try again later, or download it with a browser and give its path as the source."
         ) from error
     except OSError as error:
@@ -141,11 +141,13 @@ class Downloader:
         if fault := foreign(path, self.name):
             raise FerError(f"{url} {fault}. Download it with a browser and give its path as the source.")
         if not whole(path, self.name):
-            raise requests.ConnectionError("the end of the archive is missing, though the server calls it whole")
+            raise requests.ConnectionError(
+                "the end of the archive is missing, though the server reports it as complete"
+            )
         if self.sha256 and (found := file_sha256(path)) != self.sha256:
             raise FerError(
-                f"{url} is not the file that is expected: its sha256 is {found}, expected {self.sha256}. "
-                "Was it replaced by another version?"
+                f"{url} is not the expected file: its sha256 is {found}, expected {self.sha256}. "
+                "Has it been replaced by another version?"
             )
 
 

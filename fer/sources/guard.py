@@ -28,13 +28,7 @@ DEPTH = 4  # archives inside archives
 WHOLE = 256 << 20  # bytes of one file that may be read in one piece, as images are
 
 CLUTTER = {"__MACOSX", "Thumbs.db", "desktop.ini", "Icon\r"}
-KINDS = {
-    stat.S_IFLNK: "is a symbolic link",
-    stat.S_IFCHR: "is a device file",
-    stat.S_IFBLK: "is a device file",
-    stat.S_IFIFO: "is a named pipe",
-    stat.S_IFSOCK: "is a socket",
-}
+SPECIAL = "is neither a plain file nor a folder"  # but a device, a named pipe, a socket
 
 
 class Guard:
@@ -125,8 +119,9 @@ def text_fault(name: str) -> str | None:
 
 
 def kind_fault(mode: int) -> str | None:
-    """Return what is wrong with an entry whose Unix mode is `mode` (0 where the archive tells none)."""
-    return KINDS.get(stat.S_IFMT(mode))
+    """Return what is wrong with an entry whose Unix mode is `mode` (0 if the archive does not give it)."""
+    kind = stat.S_IFMT(mode)
+    return "is a link" if kind == stat.S_IFLNK else None if kind in (0, stat.S_IFREG, stat.S_IFDIR) else SPECIAL
 
 
 def is_clutter(name: str) -> bool:
@@ -192,4 +187,4 @@ def of_the_disk(error: Exception) -> bool:
 def damaged(archive: str, error: Exception) -> FerError:
     """Return the error of an archive that cannot be read to its end, with what to do."""
     fault = error if str(error) else type(error).__name__
-    return FerError(f"{archive} is truncated or damaged ({fault}): delete it, get it again and compare its size")
+    return FerError(f"{archive} is truncated or damaged ({fault}): delete it, download it again and compare its size")

@@ -133,7 +133,7 @@ def _folder(top: Path, refusals: Refusals, path: str = "", above: tuple[tuple[in
     """
     here = (top / path).stat()
     if (here.st_dev, here.st_ino) in above:
-        refusals.add(str(top), path, "is a link to a folder around it", noun="file")
+        refusals.add(str(top), path, "is a link to a folder that contains it", noun="file")
         return
     for entry in sorted(os.scandir(top / path), key=lambda entry: entry.name):
         if is_clutter(entry.name):

@@ -13,7 +13,7 @@ import py7zr
 from py7zr.exceptions import PasswordRequired
 
 from fer.errors import FerError
-from fer.sources.guard import Guard, Reader, damaged, of_the_disk
+from fer.sources.guard import SPECIAL, Guard, Reader, damaged, of_the_disk
 from fer.sources.unread import ADVICE, unread_names
 
 
@@ -32,7 +32,7 @@ def entries(file: BinaryIO, guard: Guard, wanted: Callable[[str], bool]) -> Iter
             listed = archive.list()
         admitted, given_names = [], {}
         for entry in listed:
-            fault = None if entry.is_file or entry.is_directory else "is neither a plain file nor a folder"
+            fault = None if entry.is_file or entry.is_directory else SPECIAL
             if path := guard.admit(entry.filename, entry.is_directory, fault):
                 admitted.append((path, entry))
         guard.refusals.lines += unread_names(list(guard.seen), guard.archive)

@@ -93,7 +93,7 @@ def rows(adapter: Adapter, source: Path) -> Iterator[dict]:
         except FerError as error:
             raise FerError(
                 f"{source} holds image files that cannot be read.\n{error}\nConvert or remove them, or set "
-                "`unreadable: leave_out` in the dataset's parameters to go on without them."
+                "`unreadable: leave_out` in the dataset's parameters to continue without them."
             ) from None
     if not seen:
         raise FerError(

@@ -124,7 +124,8 @@ def require_real(source: Layout, dataset: str) -> None:
     """Refuse to keep figures on drawn faces."""
     if read_json(source.counts(dataset))["synthetic"]:
         raise FerError(
-            f"{source.counts(dataset)} says that the faces of {dataset} were drawn; only figures on real faces are kept"
+            f"{source.counts(dataset)} says that the faces of {dataset} are synthetic; only results on real faces are "
+            "kept"
         )
 
 

@@ -136,8 +136,7 @@ def matched(table: pd.DataFrame, test: pd.DataFrame, file: Path) -> np.ndarray:
         raise FerError(f"{file} answers {counted(len(repeated), 'sample')} more than once, such as {repeated.iloc[0]}")
     if (strays := given[~given.isin(wanted)]).any():
         raise FerError(
-            f"{file}: {len(strays):,} rows are not of the test part, such as {strays.iloc[0]}. "
-            "Hand in the test part alone"
+            f"{file}: {len(strays):,} rows are not in the test part, such as {strays.iloc[0]}. Give the test part alone"
         )
     places = pd.Series(np.arange(len(table)), index=given)
     rows = places.reindex(wanted)
@@ -155,7 +154,7 @@ def answers(table: pd.DataFrame, classes: list[str], file: Path) -> tuple[np.nda
     if len(columns) == len(classes):
         values = table[[columns[code] for code in range(len(classes))]].to_numpy(np.float64)
         if not np.isfinite(values).all() or (values < 0).any():
-            raise FerError(f"{file}: probabilities must be numbers of 0 or more; hand in probabilities, not logits")
+            raise FerError(f"{file}: probabilities must be numbers of 0 or more; give probabilities, not logits")
         sums = values.sum(1, keepdims=True)
         if (abs(sums - 1) > 0.02).any():
             worst = int(abs(sums - 1).argmax())

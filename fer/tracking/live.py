@@ -66,7 +66,7 @@ class LiveRun:
             self.thread.join(PATIENCE)
             if self.thread.is_alive():
                 slow = without_password(store_uri())
-                logger.warning("MLflow (%s) has not answered in time; `fer track` catches up.", slow)
+                logger.warning("MLflow (%s) has not answered in time; `fer track` will catch up.", slow)
 
     def log(self, row: dict) -> None:
         """Queue one row of the history."""
@@ -96,7 +96,7 @@ class LiveRun:
             except Exception as error:  # whatever a tracking server does, training goes on
                 if not warned:
                     said = error if isinstance(error, FerError) else failure(error)
-                    logger.warning("%s. Training goes on; `fer track` catches up.", said)
+                    logger.warning("%s. Training continues; `fer track` will catch up.", said)
                 warned = True
             with self.news:
                 if self.status or self.news.wait_for(lambda: self.status, AGAIN):

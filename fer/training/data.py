@@ -128,7 +128,7 @@ def require_partners(source: Source, index: pd.DataFrame, samples: np.ndarray) -
         raise FerError(
             f"{source.files['index']}: a fused run needs exactly one {modality} image in the pair of each "
             f"{source.modalities[0]} image; {len(wrong):,} of {len(own):,} in fold {source.fold} have none or several: "
-            f"{', '.join(named)}{more}.\n  What to do: bring the partners, leave these images out of the source, or "
+            f"{', '.join(named)}{more}.\n  What to do: add the partners, remove these images from the source, or "
             f"train on one modality."
         )
 

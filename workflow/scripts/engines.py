@@ -281,7 +281,7 @@ def commit(path: Path) -> None:
         with Repo() as repo, lock_repo(repo):
             locked = recorded(lock)
             if locked is None:
-                print(f"{lock} cannot be read by DVC (was DVC killed while it wrote it?): it is written again")
+                print(f"{lock} cannot be read by DVC (was DVC killed while it wrote it?): it will be written again")
                 lock.unlink()
                 locked = {}
             stages = repo.stage.load_file(str(path))
