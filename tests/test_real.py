@@ -204,6 +204,24 @@ def test_a_seed_that_lacks_folds_is_kept_and_not_counted(kept):
     assert (row["seeds"], row["folds"]) == (1, 2)
 
 
+def test_what_is_still_to_train_is_told_with_its_hours(kept):
+    """By the pace of the runs that are kept; by pace.csv where there is none; else it says that nothing was measured."""
+    place, file, folder = kept
+    study = json.loads(file.read_text())
+    more = {"fer2013-dnn": {}, "fer2013-cnn_lstm": {}}
+    wider = file.with_name("wider.yaml")
+    wider.write_text(json.dumps(study | {"seeds": [0, 1, 2], "experiments": study["experiments"] | more}))
+    (folder / "pace.csv").write_text("experiment,hours_a_run,measured\nfer2013-dnn,1.5,by the clock\n")
+    for run in (facts := read_json(folder / "predictions" / f"{EXPERIMENT}.json"))["runs"]:
+        run["environment"]["seconds"] = 7200.0
+    write_json(folder / "predictions" / f"{EXPERIMENT}.json", facts)
+    fer("report", "real", "--study", wider, "--root", place.root / "none", "--into", folder)
+    page = (folder / "results.md").read_text().partition("## Still to train")[2]
+    assert f"| {EXPERIMENT} | 1 of 3 | 2.0 |" in page
+    assert "| fer2013-dnn | 3 of 3 | 4.5 |" in page
+    assert "| fer2013-cnn_lstm | 3 of 3 | not measured |" in page
+
+
 def test_half_precision_keeps_the_predicted_class_where_two_become_equal():
     probabilities = np.array(
         [[0.30001, 0.3, 0.2, 0.19999], [0.25, 0.2499999, 0.2500001, 0.25], [1, 0, 0, 0]], np.float32

@@ -14,8 +14,8 @@ from fer.reporting.rendering import render
 from fer.reporting.tables import markdown
 from fer.runs import study_folds
 from fer.storage import read_csv, write_text
-from fer.wording import counted
 
+PACE = "pace.csv"  # hours of one core that a run takes: columns experiment, hours_a_run, measured
 SUBSETS = "subsets.csv"  # named subsets of test parts: columns dataset, subset, sample
 NO_DATA = ("rafdb", "ferg", "viri", "nvie")  # cannot be had without a form; their rows say so
 
@@ -24,6 +24,8 @@ def write(entries: list[Entry], study: Study, folder: Path) -> None:
     """Write results.csv, significance.csv, calibration.csv, classes.csv, runs.csv, results.md and the figures."""
     entries = ordered(entries)
     compared = real_tables.comparisons(entries)
+    none = pd.DataFrame({"experiment": [], "hours_a_run": []})
+    pace = read_csv(folder / PACE) if (folder / PACE).exists() else none
     tables = {
         "results": pd.DataFrame([real_rows.numbers(entry) for entry in entries]),
         "significance": compared,
@@ -47,7 +49,7 @@ def write(entries: list[Entry], study: Study, folder: Path) -> None:
         "hard": shown(real_tables.hard(entries, read_csv(folder / SUBSETS))) if (folder / SUBSETS).exists() else "",
         "robustness": shown(real_tables.robustness(entries)),
         "runs": shown(real_rows.ledger(entries)),
-        "missing": missing(entries, study),
+        "missing": shown(missing(entries, study, pace)),
         "no_data": [params.load_dataset(name).title for name in NO_DATA],
     }
     write_text(folder / "results.md", render("real.md.j2", content))
@@ -76,12 +78,20 @@ def ordered(entries: list[Entry]) -> list[Entry]:
     return sorted(entries, key=key)
 
 
-def missing(entries: list[Entry], study: Study) -> list[str]:
-    """Return in words which runs of the study are not kept."""
-    kept = {entry.name: {(run["fold"], run["seed"]) for run in entry.runs} for entry in entries}
-    lines = []
+def missing(entries: list[Entry], study: Study, pace: pd.DataFrame) -> pd.DataFrame:
+    """Return which runs of the study are not kept, and about how many hours of one core they would take.
+
+    Args:
+        pace: columns experiment and hours_a_run, for the experiments of which nothing is kept.
+    """
+    kept = {entry.name: entry for entry in entries}
+    hours = dict(zip(pace["experiment"], pace["hours_a_run"].astype(float), strict=True))
+    hours |= {name: entry.hours / len(entry.runs) for name, entry in kept.items() if entry.runs}
+    rows = []
     for name in study.experiments:
         wanted = {(fold, seed) for fold in study_folds(study, name) for seed in study.seeds}
-        if lacking := wanted - kept.get(name, set()):
-            lines.append(f"`{name}`: {len(lacking):,} of {counted(len(wanted), 'run')}")
-    return lines
+        own = kept[name].runs if name in kept else []
+        if lacking := wanted - {(run["fold"], run["seed"]) for run in own}:
+            needed = f"{len(lacking) * hours[name]:.1f}" if name in hours else "not measured"
+            rows.append({"experiment": name, "runs": f"{len(lacking):,} of {len(wanted):,}", "hours": needed})
+    return pd.DataFrame(rows)
