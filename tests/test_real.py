@@ -205,7 +205,7 @@ def test_a_seed_that_lacks_folds_is_kept_and_not_counted(kept):
 
 
 def test_what_is_still_to_train_is_told_with_its_hours(kept):
-    """By the pace of the runs that are kept; by pace.csv where there is none; else it says that nothing was measured."""
+    """By the pace of the runs that are kept, else by pace.csv; else it says that nothing was measured."""
     place, file, folder = kept
     study = json.loads(file.read_text())
     more = {"fer2013-dnn": {}, "fer2013-cnn_lstm": {}}
