@@ -1,4 +1,4 @@
-"""Where every artifact lies. The Snakefile and the command line both ask here, so a path is spelled once."""
+"""The path of every artifact. The Snakefile and the command line both use it, so that each path is written once."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Layout:
         return self.root / "runs" / experiment / "explain.safetensors"
 
     def reports(self) -> Path:
-        """The folder of all that is meant to be read."""
+        """The folder of everything that is meant to be read."""
         return self.root / "reports"
 
     def results(self) -> Path:

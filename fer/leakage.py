@@ -1,6 +1,6 @@
 """The leakage audit: what the parts of a split have in common and should not.
 
-The duplicates of the dataset (`fer.duplicates`) are looked at fold by fold, and so are its subjects, sequences and
+The duplicates of the dataset (`fer.duplicates`) are compared fold by fold, and so are its subjects, sequences and
 pairs. Blank images are listed on their own.
 """
 

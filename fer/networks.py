@@ -1,4 +1,4 @@
-"""The network of a run: as training starts it, and as training left it."""
+"""The network of a run, before and after training."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Protocols: how the samples of a dataset become folds of train, val and test.
 
-What belongs together stays together: a *group* is the samples that a pair or a sequence joins, or else one sample, and
-no protocol that draws tears a group apart, but for those named random, which repeat published splits that tear
-sequences.
+Samples that belong together stay together. A *group* is the samples of one pair or sequence, or a single sample. Random
+draws never split a group, except in the protocols named random, which repeat published splits that do.
 """
 
 from __future__ import annotations

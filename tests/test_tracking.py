@@ -288,7 +288,7 @@ def test_a_dead_tracking_server_does_not_stop_a_training(data, monkeypatch, capl
     run = Run(EXPERIMENT, "0", 0, {"epochs": 1, "batch_size": 64}, 1, data)
     train(run, "cpu")
     assert (run.folder / layout.WEIGHTS).exists()
-    assert "Training goes on" in caplog.text
+    assert "Training continues" in caplog.text
 
 
 def test_a_server_that_answers_with_errors_does_not_stop_a_training(data, monkeypatch, caplog):
@@ -308,7 +308,7 @@ def test_a_server_that_answers_with_errors_does_not_stop_a_training(data, monkey
     train(run, "cpu")
     server.shutdown()
     assert (run.folder / layout.WEIGHTS).exists()
-    assert "Training goes on" in caplog.text
+    assert "Training continues" in caplog.text
 
 
 def unanswering_server():
@@ -333,7 +333,7 @@ def test_a_server_that_never_answers_does_not_hold_up_a_training(data, monkeypat
         for thread in threading.enumerate():
             if thread.name == "mlflow":
                 thread.join()
-    assert caplog.text.count("Training goes on") == 1  # after the first question it is asked nothing more
+    assert caplog.text.count("Training continues") == 1  # after the first question it is asked nothing more
 
 
 def test_track_says_in_one_line_that_a_server_does_not_answer(data, monkeypatch):
@@ -399,7 +399,7 @@ def test_a_server_killed_during_a_training_costs_it_nothing_and_track_catches_up
         monkeypatch.setattr(live.LiveRun, "log", killing)
         (run.folder / layout.WEIGHTS).unlink()
         train(run, "cpu")
-    assert "Training goes on" in caplog.text
+    assert "Training continues" in caplog.text
     assert (run.folder / layout.WEIGHTS).read_bytes() == undisturbed
     evaluate(run.as_trained(), "cpu")
     with mlflow_server(tmp_path, port):

@@ -139,7 +139,7 @@ def export(
     """Export a trained network as one ONNX file, compare it with the original, and measure its accuracy.
 
     The file takes uint8 images and returns probabilities; its metadata describe how faces are cropped. Where the data
-    are at hand, it is compared on the whole test part. A file whose answers differ from its network's is refused.
+    are available, it is compared on the whole test part. A file whose answers differ from its network's is refused.
     """
     if precision not in ("fp32", "fp16"):
         raise FerError(f"--precision {precision}: expected fp32 or fp16")

@@ -1,4 +1,4 @@
-"""FER+ (Barsoum et al., ICMI 2016): the images of FER2013, each labelled anew by ten people.
+"""FER+ (Barsoum et al., ICMI 2016): the images of FER2013, each relabelled by ten people.
 
 Layouts read: FER2013's table of pixels, packed or not (see `fer.datasets.fer2013`), with the votes beside it:
 

@@ -39,7 +39,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a system said of its test samples, all folds and seeds together.
+    """A system's predictions on its test samples, all folds and seeds together.
 
     `table` has one row for each answer, with columns sample (row of the dataset's index), cluster (what the sample
     shares with others), label and predicted (class codes).

@@ -43,7 +43,7 @@ def register(runs: list[Run], drawn: bool = False, threads: int = 1) -> str:
     alone. The runs must have been entered (`fer track`).
 
     Args:
-        drawn: register networks of drawn faces, too, whose answers on real faces mean nothing.
+        drawn: register networks trained on synthetic faces, too, whose answers on real faces mean nothing.
 
     Returns:
         A line for the terminal.

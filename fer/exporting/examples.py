@@ -12,7 +12,7 @@ from fer.evaluation.predictions import spaced
 from fer.runs import TrainedRun
 from fer.training.data import load_part
 
-RANDOM = 64  # images to compare on where no data are at hand
+RANDOM = 64  # images to compare on where no data are available
 
 
 @dataclass(frozen=True)

@@ -70,14 +70,14 @@ def find_run(name: str | Path, root: Path | None = None) -> TrainedRun:
 def export(run: TrainedRun, precision: str = "fp32", threads: int = 1) -> Exported:
     """Return a run's network as an ONNX model that has been compared with PyTorch's answers.
 
-    It is compared on the whole test part where the data that the run was trained on are at hand, else on random images.
+    It is compared on the whole test part if the data that the run was trained on are available, else on random images.
 
     Args:
         precision: fp32; fp16, weights of half the size; int8, a quarter of it, calibrated on training images.
 
     Raises:
-        FerError: the file would answer otherwise than its network (`fer.exporting.parity`), a package is missing, or
-            int8 is asked for and the training images are not at hand.
+        FerError: the file's answers would differ from its network's (`fer.exporting.parity`), a package is missing, or
+            int8 is asked for and the training images are not available.
 
     Example:
         >>> run = find_run("fer2013-fer_baseline")

@@ -10,7 +10,7 @@ from fer.params.base import NAME, Fraction, Modality, Name, Positive, Protocol, 
 
 
 class Published(Strict):
-    """The figure that an experiment answers to, and where it was published."""
+    """The published figure that an experiment is compared with, and its source."""
 
     accuracy: Fraction | None = Field(description="top-1 accuracy on the test images; null where none was published")
     source: str
@@ -24,8 +24,8 @@ class Published(Strict):
 
     @property
     def withheld(self) -> str:
-        """What stands in its place beside figures on drawn faces."""
-        return "Published: not shown beside figures on drawn faces, which must not be compared with it."
+        """What is shown instead beside results on synthetic faces."""
+        return "Published: not shown beside results on synthetic faces, which must not be compared with it."
 
 
 class Experiment(Strict):

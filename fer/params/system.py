@@ -135,7 +135,7 @@ class Recipe(Strict):
 
 
 def deep_merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Return `values` with `changes` in place; what stands in a mapping beside a changed key stays."""
+    """Return `values` with `changes` in place; other keys of a changed mapping stay."""
     merged = dict(values)
     for key, change in changes.items():
         old = values.get(key)

@@ -1,4 +1,4 @@
-"""What is known of a trained network: its data, its accuracy, and its limits."""
+"""What is known about a trained network: its data, its accuracy, and its limits."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ LIMITS = (
 
 @dataclass(frozen=True)
 class About:
-    """Where a network comes from, how accurate it is and what it must not be used for. As text, it is for people.
+    """Where a network comes from, how accurate it is and what it must not be used for. `str` gives a summary.
 
-    `name`: of the model; `system`, `dataset`, `protocol`: what was trained, and on what; `synthetic`: whether on drawn
-    faces; `n`, `accuracy`, `interval`: its test images, top-1 accuracy and 95 % interval; `accuracy_without_leaked`,
+    `name`: of the model; `system`, `dataset`, `protocol`: what was trained, and on what; `synthetic`: whether the faces
+    were; `n`, `accuracy`, `interval`: its test images, top-1 accuracy and 95 % interval; `accuracy_without_leaked`,
     `n_without_leaked`: the same without test images that have a copy in train; `epochs`, `seed`: of its training;
     `notes`: on this model; `limits`: of every model. Accuracies are fractions in [0, 1]; what was not measured is None.
 
@@ -57,7 +57,7 @@ class About:
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.system}, trained on {self.dataset} ({self.protocol})"]
         if self.synthetic:
-            lines.append("SYNTHETIC: trained on drawn faces; its answers on real faces mean nothing")
+            lines.append("SYNTHETIC: trained on synthetic faces; its answers on real faces mean nothing")
         if self.accuracy is not None:
             low, high = self.interval or (None, None)
             bounds = "" if low is None else f", 95 % interval {100 * low:.1f} to {100 * high:.1f} %"

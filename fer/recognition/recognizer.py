@@ -158,7 +158,7 @@ def load(name: str | Path, device: str = "cpu", threads: int | None = None) -> R
         name: a released name ("fer2013-fer_baseline"), the folder of a run ("runs/fer2013-dnn/0.0"), or an ONNX file
             of `fer export` ("model.onnx"), which needs ONNX Runtime instead of PyTorch, or a model that `fer track`
             registered in MLflow ("models:/fer2013@champion").
-        device: auto, cpu, cuda or mps; an ONNX file is computed on the CPU.
+        device: auto, cpu, cuda or mps; an ONNX file runs on the CPU.
         threads: CPU threads; None: as many as the process may use.
 
     Raises:

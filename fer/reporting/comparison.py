@@ -30,7 +30,7 @@ DEVIATIONS = (
     "below."
 )
 UNPUBLISHED = (
-    "The column 'published' is empty for drawn faces, because their figures must not be compared with published ones."
+    "The column 'published' is empty for synthetic faces: their figures must not be compared with published ones."
 )
 
 
@@ -246,12 +246,12 @@ def per_class(result: Result) -> pd.DataFrame:
 
 
 def stamp(result: Result) -> str:
-    """Return " (SYNTHETIC)" for an experiment on drawn faces, otherwise ""."""
+    """Return " (SYNTHETIC)" for an experiment on synthetic faces, otherwise ""."""
     return f" ({SYNTHETIC})" if result.synthetic else ""
 
 
 def stamped(results: list[Result]) -> bool:
-    """Return whether a table must bear the stamp: any of its figures is of drawn faces."""
+    """Return whether a table must bear the stamp: any of its figures is for synthetic faces."""
     return any(result.synthetic for result in results)
 
 

@@ -27,7 +27,7 @@ class DataSummary:
 
     @property
     def synthetic(self) -> bool:
-        """Whether the faces were drawn."""
+        """Whether the faces are synthetic."""
         return self.found["synthetic"]
 
     @cached_property

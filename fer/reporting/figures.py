@@ -57,7 +57,7 @@ def curves(result: Result, target: Path) -> None:
 
 
 def title(result: Result, what: str) -> str:
-    """Return the title of an experiment's figure, stamped where its faces were drawn."""
+    """Return the title of an experiment's figure, stamped SYNTHETIC where its faces are."""
     return f"{result.name}\n{what}" + (f" ({SYNTHETIC})" if result.synthetic else "")
 
 

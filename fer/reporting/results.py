@@ -36,7 +36,7 @@ class Result(Scores):
 
     @property
     def synthetic(self) -> bool:
-        """Whether the faces were drawn, as the data themselves say."""
+        """Whether the faces are synthetic, as recorded with the data."""
         return self.summaries[0]["synthetic"]
 
     @property
@@ -58,7 +58,7 @@ class Result(Scores):
     def published(self) -> float | None:
         """The figure that was published for this experiment: none for a variant that no one but us has run.
 
-        Nor is there one on drawn faces, with which it must not be compared.
+        Nor is there one on synthetic faces, with which it must not be compared.
         """
         own = self.kind in ("sound", "as_published") and not self.synthetic
         return self.first.experiment.published.accuracy if own else None
@@ -83,7 +83,7 @@ class Result(Scores):
 
     @property
     def dataset_title(self) -> str:
-        """The dataset's title, with SYNTHETIC where its faces were drawn."""
+        """The dataset's title, with SYNTHETIC where its faces are."""
         return self.first.dataset.title + (f" ({SYNTHETIC})" if self.synthetic else "")
 
     @property
@@ -162,7 +162,7 @@ class Result(Scores):
 
     @property
     def publication(self) -> str:
-        """What was published for this experiment, in words, with its source; on drawn faces, why it is not shown."""
+        """What was published for this experiment, in words, with its source; for synthetic faces, why it is hidden."""
         published = self.first.experiment.published
         return published.withheld if self.synthetic else published.sentence
 

@@ -139,7 +139,7 @@ def heads_of_singles(rows: list[Row]) -> list[str]:
 
 
 def stamped(title: str, synthetic: bool) -> str:
-    """Return a title, stamped where the faces were drawn."""
+    """Return a title, stamped SYNTHETIC where the faces are."""
     return f"{title}  ({SYNTHETIC})" if synthetic else title
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # the page is made without it
 
 SYNTHETIC = "SYNTHETIC"
 SYNTHETIC_NOTE = (
-    "SYNTHETIC: measured on drawn faces, to show that the pipeline works from end to end. "
+    "SYNTHETIC: measured on synthetic faces, to show that the pipeline works from end to end. "
     "These figures say nothing about real faces and must not be compared with published ones."
 )
 PAGE, GAP = 119, 2  # characters of a page's width (A4, margins of an inch) in the size below, and between two columns

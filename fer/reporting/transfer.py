@@ -51,7 +51,7 @@ def table(study: Study, results: list[Result]) -> Table:
         "the column, over the expressions that both have. On the diagonal, the results table's own figure; elsewhere "
         "the network of the first fold, on every test sample whose picture it was not trained on. In brackets, the "
         "95 % interval, the number of samples and that of the subjects, sequences or single images that they are of. "
-        "Faces that the tested dataset frames otherwise are cut anew as those that the network was trained on; "
+        "Faces that the tested dataset crops differently are cropped again as those that the network was trained on; "
         "'as cut' is the accuracy without this."
     )
     shown = [result for result in results if result.name in study.cross_dataset]

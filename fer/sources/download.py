@@ -1,6 +1,6 @@
 """Downloads over HTTP by pooch: tried again where a connection drops, named once they are whole.
 
-A file under way lies in `.under-way/` beside its later place. A download that was interrupted begins anew: pooch does
+A file under way lies in `.under-way/` beside its later place. An interrupted download starts again: pooch does
 not ask for the rest of a file.
 """
 

@@ -36,7 +36,7 @@ def download_kaggle(spec: str, folder: Path) -> Path:
     if target.exists():
         return target
     api = client().api
-    under_way = target.parent / ".kaggle"  # where the client goes on with what it began
+    under_way = target.parent / ".kaggle"  # where the client resumes a download
     under_way.mkdir(parents=True, exist_ok=True)
     try:
         with redirect_stdout(io.StringIO()):

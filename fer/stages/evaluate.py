@@ -68,7 +68,7 @@ def evaluate_on(run: TrainedRun, others: list[tuple[str, str]], contempt: bool =
 
     Samples of other expressions are left out and counted, and so are images that the network was trained on or its
     epoch chosen by, which FER2013 and FER+, for one, have in common: those of the very same pixels, that is (a
-    recompressed copy is not recognised). Where the two datasets frame their faces otherwise, those tested are cut anew
+    recompressed copy is not recognised). If the two datasets crop faces differently, the tested faces are cropped again
     as the network was trained; how it does on them as their own dataset has them stands beside it (`as_cut`). Writes
     `transfer.json`, figures and answers by dataset, and `transfer.parquet`, the predictions (column dataset; label and
     predicted are expressions), in the run's folder.
@@ -138,14 +138,14 @@ def tested_on(
 
 
 def framed_otherwise(parameters: RunParameters, other: Dataset) -> bool:
-    """Tell whether a run was trained on faces that are framed otherwise than those of another dataset."""
+    """Tell whether a run was trained on faces that are cropped differently from those of another dataset."""
     own = parameters.alignment
     seen = parameters.views == "face" and parameters.modality == "visible"
     return own is not None and seen and own.crop != other.alignment.crop
 
 
 def framed_as_trained(run: TrainedRun, dataset: str, part: Part) -> Part:
-    """Return test images of another dataset, cut anew as those of the run's own are."""
+    """Return test images of another dataset, cropped again as those of the run's own dataset are."""
     order = np.argsort(part.samples)
     raw, faces, alignment = run.layout.raw(dataset), run.layout.faces(dataset), run.parameters.alignment
     images = fit(framed(raw, faces, alignment, part.samples[order]), run.parameters.input)

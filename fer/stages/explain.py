@@ -150,7 +150,7 @@ def remark_on_sample_count(count: int, parameters: Explain) -> list[str]:
 
 
 def remarks_on_evaluation(recipe: Recipe) -> list[str]:
-    """Return what there is to say of a recipe whose evaluation asks the network otherwise than explain does."""
+    """Return what there is to say of a recipe whose evaluation uses the network differently from explain."""
     said = {
         "Dropout is off here; evaluation leaves it on.": recipe.dropout_at_evaluation,
         "Images are shown once here; evaluation averages each with its mirror image.": recipe.test_time_flip,

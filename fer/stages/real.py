@@ -39,7 +39,7 @@ def keep(study: Study, folder: Path, root: Path | None = None) -> str:
         root: the folder of the study's artifacts, if it is another than the study's own.
 
     Raises:
-        FerError: runs of one experiment were trained with different parameters, or on drawn faces.
+        FerError: runs of one experiment were trained with different parameters, or on synthetic faces.
     """
     source, predictions = Layout(root or Path(study.root)), folder / "predictions"
     found = finished(source)
@@ -121,7 +121,7 @@ def elsewhere(run: Run) -> pd.DataFrame | None:
 
 
 def require_real(source: Layout, dataset: str) -> None:
-    """Refuse to keep figures on drawn faces."""
+    """Refuse to keep results on synthetic faces."""
     if read_json(source.counts(dataset))["synthetic"]:
         raise FerError(
             f"{source.counts(dataset)} says that the faces of {dataset} are synthetic; only results on real faces are "

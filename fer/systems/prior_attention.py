@@ -1,5 +1,5 @@
 """Prior attention: eyes and mouth, each with a network of its own. Project "Facial Expression Recognition Using Prior
-Attention" (FERG; its report is not at hand). The attention comes before the network: landmarks choose the two blocks.
+Attention" (FERG; its report is not available). The attention comes before the network: landmarks choose the two blocks.
 
     part           layers                                                              output       parameters
     branch (two,   conv 3×3 (32), batch norm, ReLU, conv 3×3 (64), max-pool 2, ReLU    64×16×16         18,880

@@ -167,7 +167,7 @@ def is_drawn(run: Run) -> bool:
 
 
 def summary(runs: list[Run]) -> dict:
-    """Return the row of the results table that an experiment has: what the report says, nothing computed anew."""
+    """Return the row of the results table that an experiment has: what the report says, nothing is computed again."""
     table = runs[0].layout.reports() / "results.csv"
     rows = read_csv(table) if table.exists() else pd.DataFrame({"experiment": []})
     rows = rows[rows["experiment"] == runs[0].name]

@@ -1,4 +1,4 @@
-"""A training shown in MLflow while it goes on."""
+"""Training, shown live in MLflow."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class LiveRun:
                     logger.info("training is not shown live. `fer track` enters it; a server would show it live.")
                     return
                 return self._follow(connect())
-            except Exception as error:  # whatever a tracking server does, training goes on
+            except Exception as error:  # whatever a tracking server does, training continues
                 if not warned:
                     said = error if isinstance(error, FerError) else failure(error)
                     logger.warning("%s. Training continues; `fer track` will catch up.", said)

@@ -74,7 +74,7 @@ class Checkpoint:
         self.content, self.written = None, time.monotonic()
 
     def load(self, state: State) -> None:
-        """Bring `state` to where the file left it; without a readable file training starts anew."""
+        """Bring `state` to where the file left it; without a readable file training starts from the beginning."""
         if not self.path.exists():
             return
         try:

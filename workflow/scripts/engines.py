@@ -6,7 +6,7 @@
     python workflow/scripts/engines.py settle    after a DVC run: let Snakemake know that its outputs are up to date
     python workflow/scripts/engines.py pull      fetch the artifacts of this commit, then settle
     python workflow/scripts/engines.py check     say whether both engines have nothing to do
-    python workflow/scripts/engines.py verify    hash every artifact anew; bring damaged ones back from DVC's cache
+    python workflow/scripts/engines.py verify    hash every artifact again; restore damaged ones from DVC's cache
 
 A study with a root of its own gets its dvc.yaml there (`dvc repro studies/paper/dvc.yaml`).
 """
@@ -404,7 +404,7 @@ def own_command(word: str, study_file: Path) -> str:
 
 
 def verify(study_file: Path) -> None:
-    """Hash every artifact of dvc.lock anew, whatever its date; bring back from DVC's cache those that differ.
+    """Hash every artifact of dvc.lock again, whatever its date; restore those that differ from DVC's cache.
 
     One that the cache does not hold whole is left as it is, and named: it may be the newer one, not recorded yet.
     """
