@@ -71,7 +71,7 @@ def main() -> None:
     rounds = []
     with tempfile.TemporaryDirectory() as name:
         layout = Layout(Path(name))
-        write_rows(layout.raw("x"), acquire.SCHEMA, map(acquire.row, originals))
+        write_rows(layout.raw("x"), acquire.SCHEMA, map(acquire.raw_row, originals))
         write_rows(layout.index("x"), index.SCHEMA, known)
         outputs = (layout.faces("x"), layout.crops("x"), layout.faces_counts("x"))
         bare(copies[:10])  # loads the models

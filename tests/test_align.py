@@ -19,7 +19,7 @@ from fer.errors import FerError
 from fer.faces import crops, fingerprint, landmarks
 from fer.layout import Layout
 from fer.params import Alignment
-from fer.stages.acquire import SCHEMA, row
+from fer.stages.acquire import SCHEMA, raw_row
 from fer.stages.align import align
 from fer.stages.index import SCHEMA as INDEX
 from fer.stages.split import split
@@ -38,7 +38,7 @@ def make_raw(images, folder, **columns):
     layout = Layout(folder)
     data = [image if isinstance(image, bytes) else cv2.imencode(".png", image)[1].tobytes() for image in images]
     originals = [Original(f"{n}.png", image) for n, image in enumerate(data)]
-    write_rows(layout.raw("x"), SCHEMA, map(row, originals))
+    write_rows(layout.raw("x"), SCHEMA, map(raw_row, originals))
     default = {"label": 0, "modality": "visible"}
     write_rows(
         layout.index("x"),
