@@ -8,11 +8,7 @@ rule augment:
     output:
         variants=LAYOUT.augmented("{experiment}", "{fold}"),
         index=LAYOUT.augmented_index("{experiment}", "{fold}"),
-        sheet=report(
-            LAYOUT.figure("{experiment}.{fold}", "augment"),
-            category="Data",
-            caption="../report/augment.rst",
-        ),
+        sheet=LAYOUT.figure("{experiment}.{fold}", "augment"),
     log:
         LAYOUT.log("augment", "{experiment}.{fold}"),
     threads: data_threads

@@ -10,7 +10,7 @@ rule blocks:
         boxes=LAYOUT.blocks("{dataset}"),
         eyes=LAYOUT.eyes("{dataset}"),
         mouth=LAYOUT.mouth("{dataset}"),
-        sheet=report(LAYOUT.figure("{dataset}", "faces"), category="Data", caption="../report/faces.rst"),
+        sheet=LAYOUT.figure("{dataset}", "faces"),
     log:
         LAYOUT.log("blocks", "{dataset}"),
     threads: data_threads

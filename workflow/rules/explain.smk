@@ -8,11 +8,7 @@ rule explain:
     output:
         scores=LAYOUT.explanation("{experiment}"),
         maps=LAYOUT.explanation_maps("{experiment}"),
-        figure=report(
-            LAYOUT.figure("{experiment}", "explain"),
-            category="Figures",
-            caption="../report/explain.rst",
-        ),
+        figure=LAYOUT.figure("{experiment}", "explain"),
     log:
         LAYOUT.log("explain", "{experiment}"),
     threads: job_threads

@@ -6,11 +6,7 @@ rule report_figures:
         summaries=lambda wildcards: [run.folder / SUMMARY for run in runs_of(wildcards)],
         code=LAYOUT.code("figures"),
     output:
-        report(
-            [LAYOUT.figure_of("{experiment}", kind) for kind in names.FIGURES],
-            category="Figures",
-            caption="../report/figures.rst",
-        ),
+        [LAYOUT.figure_of("{experiment}", kind) for kind in names.FIGURES],
     log:
         LAYOUT.log("report", "figures.{experiment}"),
     resources:
@@ -36,7 +32,7 @@ rule report_tables:
         code=LAYOUT.code("tables"),
     output:
         latex=LAYOUT.reports() / "results.tex",
-        table=report(LAYOUT.reports() / "results.csv", category="Results", caption="../report/results.rst"),
+        table=LAYOUT.reports() / "results.csv",
         results=LAYOUT.results(),
         tables=TABLES,
     log:
@@ -60,7 +56,7 @@ rule report_page:
         sheets=SHEETS,
         code=LAYOUT.code("page"),
     output:
-        markdown=report(LAYOUT.reports() / "results.md", category="Results", caption="../report/results.rst"),
+        markdown=LAYOUT.reports() / "results.md",
         page=LAYOUT.reports() / "index.html",
         cards=CARDS,
     log:

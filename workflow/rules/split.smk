@@ -9,11 +9,7 @@ rule split:
     output:
         split=LAYOUT.split("{dataset}", "{protocol}"),
         audit=LAYOUT.audit("{dataset}", "{protocol}"),
-        page=report(
-            LAYOUT.audit_page("{dataset}", "{protocol}"),
-            category="Data",
-            caption="../report/leakage.rst",
-        ),
+        page=LAYOUT.audit_page("{dataset}", "{protocol}"),
     log:
         LAYOUT.log("split", "{dataset}.{protocol}"),
     resources:
