@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import fcntl
 import importlib.util
 import os
 import uuid
@@ -95,16 +96,30 @@ def owner() -> Owner:
     A copy of the folder brings the file along. It is told by the inode of the file's folder, which a move or a
     container leaves as it is, and by the original, where that is still in its place.
     """
+    known = own_note()
+    if known is None:
+        OWNER.parent.mkdir(exist_ok=True)
+        with open(OWNER.with_suffix(".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # trainings that start together agree on one name
+            known = own_note() or new_note()
+    if known["folder"] != str(Path.cwd()):
+        write_json(OWNER, known | {"folder": str(Path.cwd())})
+    return Owner(known["owner"], tuple(known["former"]))
+
+
+def own_note() -> dict | None:
+    """Return what this checkout's file says, or None where there is none yet, or another checkout's, copied along."""
     known = noted(OWNER)
-    if known and known["inode"] == inode(OWNER) and not original_elsewhere(known):
-        if known["folder"] != str(Path.cwd()):
-            write_json(OWNER, known | {"folder": str(Path.cwd())})
-        return Owner(known["owner"], tuple(known["former"]))
+    return known if known and known["inode"] == inode(OWNER) and not original_elsewhere(known) else None
+
+
+def new_note() -> dict:
+    """Name this checkout, write that down and return it."""
+    known = noted(OWNER)
     former = [*known["former"], known["owner"]] if known else []
-    new = {"owner": uuid.uuid4().hex, "former": former, "folder": str(Path.cwd())}
-    OWNER.parent.mkdir(exist_ok=True)
-    write_json(OWNER, new | {"inode": inode(OWNER)})
-    return Owner(new["owner"], tuple(former))
+    new = {"owner": uuid.uuid4().hex, "former": former, "folder": str(Path.cwd()), "inode": inode(OWNER)}
+    write_json(OWNER, new)
+    return new
 
 
 def noted(file: Path) -> dict | None:

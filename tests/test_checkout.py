@@ -150,6 +150,18 @@ def test_a_moved_checkout_keeps_its_owner_and_a_copy_has_one_of_its_own(folder, 
     assert owner() == first
 
 
+def test_processes_that_ask_at_once_agree_on_one_owner(folder):
+    program = "from fer.checkout import owner; print('ready', flush=True); input(); print(owner().name)"
+    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    asking = [subprocess.Popen([sys.executable, "-c", program], env=environment, **options) for _ in range(4)]
+    assert [process.stdout.readline() for process in asking] == ["ready\n"] * 4
+    for process in asking:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    assert {process.communicate()[0].strip() for process in asking} == {owner().name}
+
+
 WHOLE = '{"owner": "a", "former": [], "folder": "/x", "inode": 1}'
 NOTES = {
     "nothing": "", "null": "null", "a number": "5", "a text": '"owner"', "a list": '["owner"]', "no key": "{}",
