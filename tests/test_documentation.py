@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 
 from fer.cli.main import app
 
@@ -36,9 +37,7 @@ def test_every_command_and_target_that_a_page_names_exists(page):
     blocks = re.findall(r"```bash\n(.*?)```", read(page), re.DOTALL)
     prose = re.sub(r"```.*?```", "", read(page), flags=re.DOTALL)
     code = "\n".join(blocks + re.findall(r"`([^`]+)`", prose))
-    commands = {command.name or command.callback.__name__ for command in app.registered_commands}
-    commands |= {group.name for group in app.registered_groups}
-    assert set(re.findall(r"\bfer ([a-z]+)\b", code)) <= commands
+    assert set(re.findall(r"\bfer ([a-z]+)\b", code)) <= set(typer.main.get_command(app).commands)
     targets = set(re.findall(r"^([a-z]+):", Path("Makefile").read_text(), flags=re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z]+)\b", code)) <= targets
 
