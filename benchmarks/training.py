@@ -33,7 +33,7 @@ from torchvision.datasets import ImageFolder
 
 from fer import params, systems
 from fer.devices import choose_device, precision_in_effect
-from fer.networks import moved
+from fer.networks import to_device
 from fer.params import System
 from fer.training import loop
 from fer.training.checkpoint import Checkpoint
@@ -49,7 +49,7 @@ NAMES = [path.stem for path in sorted(Path("params/systems").glob("*.yaml")) if 
 
 def build(name: str, system: System, device: torch.device) -> nn.Module:
     """Return the network as training starts it (fer.networks.untrained, which needs an experiment)."""
-    return moved(systems.build(name, system, CLASSES), device)
+    return to_device(systems.build(name, system, CLASSES), device)
 
 
 class Nowhere(Checkpoint):

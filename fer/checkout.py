@@ -41,15 +41,15 @@ def obstacles(root: Path) -> Iterator[str]:
             "this folder is not a git repository of its own (was it downloaded as an archive?): clone the project with "
             "git, or make it one: git init && git add . && git commit -m 'as downloaded'"
         )
-    for folder in linked(root):
+    for folder in linked_folders(root):
         yield (
             f"{folder} is a link to {folder.resolve()}, and DVC records only what lies inside the checkout: keep the "
             "checkout itself on the large disk, or DVC's cache alone (dvc cache dir --local PATH)"
         )
-    yield from closed(root)
+    yield from unwritable(root)
 
 
-def linked(root: Path) -> Iterator[Path]:
+def linked_folders(root: Path) -> Iterator[Path]:
     """Yield the folders of a study that are links to somewhere outside the checkout."""
     here = Path.cwd().resolve()
     above = [parent for parent in (root, *root.parents) if parent != Path()]
@@ -59,7 +59,7 @@ def linked(root: Path) -> Iterator[Path]:
             yield folder
 
 
-def closed(root: Path) -> Iterator[str]:
+def unwritable(root: Path) -> Iterator[str]:
     """Yield a line for what DVC must write and this user cannot."""
     try:
         cache = cache_folder()
@@ -109,20 +109,20 @@ def owner() -> Owner:
 
 def own_note() -> dict | None:
     """Return what this checkout's file says, or None where there is none yet, or another checkout's, copied along."""
-    known = noted(OWNER)
+    known = read_note(OWNER)
     return known if known and known["inode"] == inode(OWNER) and not original_elsewhere(known) else None
 
 
 def new_note() -> dict:
     """Name this checkout, write that down and return it."""
-    known = noted(OWNER)
+    known = read_note(OWNER)
     former = [*known["former"], known["owner"]] if known else []
     new = {"owner": uuid.uuid4().hex, "former": former, "folder": str(Path.cwd()), "inode": inode(OWNER)}
     write_json(OWNER, new)
     return new
 
 
-def noted(file: Path) -> dict | None:
+def read_note(file: Path) -> dict | None:
     """Return what an owner's file says, or None where there is none, or one that was cut or edited."""
     try:
         known = read_json(file)
@@ -140,5 +140,5 @@ def inode(file: Path) -> int:
 def original_elsewhere(known: dict) -> bool:
     """Return whether the folder that a checkout's file names is another one, and still the same owner's."""
     file = Path(known["folder"]) / OWNER
-    other = noted(file)
+    other = read_note(file)
     return other is not None and other["owner"] == known["owner"] and not file.samefile(OWNER)

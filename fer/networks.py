@@ -24,7 +24,7 @@ def untrained(run: Run, device: torch.device) -> nn.Module:
         network.start_infrared(weights_of(other.folder, other.parameters))
     if run.recipe.start_from:
         start(network, run, Path(run.recipe.start_from))
-    return moved(network, device)
+    return to_device(network, device)
 
 
 def start(network: nn.Module, run: Run, folder: Path) -> None:
@@ -96,10 +96,10 @@ def load_network(folder: str | Path, device: torch.device | str = "cpu") -> tupl
             f"{folder / layout.WEIGHTS} does not fit the network that {layout.PARAMETERS} describes "
             f"({parameters.system} as it is built today): {str(error).splitlines()[-1].strip()}"
         ) from error
-    return moved(network, torch.device(device)).eval(), parameters
+    return to_device(network, torch.device(device)).eval(), parameters
 
 
-def moved(network: nn.Module, device: torch.device) -> nn.Module:
+def to_device(network: nn.Module, device: torch.device) -> nn.Module:
     """Return the network on the device, its channels last in memory: faster on GPUs in mixed precision and on CPUs.
 
     A step of `attentional_cnn` on 48×48 pixels took 62 instead of 104 ms of one AVX-512 core, one of `fer_baseline`

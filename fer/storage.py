@@ -148,7 +148,7 @@ def read_rows(path: Path, columns: list[str] | None = None, batch: int = 256) ->
     """Yield the rows of a Parquet file in order, holding only `batch` of them in memory."""
     file = open_parquet(path)
     for group in range(file.num_row_groups):  # Arrow, asked for all at once, keeps each until the last is read
-        for chunk in checked(file.iter_batches(batch, row_groups=[group], columns=columns), path):
+        for chunk in read_batches(file.iter_batches(batch, row_groups=[group], columns=columns), path):
             yield from chunk.to_pylist()
 
 
@@ -161,7 +161,7 @@ def read_originals(raw: Path, samples: np.ndarray) -> Iterator[tuple[int, list[b
     for group in range(file.num_row_groups):
         end = row + file.metadata.row_group(group).num_rows
         if np.searchsorted(samples, row) < np.searchsorted(samples, end):
-            for batch in checked(file.iter_batches(ORIGINALS, row_groups=[group], columns=["image"]), raw):
+            for batch in read_batches(file.iter_batches(ORIGINALS, row_groups=[group], columns=["image"]), raw):
                 start, stop = np.searchsorted(samples, (row, row + len(batch)))
                 if start < stop:
                     yield start, batch.column("image").take(samples[start:stop] - row).to_pylist()
@@ -169,7 +169,7 @@ def read_originals(raw: Path, samples: np.ndarray) -> Iterator[tuple[int, list[b
         row = end
 
 
-def checked(batches: Iterator[pa.RecordBatch], path: Path) -> Iterator[pa.RecordBatch]:
+def read_batches(batches: Iterator[pa.RecordBatch], path: Path) -> Iterator[pa.RecordBatch]:
     """Yield the batches that are read from a file, which may turn out to be damaged at any."""
     while True:
         with whole(path):

@@ -17,7 +17,7 @@ from torch import nn
 from fer import params, systems
 from fer.errors import FerError
 from fer.evaluation.cost import flops
-from fer.explain.attention import own_maps, transformed
+from fer.explain.attention import crops_of_transformer, own_maps
 from fer.explain.explanation import (
     CAM,
     DROP,
@@ -301,10 +301,10 @@ def test_gate_maps_are_the_mean_share_that_passes_each_gate_of_the_forward_pass(
 
 def test_the_spatial_transformer_s_crop_is_shown_only_where_there_is_one_in_use():
     images = torch.rand(2, 1, 24, 24)
-    assert torch.equal(transformed(Warping(), images), Warping().transform(images))
-    assert transformed(Convolutional(), images) is None
+    assert torch.equal(crops_of_transformer(Warping(), images), Warping().transform(images))
+    assert crops_of_transformer(Convolutional(), images) is None
     network, images = build("deepfer")  # its own is off by default
-    assert transformed(network, images) is None
+    assert crops_of_transformer(network, images) is None
 
 
 # --- deletion and insertion -----------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from fer import layout, params
 from fer.layout import Layout
 from fer.params import Study
 from fer.reporting import external, names
-from fer.reporting.kept_files import halved
+from fer.reporting.kept_files import half_precision
 from fer.reporting.results import collect
 from fer.runs import study_runs
 from fer.stages.evaluate import evaluate
@@ -226,7 +226,7 @@ def test_half_precision_keeps_the_predicted_class_where_two_become_equal():
     probabilities = np.array(
         [[0.30001, 0.3, 0.2, 0.19999], [0.25, 0.2499999, 0.2500001, 0.25], [1, 0, 0, 0]], np.float32
     )
-    assert halved(probabilities, probabilities.argmax(1)).argmax(1).tolist() == probabilities.argmax(1).tolist()
+    assert half_precision(probabilities, probabilities.argmax(1)).argmax(1).tolist() == probabilities.argmax(1).tolist()
 
 
 def test_the_committed_report_is_the_one_made_from_the_committed_predictions(tmp_path):

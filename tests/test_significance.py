@@ -11,7 +11,7 @@ from fer.evaluation.significance import (
     FEW,
     OTHER_SAMPLES,
     Predictions,
-    clustered,
+    clustered_test,
     comparisons,
     holm,
     mcnemar,
@@ -69,11 +69,11 @@ def test_swapping_the_systems_changes_the_sign_and_nothing_else(right, per_clust
 def test_the_exact_clustered_test_with_one_sample_a_cluster_is_mcnemar_s_exact_one():
     for first, second in itertools.product(range(13), range(12)):
         differences = np.repeat([1, -1, 0], (first, second, 20))
-        assert clustered(differences) == (pytest.approx(mcnemar(first, second)[0]), "clustered, exact")
+        assert clustered_test(differences) == (pytest.approx(mcnemar(first, second)[0]), "clustered, exact")
 
 
 def test_obuchowski_s_test_with_one_sample_a_cluster_is_mcnemar_s_without_the_continuity_correction():
-    p, test = clustered(np.repeat([1, -1, 0], (60, 35, 905)))
+    p, test = clustered_test(np.repeat([1, -1, 0], (60, 35, 905)))
     assert test == "clustered, Obuchowski"
     assert p == pytest.approx(chi2.sf(999 / 1000 * (60 - 35) ** 2 / (60 + 35), 1))
     assert p == pytest.approx(mcnemar(60, 35)[0], rel=0.3)
@@ -89,7 +89,7 @@ def test_obuchowski_s_test_is_the_one_of_proportions_with_variances_between_clus
     residuals = np.stack([first, second]) - sizes * pooled
     (variance, covariance), (_, other) = clusters / (clusters - 1) * residuals @ residuals.T / total**2
     statistic = ((first.sum() - second.sum()) / total) ** 2 / (variance + other - 2 * covariance)
-    assert clustered(first - second)[0] == pytest.approx(chi2.sf(statistic, 1))
+    assert clustered_test(first - second)[0] == pytest.approx(chi2.sf(statistic, 1))
 
 
 def test_the_exact_clustered_test_counts_every_assignment_of_signs():
@@ -122,7 +122,7 @@ def test_the_clustered_tests_raise_a_false_alarm_about_5_times_in_100_where_mcne
     for _ in range(400):
         leaning = generator.beta(0.5, 0.5, people)  # for whom of the two systems a person's images are the easier ones
         first_only = generator.binomial(20, leaning)
-        alarms["clustered"] += clustered(2 * first_only - 20)[0] < 0.05
+        alarms["clustered"] += clustered_test(2 * first_only - 20)[0] < 0.05
         alarms["McNemar"] += mcnemar(first_only.sum(), 20 * people - first_only.sum())[0] < 0.05
     assert 5 <= alarms["clustered"] <= 35 and alarms["McNemar"] > 150
 
@@ -134,9 +134,9 @@ def test_several_seeds_are_compared_by_their_mean_accuracy_with_each_sample_s_an
     row = comparisons(pair).iloc[0]
     assert row["n"] == 200 and row["difference"] == pytest.approx(first.mean() - second.mean())
     assert row["first_only_right"] - row["second_only_right"] == pytest.approx(200 * row["difference"])
-    assert (row["p"], row["test"]) == clustered(first.sum(0) - second.sum(0))
+    assert (row["p"], row["test"]) == clustered_test(first.sum(0) - second.sum(0))
     copies = comparisons([system("a", *[first[0]] * 3), system("b", *[second[0]] * 3)]).iloc[0]
-    assert copies["p"] == pytest.approx(clustered(first[0] * 1 - second[0])[0]), "seeds that agree add no evidence"
+    assert copies["p"] == pytest.approx(clustered_test(first[0] * 1 - second[0])[0]), "seeds that agree add no evidence"
 
 
 def test_a_different_number_of_seeds_is_compared_by_mean_accuracy_too():

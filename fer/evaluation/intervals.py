@@ -85,7 +85,7 @@ def accuracy_interval(correct: np.ndarray, clusters: np.ndarray | None = None) -
         0.49 to 0.67
         0.24 to 0.88
     """
-    values, codes, found = coded(correct, clusters)
+    values, codes, found = cluster_codes(correct, clusters)
     sums, sizes = np.bincount(codes, values), np.bincount(codes)
     accuracy = float(values.mean())
     if accuracy in (0, 1):
@@ -109,7 +109,7 @@ def difference_interval(first: np.ndarray, second: np.ndarray, clusters: np.ndar
         first, second: (n,) bool or float in [0, 1], in the same order of samples.
         clusters: as those of `accuracy_interval`.
     """
-    values, codes, found = coded(np.asarray(first, float) - np.asarray(second, float), clusters)
+    values, codes, found = cluster_codes(np.asarray(first, float) - np.asarray(second, float), clusters)
     sums, sizes = np.bincount(codes, values), np.bincount(codes)
     low, high = student(np.append(sums, [1, -1]), np.append(sizes, [1, 1]), len(sums) - 1)
     method = STUDENT
@@ -124,11 +124,11 @@ def mean_interval(values: np.ndarray, clusters: np.ndarray | None = None) -> Int
 
     Of a single value there is none: both bounds are that value.
     """
-    values, codes, found = coded(values, clusters)
+    values, codes, found = cluster_codes(values, clusters)
     return Interval(*ratio_bounds(np.bincount(codes, values), np.bincount(codes)), found)
 
 
-def coded(values: np.ndarray, clusters: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, int]:
+def cluster_codes(values: np.ndarray, clusters: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, int]:
     """Return the values as float, the code of each one's cluster, and how many clusters there are.
 
     Where all values are one cluster each has a code of its own.

@@ -21,7 +21,7 @@ def clusters_of(index: Path, samples: np.ndarray) -> np.ndarray:
     return names.to_numpy(str)
 
 
-def spaced(number: int, most: int) -> np.ndarray:
+def evenly_spaced(number: int, most: int) -> np.ndarray:
     """Return at most `most` of the rows 0, 1, …, `number` - 1 at even spacing, int: those that are corrupted."""
     return np.linspace(0, number - 1, min(number, most)).round().astype(int)
 

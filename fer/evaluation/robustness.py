@@ -29,7 +29,7 @@ import torch
 
 from fer.errors import FerError
 from fer.evaluation.metrics import confusion, share
-from fer.evaluation.predictions import spaced
+from fer.evaluation.predictions import evenly_spaced
 from fer.training.data import Part
 
 SIDES = (32, 224)  # of the images that the magnitudes are given for, in pixels
@@ -60,7 +60,7 @@ def robustness(classify: Callable[[Part], np.ndarray], part: Part, channels: int
     """
     if part.images.shape[-1] == 1:
         return pd.DataFrame(columns=list(COLUMNS))
-    rows = spaced(len(part), most)
+    rows = evenly_spaced(len(part), most)
     part = replace(part, images=part.images[rows], labels=part.labels[rows], samples=part.samples[rows])
     images, labels = part.images.cpu().numpy(), part.labels.cpu().numpy()
     table = [("none", 0, *figures(labels, classify(part)))]

@@ -98,7 +98,7 @@ def compare(one: pd.DataFrame, two: pd.DataFrame) -> dict:
         p, test = mcnemar(int(first_only), int(second_only))
     else:
         gaps = one["right"] * two["asked"] - two["right"] * one["asked"]  # whole numbers, whatever the number of seeds
-        p, test = clustered(gaps.groupby(one["cluster"] if grouped else one.index).sum().to_numpy())
+        p, test = clustered_test(gaps.groupby(one["cluster"] if grouped else one.index).sum().to_numpy())
     return {
         "n": len(one),
         "clusters": one["cluster"].nunique(),
@@ -110,7 +110,7 @@ def compare(one: pd.DataFrame, two: pd.DataFrame) -> dict:
     }
 
 
-def paired(first: pd.DataFrame, second: pd.DataFrame) -> dict | None:
+def paired_test(first: pd.DataFrame, second: pd.DataFrame) -> dict | None:
     """Return the difference of two systems on the same test samples, or None where these differ.
 
     Args:
@@ -146,7 +146,7 @@ def mcnemar(first_only: int, second_only: int) -> tuple[float, str]:
     return float(chdtrc(1, corrected**2 / discordant)), "McNemar, chi-square"
 
 
-def clustered(differences: np.ndarray) -> tuple[float, str]:
+def clustered_test(differences: np.ndarray) -> tuple[float, str]:
     """Return two-sided p and the name of the test, given of each cluster the right answers of the first system less
     those of the second, int (clusters,).
     """

@@ -43,7 +43,7 @@ def own_maps(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
 
 
 @torch.inference_mode()
-def transformed(network: nn.Module, images: Tensor) -> Tensor | None:
+def crops_of_transformer(network: nn.Module, images: Tensor) -> Tensor | None:
     """Return the images as the system's spatial transformer crops them (same shape), or None if it has none in use."""
     if not hasattr(network, "transform"):
         return None

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fer.evaluation.cost import flops
 from fer.evaluation.intervals import mean_interval
-from fer.explain.attention import own_maps, remarks, transformed
+from fer.explain.attention import crops_of_transformer, own_maps, remarks
 from fer.explain.gradcam import gradcam, last_map_layers
 from fer.explain.occlusion import count_windows, occlusion
 from fer.explain.passes import probabilities
@@ -77,7 +77,7 @@ def explain_network(
         for name, areas in scores_of(network, image, label, of_image, int(samples[number]), parameters).items():
             for kind, area in areas.items():
                 scores[name][kind][number] = area
-    crops = transformed(network, images)
+    crops = crops_of_transformer(network, images)
     notes = [*resolution(network, images[:1]), *remarks(network, own, crops)]
     return Explanation(maps, None if crops is None else crops.numpy(), correct, predicted, scores, notes)
 

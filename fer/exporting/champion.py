@@ -60,7 +60,7 @@ def register(runs: list[Run], drawn: bool = False, threads: int = 1) -> str:
     sound = sorted(sound, key=lambda run: run.experiment.dataset)
     with failing_in_one_line():
         for dataset, group in groupby(sound, lambda run: run.experiment.dataset):
-            best = max(group, key=validated)
+            best = max(group, key=validation_accuracy)
             if wins(best, champion(client, dataset)):
                 from fer.exporting.export import export  # imports torch
 
@@ -75,7 +75,7 @@ def register(runs: list[Run], drawn: bool = False, threads: int = 1) -> str:
     return line + "".join(refused)
 
 
-def validated(run: Run) -> float:
+def validation_accuracy(run: Run) -> float:
     """Return the validation accuracy of the epoch whose weights a run kept."""
     history = read_csv(run.folder / layout.HISTORY)["val_accuracy"]
     return float(history.iloc[-1] if run.recipe.keep == "last" else history.max())
@@ -98,7 +98,7 @@ def version_tags(run: Run) -> dict[str, str]:
         OWNER: owner().name,
         ROOT: str(run.layout.root),
         WEIGHTS: file_sha256(run.folder / layout.WEIGHTS),
-        VALIDATED: f"{validated(run):.6f}",
+        VALIDATED: f"{validation_accuracy(run):.6f}",
         DRAWN: str(entries.is_drawn(run)),
     }
 

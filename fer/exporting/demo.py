@@ -69,11 +69,11 @@ def page(description: Description, files: dict[str, bytes]) -> str:
         runtime=version_of(files["runtime"]),
         css=text("demo.css"),
         js=text("demo.js"),
-        files={name: Markup(packed(data)) for name, data in files.items()},  # noqa: S704  # letters of base64
+        files={name: Markup(as_base64(data)) for name, data in files.items()},  # noqa: S704  # letters of base64
     )
 
 
-def packed(data: bytes) -> str:
+def as_base64(data: bytes) -> str:
     """Return data gzipped and in base64, the same for the same data."""
     return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
 

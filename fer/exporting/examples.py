@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from fer.errors import FerError
-from fer.evaluation.predictions import spaced
+from fer.evaluation.predictions import evenly_spaced
 from fer.runs import TrainedRun
 from fer.training.data import load_part
 
@@ -49,7 +49,7 @@ def test_images(run: TrainedRun) -> Examples:
 def training_images(run: TrainedRun, count: int) -> np.ndarray:
     """Return `count` of a run's training images at even spacing (all, where there are fewer)."""
     part = load_part(run.source, "train")
-    return part.images.numpy()[spaced(len(part), min(count, len(part)))]
+    return part.images.numpy()[evenly_spaced(len(part), min(count, len(part)))]
 
 
 def random_images(shape: tuple[int, int, int]) -> Examples:

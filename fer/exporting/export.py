@@ -100,7 +100,7 @@ def export(run: TrainedRun, precision: str = "fp32", threads: int = 1) -> Export
     elif precision == "int8":
         model = to_int8(model, training_images(run, CALIBRATION))
     on = random_images(images_shape(network, parameters.input)) if lacking else test_images(run)
-    description = described(run, network, parameters)
+    description = describe(run, network, parameters)
     session = open_session(model.SerializeToString(), threads)
     original, exported = answers(network, parameters, on.images), classify(session, on.images)
     parity = compare(original, exported)
@@ -116,7 +116,7 @@ def export(run: TrainedRun, precision: str = "fp32", threads: int = 1) -> Export
     if lacking:
         description = description.model_copy(update={"export": facts | {"no_data": lacking}})
     else:
-        description = measured(description, run, on, original.argmax(1), exported.argmax(1), facts)
+        description = measure(description, run, on, original.argmax(1), exported.argmax(1), facts)
     return Exported(with_metadata(model, description), description, on)
 
 
@@ -127,7 +127,7 @@ def answers(network: nn.Module, parameters: RunParameters, images: np.ndarray) -
     return classify_part(network, part, parameters)
 
 
-def described(run: TrainedRun, network: nn.Module, parameters: RunParameters) -> Description:
+def describe(run: TrainedRun, network: nn.Module, parameters: RunParameters) -> Description:
     """Return what the file says of itself before it has been measured."""
     alignment, counts = parameters.alignment, run.layout.counts(parameters.dataset)
     known = about(run.folder, parameters)
@@ -147,7 +147,7 @@ def described(run: TrainedRun, network: nn.Module, parameters: RunParameters) ->
     )
 
 
-def measured(
+def measure(
     description: Description,
     run: TrainedRun,
     on: Examples,

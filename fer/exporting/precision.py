@@ -65,7 +65,7 @@ def to_int8(model: ModelProto, images: np.ndarray) -> ModelProto:
         def get_next(self):
             return next(self.batches, None)
 
-    logging.getLogger().addFilter(unwanted)
+    logging.getLogger().addFilter(keep_record)
     try:
         with tempfile.TemporaryDirectory() as folder:
             whole, prepared, quantised = (Path(folder) / f"{name}.onnx" for name in ("whole", "prepared", "quantised"))
@@ -83,9 +83,9 @@ def to_int8(model: ModelProto, images: np.ndarray) -> ModelProto:
             )
             return onnx.load(quantised)
     finally:
-        logging.getLogger().removeFilter(unwanted)
+        logging.getLogger().removeFilter(keep_record)
 
 
-def unwanted(record: logging.LogRecord) -> bool:
+def keep_record(record: logging.LogRecord) -> bool:
     """Keep the quantiser's advice, which goes to the root logger, from the terminal."""
     return "pre-processing" not in record.getMessage()

@@ -44,7 +44,7 @@ def find_runtime(given: Path | None = None) -> dict[str, bytes]:
     cache = Path(pooch.os_cache("fer")) / PACKAGE
     files = {name: path.read_bytes() for name in SHA256 if (path := cache / name).is_file()}
     if not whole(files):
-        files = fetched()
+        files = fetch_files()
         for name, data in files.items():
             write_bytes(cache / name, data)
     return files
@@ -79,7 +79,7 @@ def of_archive(path: Path) -> dict[str, bytes]:
         raise FerError(f"{path} is not an archive of onnxruntime-web: {error}. {BY_HAND}") from error
 
 
-def fetched() -> dict[str, bytes]:
+def fetch_files() -> dict[str, bytes]:
     """Fetch the files from the first place that has them."""
     logger.info("Fetching %s (14 MB, once) …", PACKAGE)
     said = []

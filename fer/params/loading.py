@@ -347,8 +347,8 @@ def resolve(
     """
     system = load_system(experiment.system)
     given = {"architecture": experiment.architecture, "input": experiment.input, "recipe": experiment.recipe}
-    system = changed(system, experiment, given, path, "")
-    return changed(system, experiment, by_section(overrides), where, key) if overrides else system
+    system = with_changes(system, experiment, given, path, "")
+    return with_changes(system, experiment, by_section(overrides), where, key) if overrides else system
 
 
 def by_section(overrides: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -361,7 +361,7 @@ def by_section(overrides: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return sections
 
 
-def changed(system: System, experiment: Experiment, changes: dict[str, dict], path: Path, key: str) -> System:
+def with_changes(system: System, experiment: Experiment, changes: dict[str, dict], path: Path, key: str) -> System:
     """Return `system` with the changes of its sections, and with the experiment's modality and views as options."""
     prefix = f"{key}." if key else ""
     options = constructor(SYSTEMS, experiment.system, path)

@@ -46,7 +46,7 @@ def mapping(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise FerError(f"{path} cannot be read: {error}") from error
     try:
-        values = parsed(text)
+        values = parse(text)
     except yaml.YAMLError as error:
         raise FerError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(values, dict):
@@ -56,7 +56,7 @@ def mapping(path: Path) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=512)
-def parsed(text: str) -> Any:
+def parse(text: str) -> Any:
     """Return what a YAML text says; a study asks for the same ones hundreds of times, and changes none."""
     return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 — both are safe
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from fer.evaluation.intervals import difference_interval
 from fer.evaluation.significance import by_sample, compare
-from fer.reporting.comparison import figures, how, named, numbers, stamped
+from fer.reporting.comparison import any_synthetic, figures, how, names_of, numbers
 from fer.reporting.results import Result
 from fer.reporting.significance import by_pair
 from fer.reporting.tables import Table
@@ -45,16 +45,16 @@ def autopsy(results: list[Result]) -> Table:
     what = (
         "The published figure, the original reproduced as far as it is known, each defect alone, and the sound version."
     )
-    return compared("autopsy", title, what, results, kinds)
+    return table_of_variants("autopsy", title, what, results, kinds)
 
 
 def ablations(results: list[Result]) -> Table:
     """Return the table of variants in which a part of the system is removed or added."""
     what = "Each row removes a part of the system or adds one."
-    return compared("ablations", "Ablations", what, results, ("ablation",))
+    return table_of_variants("ablations", "Ablations", what, results, ("ablation",))
 
 
-def compared(name: str, title: str, what: str, results: list[Result], kinds: tuple[str, ...]) -> Table:
+def table_of_variants(name: str, title: str, what: str, results: list[Result], kinds: tuple[str, ...]) -> Table:
     """Return a table of the variants of some kinds, grouped by the sound experiment that each varies."""
     by_name = {result.name: result for result in results}
     variants = [result for result in results if result.kind in kinds]
@@ -71,7 +71,7 @@ def compared(name: str, title: str, what: str, results: list[Result], kinds: tup
     frame = pd.DataFrame(rows, columns=columns)
     note = f"{what} {DIFFERENCE} {how(shown)}"
     table = pd.concat([numbers(shown), pd.DataFrame(found, columns=list(Comparison.__dataclass_fields__))], axis=1)
-    return Table(name, title, note, frame, table, stamped(shown), named(shown))
+    return Table(name, title, note, frame, table, any_synthetic(shown), names_of(shown))
 
 
 def beside(result: Result, results: dict[str, Result]) -> Comparison:

@@ -118,7 +118,7 @@ def look_up(values: dict, keys: tuple[str, ...]):
     return values
 
 
-def compared(first: Budget, second: Budget) -> str:
+def compare_budgets(first: Budget, second: Budget) -> str:
     """Return whether two experiments were trained alike: "equal", "each in full", or "unequal" and what each did."""
     alike = (first.unit, first.done, first.longest) == (second.unit, second.done, second.longest)
     if (alike and not (first.cut or second.cut)) or first.each() == second.each():

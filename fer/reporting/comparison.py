@@ -54,7 +54,7 @@ def overview(results: list[Result]) -> Table:
             "results", TITLE, note if results else "This study has data only, no experiments.", empty, empty, False
         )
     note = f"{how(sound)} The epoch is chosen on validation only, and the test part is used once. {DEVIATIONS}"
-    return Table("results", TITLE, note, pd.DataFrame(rows), numbers(results), stamped(sound), named(sound))
+    return Table("results", TITLE, note, pd.DataFrame(rows), numbers(results), any_synthetic(sound), names_of(sound))
 
 
 def of_dataset(name: str, results: list[Result]) -> Table:
@@ -75,7 +75,7 @@ def of_dataset(name: str, results: list[Result]) -> Table:
     weighed = "Balanced accuracy and macro F1 weigh classes alike; ECE is the expected calibration error (15 bins)."
     note = f"{how(own)} {without_faces(own)} {weighed}"
     title = f"{own[0].first.dataset.title}{stamp(own[0])}: every system"
-    return Table(f"dataset-{name}", title, note, pd.DataFrame(rows), numbers(own), stamped(own), named(own))
+    return Table(f"dataset-{name}", title, note, pd.DataFrame(rows), numbers(own), any_synthetic(own), names_of(own))
 
 
 def of_system(name: str, results: list[Result]) -> Table:
@@ -95,7 +95,7 @@ def of_system(name: str, results: list[Result]) -> Table:
         for result in own
     ]
     title = f"{own[0].first.system.title}: every dataset"
-    return Table(f"system-{name}", title, how(own), pd.DataFrame(rows), numbers(own), stamped(own), named(own))
+    return Table(f"system-{name}", title, how(own), pd.DataFrame(rows), numbers(own), any_synthetic(own), names_of(own))
 
 
 def costs(results: list[Result]) -> Table:
@@ -122,7 +122,7 @@ def costs(results: list[Result]) -> Table:
         "CPU thread. Peak memory is that of the training process. Training seconds are the mean wall-clock time "
         "of a run."
     )
-    return Table("cost", "Cost", note, pd.DataFrame(rows), numbers(own), stamped(own), named(own))
+    return Table("cost", "Cost", note, pd.DataFrame(rows), numbers(own), any_synthetic(own), names_of(own))
 
 
 def conditions(result: Result) -> dict[str, str]:
@@ -159,7 +159,7 @@ def lost(result: Result) -> dict[str, str]:
 
 def how(results: list[Result]) -> str:
     """Return how the columns of `figures` are to be read."""
-    return f"{HOW} {UNPUBLISHED}" if stamped(results) else HOW
+    return f"{HOW} {UNPUBLISHED}" if any_synthetic(results) else HOW
 
 
 def without_faces(results: list[Result]) -> str:
@@ -250,11 +250,11 @@ def stamp(result: Result) -> str:
     return f" ({SYNTHETIC})" if result.synthetic else ""
 
 
-def stamped(results: list[Result]) -> bool:
+def any_synthetic(results: list[Result]) -> bool:
     """Return whether a table must bear the stamp: any of its figures is for synthetic faces."""
     return any(result.synthetic for result in results)
 
 
-def named(results: list[Result]) -> tuple[str, ...]:
+def names_of(results: list[Result]) -> tuple[str, ...]:
     """Return the experiments' names, in the order of a table's rows."""
     return tuple(result.name for result in results)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from fer.evaluation.significance import paired
+from fer.evaluation.significance import paired_test
 from fer.layout import Layout
 from fer.params import Study
-from fer.reporting.comparison import stamped
+from fer.reporting.comparison import any_synthetic
 from fer.reporting.results import Result
 from fer.reporting.tables import Table, percent
 from fer.storage import read_frame, read_json
@@ -40,7 +40,7 @@ def table(study: Study, results: list[Result]) -> Table:
         own = [result for result in results if result.kind == "sound" and tested_on(result) == (dataset, protocol)]
         beside += own
         for result in own or [None]:
-            pair = None if result is None else paired(answers, result.predictions)
+            pair = None if result is None else paired_test(answers, result.predictions)
             against = "no sound experiment on this part" if result is None else result.name
             rows.append(outside_row(figures, against, pair))
             numbers.append(values(figures, None if result is None else result.name, pair))
@@ -48,7 +48,7 @@ def table(study: Study, results: list[Result]) -> Table:
     ours = [own_row(result) for result in shown]
     frame = pd.DataFrame([*ours, *rows], columns=list(COLUMNS))
     return Table(
-        "external", "Other programs on the same test images", NOTE, frame, pd.DataFrame(numbers), stamped(shown)
+        "external", "Other programs on the same test images", NOTE, frame, pd.DataFrame(numbers), any_synthetic(shown)
     )
 
 

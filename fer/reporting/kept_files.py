@@ -20,7 +20,7 @@ def write_entry(place: Path, facts: dict, table: pd.DataFrame, elsewhere: pd.Dat
     stands for itself has no cluster.
     """
     columns = [f"p_{name}" for name in facts["classes"]]
-    values = halved(table[columns].to_numpy(np.float32), table["predicted"].to_numpy(np.int64))
+    values = half_precision(table[columns].to_numpy(np.float32), table["predicted"].to_numpy(np.int64))
     kept = pd.DataFrame(
         {
             "fold": table["fold"].astype("category"),
@@ -42,7 +42,7 @@ def write_entry(place: Path, facts: dict, table: pd.DataFrame, elsewhere: pd.Dat
     write_json(place.with_name(f"{place.name}.json"), facts)
 
 
-def halved(probabilities: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+def half_precision(probabilities: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Return float16 (n, classes) whose first largest value is that of the class `predicted`."""
     values = probabilities.astype(np.float16)
     rows = np.arange(len(values))
@@ -55,7 +55,7 @@ def halved(probabilities: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     return values
 
 
-def stored(facts: Path) -> tuple[dict, pd.DataFrame, pd.DataFrame]:
+def read_files(facts: Path) -> tuple[dict, pd.DataFrame, pd.DataFrame]:
     """Return what a JSON file and the Parquet files beside it hold, as `write_entry` was given it."""
     place = facts.name.removesuffix(".json")
     found, table = read_json(facts), read_frame(facts.with_name(f"{place}.parquet"))
@@ -72,7 +72,7 @@ def stored(facts: Path) -> tuple[dict, pd.DataFrame, pd.DataFrame]:
 
 def read_entry(facts: Path) -> Entry:
     """Return what is kept in a JSON file and the Parquet file beside it, less the seeds that lack folds of others."""
-    found, table, elsewhere = stored(facts)
+    found, table, elsewhere = read_files(facts)
     folds = table.groupby("seed")["fold"].transform("nunique")
     table = table[folds == folds.max()].reset_index(drop=True)
     return Entry(facts.name.removesuffix(".json"), found, table, elsewhere)

@@ -22,7 +22,7 @@ NO_DATA = ("rafdb", "ferg", "viri", "nvie")  # cannot be had without a form; the
 
 def write(entries: list[Entry], study: Study, folder: Path) -> None:
     """Write results.csv, significance.csv, calibration.csv, classes.csv, runs.csv, results.md and the figures."""
-    entries = ordered(entries)
+    entries = in_order(entries)
     compared = real_tables.comparisons(entries)
     none = pd.DataFrame({"experiment": [], "hours_a_run": []})
     pace = read_csv(folder / PACE) if (folder / PACE).exists() else none
@@ -60,7 +60,7 @@ def shown(table: pd.DataFrame) -> str:
     return markdown(table) if len(table) else ""
 
 
-def ordered(entries: list[Entry]) -> list[Entry]:
+def in_order(entries: list[Entry]) -> list[Entry]:
     """Return the entries by dataset; of each the sound ones and those outside, best first, then the variants."""
     datasets = ["fer2013", "ferplus", "jaffe", "ckplus"]
 

@@ -9,7 +9,7 @@ from fer import params
 from fer.evaluation import significance
 from fer.evaluation.answers import Answers
 from fer.evaluation.intervals import accuracy_interval
-from fer.evaluation.significance import Predictions, paired
+from fer.evaluation.significance import Predictions, paired_test
 from fer.reporting.kept import Entry
 from fer.reporting.tables import percent
 
@@ -58,7 +58,7 @@ def autopsy(entries: list[Entry]) -> pd.DataFrame:
             rows.append(found | {"against": why, "its %": "–", "difference": "–", "p": "–"})
             continue
         found |= {"against": against, "its %": other.answers.plus_minus("accuracy")}
-        pair = None if entry.variants_tested != other.variants_tested else paired(entry.table, other.table)
+        pair = None if entry.variants_tested != other.variants_tested else paired_test(entry.table, other.table)
         if pair is None:
             rows.append(found | {"difference": "other test images", "p": "–"})
         else:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from fer.evaluation.predictions import spaced
-from fer.reporting.comparison import LOSSES, lost, stamped
+from fer.evaluation.predictions import evenly_spaced
+from fer.reporting.comparison import LOSSES, any_synthetic, lost
 from fer.reporting.results import Result
 from fer.reporting.tables import Table
 
@@ -32,7 +32,7 @@ def clusters(result: Result) -> int:
     found = set()
     for answers, measured in zip(result.tables("answers"), result.tables("robustness"), strict=True):
         known = answers["cluster"]
-        found.update(known.iloc[spaced(len(known), int(measured["n"].max()))])
+        found.update(known.iloc[evenly_spaced(len(known), int(measured["n"].max()))])
     return len(found)
 
 
@@ -67,4 +67,4 @@ def summary(results: list[Result]) -> Table:
     counts = {result.name: clusters(result) for result in sound if not accuracies(result).empty}
     numbers = table(sound).rename(columns=str)
     numbers.insert(numbers.columns.get_loc("n") + 1, "clusters", numbers["experiment"].map(counts))
-    return Table("robustness", "Robustness", note, pd.DataFrame(rows), numbers, stamped(sound))
+    return Table("robustness", "Robustness", note, pd.DataFrame(rows), numbers, any_synthetic(sound))

@@ -6,8 +6,8 @@ import pandas as pd
 
 from fer.evaluation import significance
 from fer.evaluation.significance import Predictions
-from fer.reporting.budget import compared
-from fer.reporting.comparison import stamped
+from fer.reporting.budget import compare_budgets
+from fer.reporting.comparison import any_synthetic
 from fer.reporting.results import Result
 from fer.reporting.tables import Table
 
@@ -43,7 +43,7 @@ def table(results: list[Result]) -> Table:
         }
         for row in found[found["n"].notna()].to_dict("records")
     ]
-    return Table("significance", "Significance", NOTE, pd.DataFrame(rows), found, stamped(sound))
+    return Table("significance", "Significance", NOTE, pd.DataFrame(rows), found, any_synthetic(sound))
 
 
 def comparisons(results: list[Result]) -> pd.DataFrame:
@@ -63,7 +63,7 @@ def comparisons(results: list[Result]) -> pd.DataFrame:
 def marks(first: Result, second: Result) -> str:
     """Return in words how the budgets of two experiments compare, and which of them never learned."""
     idle = [f"{result.name}: {words}" for result in (first, second) if (words := result.losses.idle())]
-    return "; ".join([compared(first.budget, second.budget), *idle])
+    return "; ".join([compare_budgets(first.budget, second.budget), *idle])
 
 
 def by_pair(result: Result) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pandas as pd
 from fer import layout
 from fer.evaluation.intervals import Interval, accuracy_interval
 from fer.params import Study
-from fer.reporting.comparison import stamped
+from fer.reporting.comparison import any_synthetic
 from fer.reporting.losses import without_face
 from fer.reporting.results import Result
 from fer.reporting.tables import Table, percent
@@ -60,7 +60,7 @@ def table(study: Study, results: list[Result]) -> Table:
     frame["trained"] = frame["trained on"].map(trained)
     lost = [f"{percent(without_face(result.first), 1)} % of {result.first.experiment.dataset}" for result in shown]
     note += f" No face was found in {', '.join(lost)}." if lost else ""
-    return Table("cross_dataset", "Trained on one dataset, tested on another", note, frame, found, stamped(shown))
+    return Table("cross_dataset", "Trained on one dataset, tested on another", note, frame, found, any_synthetic(shown))
 
 
 def within(result: Result) -> dict:

@@ -63,12 +63,12 @@ def store(adapter: Adapter, source: Path, target: Path, synthetic: bool = False)
         rows(adapter, source),
         lambda: {LEFT_OUT: json.dumps(summary(adapter)), DRAWN: json.dumps(synthetic)},
     )
-    notes = [f"left out: {listed(adapter.left_out)}"] if adapter.left_out else []
-    notes += [listed(adapter.remarks)] if adapter.remarks else []
+    notes = [f"left out: {reasons_in_words(adapter.left_out)}"] if adapter.left_out else []
+    notes += [reasons_in_words(adapter.remarks)] if adapter.remarks else []
     return "; ".join([counted(count, "original"), *notes])
 
 
-def listed(found: dict[str, list[str]]) -> str:
+def reasons_in_words(found: dict[str, list[str]]) -> str:
     """Return in words how many files there are for each reason, with an example."""
     return "; ".join(f"{reason}: {len(paths):,}, such as {paths[0]}" for reason, paths in found.items())
 

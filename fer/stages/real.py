@@ -22,7 +22,7 @@ from fer.leakage import leaked_test
 from fer.params import Study
 from fer.reporting import losses, real
 from fer.reporting.kept import ELSEWHERE, KEY
-from fer.reporting.kept_files import read_entries, stored, write_entry
+from fer.reporting.kept_files import read_entries, read_files, write_entry
 from fer.reporting.provenance import alike, differing, facts_of
 from fer.runs import Run, read_parameters
 from fer.storage import read_frame, read_json
@@ -42,7 +42,7 @@ def keep(study: Study, folder: Path, root: Path | None = None) -> str:
         FerError: runs of one experiment were trained with different parameters, or on synthetic faces.
     """
     source, predictions = Layout(root or Path(study.root)), folder / "predictions"
-    found = finished(source)
+    found = finished_runs(source)
     for name, runs in found.items():
         keep_runs(name, runs, predictions)
     scores = sorted((source.root / "external").glob("*/*.json"))
@@ -54,7 +54,7 @@ def keep(study: Study, folder: Path, root: Path | None = None) -> str:
     return f"{runs} and {counted(len(scores), 'outside score')} kept; {counted(len(entries), 'row')} in {folder}"
 
 
-def finished(source: Layout) -> dict[str, list[Run]]:
+def finished_runs(source: Layout) -> dict[str, list[Run]]:
     """Return by experiment the runs that were trained and evaluated, as their folders say that they were trained."""
     found: dict[str, list[Run]] = {}
     for path in sorted((source.root / "runs").glob(f"*/*/{layout.SUMMARY}")):
@@ -87,7 +87,7 @@ def keep_runs(name: str, runs: list[Run], folder: Path) -> None:
         "parameters": alike(name, runs, summaries),
     }
     if (folder / f"{name}.json").exists():
-        before, predictions, others = stored(folder / f"{name}.json")
+        before, predictions, others = read_files(folder / f"{name}.json")
         if before["parameters"] != about["parameters"]:
             raise FerError(
                 f"{folder / name}.json: the runs that are kept were trained with other parameters than those in "

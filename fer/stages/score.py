@@ -58,7 +58,7 @@ def score(file: Path, system: External, dataset: str, protocol: str, layout: Lay
     classes = params.load_dataset(dataset).classes
     table = read_answers(file)
     test = test_samples(dataset, protocol, layout)
-    rows = matched(table, test, file)
+    rows = rows_of_samples(table, test, file)
     labels = test["label"].to_numpy()
     probabilities, calibrated = answers(table.iloc[rows], classes, file)
     samples = test["sample"].to_numpy()
@@ -121,7 +121,7 @@ def test_samples(dataset: str, protocol: str, layout: Layout) -> pd.DataFrame:
     return index.iloc[tested.to_numpy()].reset_index(drop=True)
 
 
-def matched(table: pd.DataFrame, test: pd.DataFrame, file: Path) -> np.ndarray:
+def rows_of_samples(table: pd.DataFrame, test: pd.DataFrame, file: Path) -> np.ndarray:
     """Return of each test sample the row of `table` that answers it."""
     key = next((name for name in ("sample", "path") if name in table.columns), None)
     if key is None:

@@ -74,7 +74,7 @@ def split(
     line += "; ".join(leakage.leaks(found["totals"])) or "no leaks"
     kept, refusal = table, ""
     if dataset.audit.on_leak == "drop_from_train":
-        kept, refusal = remedied(table, samples, pairs, dataset, found)
+        kept, refusal = without_duplicates(table, samples, pairs, dataset, found)
         line += f"; {leakage.remaining(found)[0]}"
     elif dataset.audit.on_leak == "error" and (leaks := leakage.forbidden(found["totals"], protocol)):
         refusal = f"protocol {protocol!r} of {dataset.title} leaks: {'; '.join(leaks)}"
@@ -92,7 +92,7 @@ def split(
     return line + (f"; no image of {'; '.join(absent)}" if absent else "")
 
 
-def remedied(
+def without_duplicates(
     table: pd.DataFrame, samples: pd.DataFrame, pairs: pd.DataFrame, dataset: Dataset, found: dict
 ) -> tuple[pd.DataFrame, str]:
     """Return the split without its duplicates, and in words why it is refused ("" where it is not).
