@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -150,9 +151,10 @@ TINY = {
 
 @pytest.fixture(scope="session")
 def make_clone(tmp_path_factory):
-    """Return a function that clones the working tree, its study cut down to seconds."""
+    """Return a function that clones the working tree, its study cut down to seconds; each study is compiled once."""
 
-    def make(study: dict = TINY) -> Clone:
+    @cache
+    def template(study: str) -> Path:
         folder = tmp_path_factory.mktemp("clone") / "fer"
         listed = subprocess.run(
             ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
@@ -165,10 +167,15 @@ def make_clone(tmp_path_factory):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(PROJECT / name, folder / name)
         clone = Clone(folder)
-        (folder / "params/study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+        (folder / "params/study.yaml").write_text(study)
         clone.run("git init -q -b main")
         clone.run("python workflow/scripts/engines.py compile")
         clone.commit("the working tree")
-        return clone
+        return folder
+
+    def make(study: dict = TINY) -> Clone:
+        folder = tmp_path_factory.mktemp("clone") / "fer"
+        shutil.copytree(template(yaml.safe_dump(study, sort_keys=False)), folder, symlinks=True)
+        return Clone(folder)
 
     return make
