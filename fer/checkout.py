@@ -1,4 +1,4 @@
-"""The folder that the commands run in: whose runs it makes, and whether DVC can record them here."""
+"""The checkout: who owns the runs that it makes, and whether DVC can record them here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VERSIONED = ("data", "runs", "reports")  # the folders of a study that hold its 
 
 
 def obstacle(root: Path) -> str | None:
-    """Return in one line why DVC cannot record a study with this root, and the way out; None where it can.
+    """Return in one line why DVC cannot record a study with this root and what to do; None if it can.
 
     Every command that records, checks or fetches asks here, and a run asks before its first job.
     """
@@ -31,7 +31,7 @@ def obstacle(root: Path) -> str | None:
 
 
 def obstacles(root: Path) -> Iterator[str]:
-    """Yield every reason why DVC cannot record, with the way out, the most basic one first."""
+    """Yield every reason why DVC cannot record, with what to do; the most basic one first."""
     if importlib.util.find_spec("dvc") is None:
         yield 'DVC is not installed: pip install -e ".[engines]"'
     if not Path(".dvc").is_dir():
@@ -60,7 +60,7 @@ def linked_folders(root: Path) -> Iterator[Path]:
 
 
 def unwritable(root: Path) -> Iterator[str]:
-    """Yield a line for what DVC must write and this user cannot."""
+    """Yield a line for everything that DVC must write and this user cannot."""
     try:
         cache = cache_folder()
     except configparser.Error as error:
@@ -123,7 +123,7 @@ def new_note() -> dict:
 
 
 def read_note(file: Path) -> dict | None:
-    """Return what an owner's file says, or None where there is none, or one that was cut or edited."""
+    """Return the content of an owner's file; None if it is missing, truncated or edited."""
     try:
         known = read_json(file)
     except (FerError, OSError):
@@ -133,7 +133,7 @@ def read_note(file: Path) -> dict | None:
 
 
 def inode(file: Path) -> int:
-    """Return the inode of a file's folder, which stays the same where the folder is moved."""
+    """Return the inode of a file's folder, which does not change when the folder is moved."""
     return file.parent.stat().st_ino
 
 

@@ -1,4 +1,4 @@
-"""Which code decides what a command of `fer` makes: the modules that it imports, and the templates that these name."""
+"""Which code determines the output of a command: the modules that it imports, and the templates that these name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PROSE = {"help", "description", "epilog"}  # arguments that document an option o
 
 
 def listing(command: str, plugin: str = "") -> str:
-    """Return the digest and the name of every file that decides what `fer <command>` makes, one a line.
+    """Return digest and name of every file that determines the output of `fer <command>`, one per line.
 
     The digests leave out comments, docstrings and the help of options, so that editing prose changes none.
 

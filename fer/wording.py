@@ -1,4 +1,4 @@
-"""Words of messages that several modules write."""
+"""Wording shared by the messages of several modules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def counted(number: int, singular: str, plural: str | None = None) -> str:
 
 
 def go_on(dataset: str) -> str:
-    """Return the last sentence of a message about classes without images: how to go on without them."""
+    """Return the last sentence of a message about classes without images: how to continue without them."""
     return f"To go on without these classes, set `allow_empty_classes: true` in params/datasets/{dataset}.yaml."
 
 

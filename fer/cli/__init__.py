@@ -1,1 +1,1 @@
-"""The command line: `main` gathers the commands; each other module has those of one group, and their options."""
+"""The command line: `main` collects the commands; the other modules hold a group of commands each, or what they share."""

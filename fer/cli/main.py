@@ -51,7 +51,7 @@ def options(
 
 
 def ended(log: Path) -> bool:
-    """Return whether a log is of a stage that ended; a retry continues the log of an interrupted or failed one."""
+    """Return whether a log's stage ended; a retry continues the log of an interrupted or failed stage."""
     if not log.exists():
         return False
     with open(log, "rb") as file:
@@ -60,12 +60,12 @@ def ended(log: Path) -> bool:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Return whether memory ran out: torch has an error of its own for this on a GPU, and only words on a CPU."""
+    """Return whether memory ran out: torch has an error of its own for this on a GPU, but only a message on a CPU."""
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't alloc" in str(error)
 
 
 def main() -> None:
-    """Run the command line; an error that the user can put right is one line and exit status 2."""
+    """Run the command line; an error that the user can fix is one line and exit status 2."""
     try:
         app(prog_name="fer")
     except FerError as error:

@@ -117,7 +117,7 @@ def explain(
 
 
 def dataset_and_protocol(pair: str) -> tuple[str, str]:
-    """Return what an option --on names, both checked before torch is imported."""
+    """Return dataset and protocol of an option --on, checked before torch is imported."""
     dataset, colon, protocol = pair.partition(":")
     parameters = params.load_dataset(dataset)
     if not colon:

@@ -1,4 +1,4 @@
-"""What the commands share: options, and the line that each ends with."""
+"""Options that several commands share, and the line that each command ends with."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Overrides = Annotated[
 
 
 def announce(stage: str, name: str, work: Callable[[], str]) -> None:
-    """Do the work and say in one line, on the terminal and in the log, what came of it."""
+    """Do the work and report its result in one line, on the terminal and in the log."""
     started = time.monotonic()
     logger.debug("%s %s: %s", stage, name, " ".join(sys.argv))
     line = f"{stage} {name}: {work()} [{time.monotonic() - started:.1f} s]"

@@ -45,7 +45,7 @@ def report(context: typer.Context, study: StudyFile = Path("params/study.yaml"))
 
 @reporting.command(epilog="Example: `fer report tables --study params/study.yaml`")
 def tables(study: StudyFile = Path("params/study.yaml")) -> None:
-    """Make the tables of a study, and reports/results.json, of which its page is made."""
+    """Make the tables of a study, and reports/results.json, from which its page is made."""
     from fer.stages.tables import tables as work
 
     loaded = params.load_study(study)
@@ -77,7 +77,7 @@ def real(
         "reports/real"
     ),
 ) -> None:
-    """Keep the predictions of finished runs and outside scores, and write the report on real faces from all of them."""
+    """Keep the predictions of finished runs and outside scores, and write the report on real faces from them."""
     loaded = params.load_study(study)
     from fer.stages.real import keep
 

@@ -1,4 +1,4 @@
-"""The run that options describe."""
+"""From a command's options to a run."""
 
 from __future__ import annotations
 

@@ -172,13 +172,13 @@ class CKPlus(Adapter):
         return paths[:first], paths[-self.frames :]
 
     def uses(self, name: str, paths: list[str]) -> bool:
-        """Return whether a class is among the dataset's; leave its frames out where it is not."""
+        """Return whether the dataset has a class; leave its frames out if not."""
         if expression(name) not in self.used:
             self.leave_all_out(paths, f"{name} is not among the classes")
         return expression(name) in self.used
 
     def leave_all_out(self, paths: list[str], reason: str) -> None:
-        """Note several files that are no originals, for one reason."""
+        """Note several files that are not originals, for one reason."""
         for path in paths:
             self.leave_out(path, reason)
 
@@ -226,7 +226,7 @@ def parse(path: str) -> re.Match | None:
 
 
 def sequence_of(path: str) -> str:
-    """Return the sequence, such as S005_001, that a name tells, once its folders are found to agree."""
+    """Return the sequence in a file's name, such as S005_001; its folders must agree."""
     match = parse(path)
     subject, number = match["subject"].upper(), match["number"]
     above, folder = ("", "", *PurePosixPath(path).parts)[-3:-1]
@@ -249,7 +249,7 @@ def official_class(label: str, where: str) -> str:
 
 
 def folder_class(path: str) -> str:
-    """Return the name of the folder that holds a frame, once it is found to name an expression."""
+    """Return the name of the folder that holds a frame; it must be an expression."""
     folder = class_folder(path)
     try:
         expression(folder)

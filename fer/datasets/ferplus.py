@@ -46,7 +46,7 @@ class FerPlus(Fer2013):
         return [*self.classes, *NO_EMOTION]
 
     def originals(self, source: Path) -> Iterator[Original]:
-        """Yield the rows of FER2013's table that show an expression to most people, with their votes.
+        """Yield the rows of FER2013's table in which most people see an expression, with their votes.
 
         Raises:
             FerError: the two tables differ in length or Usage, or agree so little that one must be sorted otherwise.
@@ -129,7 +129,7 @@ class FerPlus(Fer2013):
         return Sample(label, USAGES[annotation["usage"]], votes=(counts / counts.sum()).tolist())
 
     def write_synthetic(self, samples: int, target: Path) -> Path:
-        """Write FER2013's archive and the votes beside it; some faces are unknown or none to most people."""
+        """Write FER2013's archive and the votes beside it; some faces are voted unknown or no face."""
         archive = super().write_synthetic(samples, target)
         generator = np.random.default_rng(samples)
         with open(target / TABLE, "w", encoding="utf-8") as table:
@@ -141,7 +141,7 @@ class FerPlus(Fer2013):
         return archive
 
     def plan(self, samples: int) -> list[tuple[int, tuple[str, int, int], str]]:
-        """Return what `Fer2013.plan` does; of a face meant as unknown or NF, a neutral one is drawn."""
+        """Return what `Fer2013.plan` does; a face voted unknown or NF is drawn as neutral."""
         plan, first = [], 0
         for usage, rows in groupby(self.intended(samples), key=lambda row: row[1]):
             for number, (column, _) in enumerate(rows):

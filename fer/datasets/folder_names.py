@@ -1,4 +1,4 @@
-"""Folders whose names mean a part or a class, as people call them."""
+"""Names that people give to folders of parts and classes."""
 
 from __future__ import annotations
 

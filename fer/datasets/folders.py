@@ -1,4 +1,4 @@
-r"""A dataset of your own: a folder for each class. It is added by one parameter file, with `adapter: folders`.
+r"""Your own dataset, with a folder for each class. It needs one parameter file, with `adapter: folders`.
 
 Layout read, packed or not:
 
@@ -100,7 +100,7 @@ class Folders(Adapter):
                 yield Original(path, handle.read(), annotations[path])
 
     def table_of_labels(self, source: Path, paths: list[str]) -> Labels | None:
-        """Return the tables of labels of a source none of whose images lies in a class folder; None without one."""
+        """Return the tables of labels of a source without class folders; None if there are none."""
         images = [path for path in paths if sources.is_image_name(path)]
         above = {plain(folder) for path in images for folder in PurePosixPath(path).parts[:-1]}
         tables = [path for path in paths if path.lower().endswith((".csv", ".csv.gz"))]

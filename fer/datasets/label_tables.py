@@ -1,4 +1,4 @@
-"""Labels in CSV files beside the images of a flat folder, as many collections come.
+"""Labels in CSV files beside the images of a flat folder, as in many collections.
 
 One column names the image (by its path from the table's folder or from the source's, or by its name alone, with or
 without the ending), one the class, and one may name the part; their titles are those below in upper or lower case.

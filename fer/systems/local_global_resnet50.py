@@ -101,14 +101,14 @@ class LocalGlobalResNet50(nn.Module):
         self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2048, classes))
 
     def local_features(self, images: Tensor, stem: Tensor) -> Tensor:
-        """Return what the local part sees of the images or of the stem's map, (batch, 116, size/8, size/8)."""
+        """Return the local features of the images or of the stem's map, (batch, 116, size/8, size/8)."""
         if self.extractor == "sound":
             return self.local(stem)
         side = images.shape[-1] // 4
         return self.local(images[..., :side, :side])
 
     def gate_maps(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the share that each stage's gate lets pass at each place, the mean over its channels.
+        """Return each stage's gate at each position, averaged over its channels.
 
         {"gate, stage 1": (batch, size/4, size/4), …, "gate, stage 4": (batch, size/32, size/32)}; {} without gates.
         """

@@ -1,4 +1,4 @@
-"""The address of the tracking store, as people set it: taken, or refused in one line with what to set instead."""
+"""The address of the tracking store: accepted, or refused in one line that says what to set instead."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def store_uri() -> str:
 
 
 def without_password(uri: str) -> str:
-    """Return an address as messages may show it, passwords and tokens replaced by ***."""
+    """Return an address for messages, with passwords and tokens replaced by ***."""
     uri = re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", uri)
     return re.sub(r"(?i)([?&](?:pass|password|pwd|token)=)[^&]*", r"\1***", uri)
 
@@ -35,7 +35,7 @@ def wrong(reason: str) -> FerError:
 
 
 def check_address(uri: str) -> None:
-    """Refuse what MLflow would take for something else, or refuse with a page of text."""
+    """Refuse what MLflow would misread, or refuse with a page of text."""
     scheme = found[1] if (found := re.match(SCHEME + ":", uri)) else ""
     if uri[0] in QUOTES or uri[-1] in QUOTES:
         raise wrong(f"the quotation marks belong to the value; set it without them: {uri.strip(QUOTES)}")

@@ -1,4 +1,4 @@
-"""What is entered in MLflow for a run, and for an experiment over all its folds and seeds."""
+"""MLflow's entries for a run, and for an experiment over all its folds and seeds."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def key(run: Run) -> str:
 
 
 def title(run: Run) -> str:
-    """Return how an experiment is called beside others on its dataset: by its system, and what is special about it."""
+    """Return an experiment's title among others on its dataset: its system, and what is special about it."""
     experiment = run.experiment
     special = [experiment.modality] if experiment.modality != "visible" else []
     special += [experiment.views] if experiment.views != "face" else []
@@ -95,7 +95,7 @@ def history_metrics(history: Iterable[dict], when: datetime) -> list:
 
 
 def single_metrics(values: dict, when: datetime) -> list:
-    """Return the numbers among values as metrics without a course."""
+    """Return the numbers among values as metrics with one value each."""
     from mlflow.entities import Metric
 
     stamp = int(when.timestamp() * 1000)
@@ -158,7 +158,7 @@ def dataset_input(run: Run):
 
 
 def is_drawn(run: Run) -> bool:
-    """Return whether the run's faces are drawn, as the data say; false where they are not there."""
+    """Return whether the run's faces are synthetic, as recorded with the data; false if these are missing."""
     counts = run.layout.counts(run.experiment.dataset)
     return counts.exists() and read_json(counts)["synthetic"]
 
@@ -193,7 +193,7 @@ def mean_history(runs: list[Run]) -> list[dict]:
 
 
 def note(runs: list[Run]) -> str:
-    """Return the description of an experiment (Markdown): what was published, how ours departs, where to read on."""
+    """Return the description of an experiment (Markdown): what was published, how ours differs, where to read more."""
     run = runs[0]
     experiment = run.experiment
     lines = [f"**{run.system.title}** on {run.dataset.title}, {experiment.protocol}, {counted(len(runs), 'run')}.", ""]

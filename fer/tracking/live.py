@@ -38,7 +38,7 @@ HOST, PROCESS, SEEN, PARAMETERS = "fer.host", "fer.process", "fer.seen", "fer.pa
 
 
 class LiveRun:
-    """Sends each epoch to MLflow from a thread of its own, so that a slow or dead server costs the training nothing.
+    """Sends each epoch to MLflow from a thread of its own, so that a slow or dead server does not delay training.
 
     What a server did not take is kept and sent when it answers again. A training that resumes goes on in the run in
     which it was shown before. One that is over within `LIVE_AFTER` seconds is not shown live, unless it fails.
@@ -103,7 +103,7 @@ class LiveRun:
                     return
 
     def _follow(self, client: MlflowClient) -> None:
-        """Send what there is and what comes, until the training is over."""
+        """Send queued and new epochs until training ends."""
         run_id = self._open(client)
         while True:
             with self.news:
@@ -151,7 +151,7 @@ def this_process() -> str:
 
 
 def alive(entry: Entry) -> bool:
-    """Say whether the training that a live run shows is still under way, as far as can be known."""
+    """Return whether the training that a live run shows is still running, as far as can be known."""
     tags = entry.data.tags
     if entry.info.status != "RUNNING" or PROCESS not in tags:
         return False

@@ -1,4 +1,4 @@
-"""MLflow brought up to date with the run folders: a parent for each experiment, below it its folds and seeds."""
+"""Brings MLflow up to date with the run folders: a parent for each experiment, with its folds and seeds below it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def project(runs: list[Run], root: Path = Path()) -> str:
 
 
 class Book:
-    """What MLflow holds of one checkout and study, read once; and what has been entered or confirmed since."""
+    """What MLflow holds for one checkout and study, read once; and what has been entered or confirmed since."""
 
     def __init__(self, client: MlflowClient, root: Path):
         self.client, self.added = client, 0
@@ -85,7 +85,7 @@ class Book:
         return None
 
     def retire(self) -> int:
-        """Delete what is not current; return how many runs have left the study (not merely been replaced).
+        """Delete what is not current; return how many runs have left the study, without those that were replaced.
 
         A training outside the study that is under way is left: it may be someone's at the command line. One whose
         process was killed is shown as that.
@@ -103,7 +103,7 @@ class Book:
 
 
 def every(search: Callable, *arguments) -> Iterator:
-    """Yield all that a search of MLflow finds, a page of a thousand at a time."""
+    """Yield all results of a search in MLflow, a page of a thousand at a time."""
     token = None
     while True:
         page = search(*arguments, page_token=token)
@@ -200,5 +200,5 @@ def began(run: Run) -> datetime:
 
 
 def stamp(when: datetime) -> int:
-    """Return a time in milliseconds since 1970, as MLflow counts."""
+    """Return a time in milliseconds since 1970, as MLflow stores it."""
     return int(when.timestamp() * 1000)

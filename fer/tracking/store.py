@@ -1,4 +1,4 @@
-"""The tracking store, as people have them: a SQLite file, a server, a database; and what to do where it fails."""
+"""The tracking store: an SQLite file, a server or a database; and what to do if it fails."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NETWORK = {  # file systems that several machines share
 
 
 def connect(retries: int = 0) -> MlflowClient:
-    """Return a client of the tracking store, which is created first where it is a new SQLite file.
+    """Return a client of the tracking store; a new SQLite file is created first.
 
     A training asks for nothing twice: a slow server may have done what it has not answered, and `fer track` catches up.
 
@@ -69,7 +69,7 @@ def connect(retries: int = 0) -> MlflowClient:
 
 
 def client_of(uri: str) -> MlflowClient:
-    """Return a client of the store; an SQLite store is checked and, where there is none, created first."""
+    """Return a client of the store; an SQLite store is checked, and created if there is none."""
     from mlflow import MlflowClient
     from mlflow.store.db import utils
 
@@ -122,7 +122,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def failure(error: Exception) -> FerError:
-    """Return in one line what failed, with the address and the way out."""
+    """Return in one line what failed, with the address and what to do."""
     text = " ".join(str(error).partition("\n[SQL")[0].split())
     if isinstance(error, ModuleNotFoundError):
         if (error.name or "").partition(".")[0] == "mlflow":
@@ -145,7 +145,7 @@ def failure(error: Exception) -> FerError:
 
 @contextmanager
 def failing_in_one_line() -> Iterator[None]:
-    """Turn what MLflow and the store's driver raise into an error of one line."""
+    """Turn errors of MLflow and the store's driver into an error of one line."""
     from mlflow.exceptions import MlflowException
     from requests import RequestException
     from sqlalchemy.exc import SQLAlchemyError
@@ -160,7 +160,7 @@ def failing_in_one_line() -> Iterator[None]:
 
 
 def experiment_id(client: MlflowClient, name: str) -> str:
-    """Return the id of an experiment, which is made, or restored where someone deleted it in the page."""
+    """Return the id of an experiment, which is created, or restored if someone deleted it in the UI."""
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(name)

@@ -36,7 +36,7 @@ class MovingAverage:
         return {"module": self.module.state_dict(), "steps": self.steps}
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on from what `state_dict` returned."""
+        """Restore what `state_dict` returned."""
         self.module.load_state_dict(state["module"])
         self.steps = state["steps"]
 

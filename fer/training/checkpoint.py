@@ -1,4 +1,4 @@
-"""The resume point of a training: written whole, and refused when it belongs to another training."""
+"""Checkpoints: written whole, and refused if they belong to another training."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECONDS = 60.0  # of work that a kill may cost
 
 @dataclass
 class State:
-    """Everything a resumed training needs; epochs are seeded, so no random state is among it."""
+    """Everything that resuming needs; epochs are seeded, so it holds no random state."""
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
@@ -56,7 +56,7 @@ class Checkpoint:
             self.write()
 
     def keep(self, state: State, last: bool) -> None:
-        """Keep the state after an epoch; write it if the last writing was long ago, or the epoch is the last."""
+        """Keep the state after an epoch; write it if the last write was long ago or the epoch is the last."""
         self.content = content_of(state)
         if last or time.monotonic() - self.written >= self.seconds:
             self.write()
@@ -74,7 +74,7 @@ class Checkpoint:
         self.content, self.written = None, time.monotonic()
 
     def load(self, state: State) -> None:
-        """Bring `state` to where the file left it; without a readable file training starts from the beginning."""
+        """Restore `state` from the file; without a readable file training starts from the beginning."""
         if not self.path.exists():
             return
         try:
@@ -110,7 +110,7 @@ def content_of(state: State) -> dict:
 
 
 def verify(path: Path) -> None:
-    """Check the checksums of a checkpoint, which torch writes and does not read."""
+    """Check the checksums of a checkpoint, which torch writes but does not verify."""
     with zipfile.ZipFile(path) as archive:
         if damaged := archive.testzip():
             raise zipfile.BadZipFile(f"{damaged} differs from what was written")

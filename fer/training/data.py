@@ -1,4 +1,4 @@
-"""What a network sees of one fold: the images of a part as one uint8 tensor on the device."""
+"""The data of one fold: the images of a part as one uint8 tensor on the device."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def require_partners(source: Source, index: pd.DataFrame, samples: np.ndarray) -
 
 
 def partners(index: pd.DataFrame, samples: np.ndarray, modality: str) -> np.ndarray:
-    """Return of each sample the row of the index that shows it in `modality`: itself, or its partner."""
+    """Return, for each sample, the row of the index that shows it in `modality`: itself or its partner."""
     if (index["modality"].to_numpy()[samples] == modality).all():
         return samples
     rows = index[index["modality"] == modality].dropna(subset="pair").set_index("pair")["sample"]

@@ -50,7 +50,7 @@ def train(
         teacher: gives the target distributions, for label-distribution training.
 
     Raises:
-        FerError: the loss stopped being a number, or the network does not take images of a progressive size.
+        FerError: the loss stopped being finite, or the network does not take images of a progressive size.
     """
     train_part, val_part = parts["train"], parts["val"]
     steps_an_epoch = len(batches(torch.arange(len(train_part)), recipe.batch_size))
@@ -162,7 +162,7 @@ def require_side(network: nn.Module, image: Tensor, side: int) -> None:
 
 
 def diverged(loss: float, epoch: int, step: int, samples: np.ndarray) -> str:
-    """Return where the loss stopped being a number, in words."""
+    """Return a message that says where the loss stopped being finite."""
     return (
         f"the loss became {loss} in epoch {epoch} at step {step}, whose batch is the samples "
         f"{', '.join(map(str, samples))}. The checkpoint of the previous epoch is kept. A lower learning_rate may help"
@@ -178,7 +178,7 @@ def epoch_order(part: Part, recipe: Recipe) -> Tensor:
 
 
 def batches(order: Tensor, size: int) -> list[Tensor]:
-    """Split an order into batches, the last one shorter; one of a single image, of which batch norm can make nothing,
+    """Split an order into batches, the last one shorter; a batch of a single image, with which batch norm cannot train,
     joins the batch before it.
     """
     split = list(order.split(size))

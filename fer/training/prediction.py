@@ -1,4 +1,4 @@
-"""How a network classifies a part: what validation during training and the evaluation after it both do."""
+"""How a network classifies a part, in validation and in evaluation."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def predict(network: nn.Module, part: Part, input_spec: Input, recipe: Recipe, b
 
 
 def probabilities_of(network: nn.Module, answers: Tensor) -> Tensor:
-    """Return the probabilities (n, classes) that a network's answers (n, classes) mean."""
+    """Return a network's outputs (n, classes) as probabilities (n, classes)."""
     return answers if ends_in_softmax(network) else answers.softmax(1)
 
 
 def ends_in_softmax(network: nn.Module) -> bool:
-    """Return whether a network's answers are probabilities already, a defect of some publications (`fer.systems`)."""
+    """Return whether a network's outputs are probabilities already, a defect of some publications (`fer.systems`)."""
     return bool(getattr(network, "softmax", False))

@@ -1,4 +1,4 @@
-"""What a batch is trained towards, where it is more than a class for each image."""
+"""Training targets that are more than one class per image."""
 
 from __future__ import annotations
 
