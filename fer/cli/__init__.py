@@ -1,1 +1,1 @@
-"""The command line: `main` collects the commands; the other modules hold a group of commands each, or what they share."""
+"""The command line: `main` collects the commands; each other module holds a group of them, or what they share."""
