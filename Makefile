@@ -1,5 +1,6 @@
 # make all     the default study: from synthetic archives to reports/
 # make test    the test suite
+# make install what both begin with, alone: enough for fer predict, export and demo
 # make pull    fetches the artifacts of this commit from the DVC remote; WHAT=report: of one stage
 # make check   says whether both engines are up to date
 # make verify  hashes every artifact; damaged ones are restored from DVC's cache
@@ -25,7 +26,7 @@ endif
 # Commands in .venv call the Python of the place where they were installed: a moved or copied checkout installs its own.
 $(shell cd "$(CURDIR)" && [ -s .venv/installed ] && [ "$$(cat .venv/installed)" != "$(CURDIR)" ] && rm -f .venv/installed)
 
-.PHONY: all test pull check verify lint docs bench lock
+.PHONY: all test install pull check verify lint docs bench lock
 .DEFAULT_GOAL := all
 
 all: .venv/installed
@@ -37,6 +38,8 @@ all: .venv/installed
 
 test: .venv/installed
 	pytest -n 2 --dist loadfile --no-loadscope-reorder # largest files first would leave the few long tests of the engines to the end
+
+install: .venv/installed
 
 pull: .venv/installed
 	python workflow/scripts/engines.py pull --study $(STUDY) $(if $(WHAT),--what $(WHAT))

@@ -93,8 +93,11 @@ def predict(
         float, typer.Option(min=0, max=0.99, help="Weight of a face's earlier frames in its probabilities, in videos.")
     ] = 0.0,
     detector: Annotated[
-        str, typer.Option(help="hog (dlib), or blazeface: more faces, faster; needs the extra `export`.")
-    ] = "hog",
+        str | None,
+        typer.Option(
+            help="blazeface, or hog (dlib); default: blazeface if ONNX Runtime (extra `export`) is installed."
+        ),
+    ] = None,
     about: Annotated[bool, typer.Option("--about", help="Describe the model, its accuracy and its limits.")] = False,
     threads: AllThreads = None,
     device: Device = "cpu",

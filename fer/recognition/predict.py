@@ -34,14 +34,14 @@ COLUMNS = ("source", "frame", "seconds", "face", "left", "top", "right", "bottom
 class Options:
     """How to look: `every` n-th frame of a video; `smallest` face in pixels (None: `SMALLEST`, in a video twice that,
     which is four times as fast); `smoothing` of a video's probabilities in [0, 1); `drawn`: folder for pictures and
-    videos with what was found, or None; `detector`: hog or blazeface.
+    videos with what was found, or None; `detector`: blazeface, hog, or None (see `Recognizer`).
     """
 
     every: int = 1
     smallest: int | None = None
     smoothing: float = 0.0
     drawn: Path | None = None
-    detector: str = "hog"
+    detector: str | None = None
 
 
 def predict(

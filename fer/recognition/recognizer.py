@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,7 @@ class Recognizer:
     network: Classify
 
     def __call__(
-        self, images: str | Path | np.ndarray | Sequence, smallest: int = SMALLEST, detector: str = "hog"
+        self, images: str | Path | np.ndarray | Sequence, smallest: int = SMALLEST, detector: str | None = None
     ) -> list[Face] | list[list[Face]]:
         """Return the faces of an image, the largest first; of a list of images, a list for each.
 
@@ -97,7 +98,8 @@ class Recognizer:
             images: a path, or uint8 pixels, grey (height, width) or RGB (height, width, 3; a PIL image will do), or a
                 list of these.
             smallest: side of the smallest face to look for, in pixels.
-            detector: "hog" (dlib), or "blazeface", which finds more faces, faster, and needs ONNX Runtime.
+            detector: "blazeface", which finds more faces, faster, and needs ONNX Runtime; or "hog" (dlib); None:
+                blazeface where ONNX Runtime is installed.
 
         Raises:
             FerError: a file is missing or not an image, or an array is not uint8 of such a shape.
@@ -209,15 +211,15 @@ def require_one_photograph(name: str | Path, modality: str, views: str) -> None:
         raise FerError(f"{name}: the network takes {views} of a face, not the face; this is not supported")
 
 
-def find_faces(detector: str) -> Callable[[np.ndarray, int], list[DetectedFace]]:
-    """Return what finds the faces of a grey image, by the name of a detector."""
-    if detector == "blazeface":
-        from fer.recognition import blazeface  # imports ONNX Runtime
+def find_faces(detector: str | None = None) -> Callable[[np.ndarray, int], list[DetectedFace]]:
+    """Return what finds the faces of a grey image, by the name of a detector (see `Recognizer.__call__`)."""
+    if detector == "hog" or (detector is None and find_spec("onnxruntime") is None):
+        return detect
+    if detector not in ("blazeface", None):
+        raise FerError(f"unknown detector {detector!r}; expected blazeface or hog")
+    from fer.recognition import blazeface  # imports ONNX Runtime
 
-        return blazeface.detect
-    if detector != "hog":
-        raise FerError(f"unknown detector {detector!r}; expected hog or blazeface")
-    return detect
+    return blazeface.detect
 
 
 def find(name: str | Path) -> Path:
