@@ -36,8 +36,10 @@ all: .venv/installed
 		python workflow/scripts/engines.py record --study $(STUDY); \
 		python workflow/scripts/engines.py check --study $(STUDY); }
 
+# One thread for each of the two workers: four threads that wait for one another on two cores cost several times as much.
+# In the files' own order: largest first would leave the few long tests of the engines to the end.
 test: .venv/installed
-	pytest -n 2 --dist loadfile --no-loadscope-reorder # largest files first would leave the few long tests of the engines to the end
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 install: .venv/installed
 
