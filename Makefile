@@ -36,10 +36,11 @@ all: .venv/installed
 		python workflow/scripts/engines.py record --study $(STUDY); \
 		python workflow/scripts/engines.py check --study $(STUDY); }
 
-# One thread for each of the two workers: four threads that wait for one another on two cores cost several times as much.
+# One thread of torch and NumPy for each of the two workers: four that wait for one another on two cores cost several times as
+# much. OMP_NUM_THREADS would take the stages' worker processes (fer/parallel.py), too.
 # In the files' own order: largest first would leave the few long tests of the engines to the end.
 test: .venv/installed
-	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
+	MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 install: .venv/installed
 
