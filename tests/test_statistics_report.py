@@ -316,6 +316,11 @@ def test_latex_reads_nothing_in_the_text_of_a_table():
     assert rf"\parbox{{\linewidth}}{{{escaped}.}}" in text
 
 
+def test_a_table_without_columns_is_latex_too():
+    """As the ablations of a study that has none."""
+    assert "A note." in Table("x", "Nothing", "A note.", pd.DataFrame(), pd.DataFrame(), False).latex()
+
+
 def test_a_wide_table_is_several_of_a_page_s_width_in_latex():
     wide = {f"column {number}": ["x" * 30] for number in range(7)}
     text = Table("x", "Wide", "A note.", pd.DataFrame({"experiment": ["a-b"], **wide}), None, False).latex()

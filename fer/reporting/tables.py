@@ -97,12 +97,12 @@ class Table:
 
 def columns_of_pages(frame: pd.DataFrame) -> list[list[str]]:
     """Return the columns of tables that a page is wide enough for, in their order; the first column begins each."""
-    first, *others = frame.columns
+    first = list(frame.columns[:1])  # a table without rows may have none
     width = {name: GAP + max(len(name), *frame[name].astype(str).str.len(), 0) for name in frame.columns}
-    blocks = [[first]]
-    for name in others:
+    blocks = [[*first]]
+    for name in frame.columns[1:]:
         if sum(width[each] for each in blocks[-1]) + width[name] > PAGE and len(blocks[-1]) > 1:
-            blocks.append([first])
+            blocks.append([*first])
         blocks[-1].append(name)
     return blocks
 
