@@ -1,6 +1,6 @@
 # make all     the default study: from synthetic archives to reports/
 # make test    the test suite
-# make install what both begin with, alone: enough for fer predict, export and demo
+# make install installs into .venv, which is all that fer predict, export and demo need
 # make pull    fetches the artifacts of this commit from the DVC remote; WHAT=report: of one stage
 # make check   says whether both engines are up to date
 # make verify  hashes every artifact; damaged ones are restored from DVC's cache

@@ -161,3 +161,13 @@ CONFUSION = "confusion.csv"
 SUMMARY = "summary.json"  # everything that the report needs of the run (fer/evaluation/summary.py)
 TRANSFER = "transfer.json"  # of the datasets of `fer evaluate --on`
 TRANSFER_PREDICTIONS = "transfer.parquet"
+
+
+def model_name(folder: Path) -> str:
+    """Return the experiment of a run's folder, or the name of a released model.
+
+    Examples:
+        >>> model_name(Path("runs/fer2013-dnn/0.0")), model_name(Path("fer/pretrained/fer2013-fer_baseline"))
+        ('fer2013-dnn', 'fer2013-fer_baseline')
+    """
+    return folder.parent.name if folder.suffix else folder.name  # a run lies in <experiment>/<fold>.<seed>

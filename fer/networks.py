@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fer import layout, systems
 from fer.errors import FerError
 from fer.params import RunParameters
-from fer.runs import Run, TrainedRun, read_parameters
+from fer.runs import Run, TrainedRun, read_parameters, same_images
 from fer.storage import file_sha256, require, whole
 
 
@@ -28,25 +28,28 @@ def untrained(run: Run, device: torch.device) -> nn.Module:
 
 
 def start(network: nn.Module, run: Run, folder: Path) -> None:
-    """Give the network of `run` the weights of a trained one; its last layer keeps its own if the classes differ.
+    """Give the network of `run` the weights of a trained one.
+
+    If the classes differ, all that has a size for each class keeps its random weights.
 
     Raises:
-        FerError: `folder` has no trained run, its network is another one, or it was trained on other parts of the same
-            dataset: what it was trained on might be tested here.
+        FerError: `folder` has no trained run, its network is another one, or its weights have seen other parts of the
+            dataset of `run`: what they were trained on might be tested here.
     """
     other = TrainedRun(folder, run.layout)
+    own = f"{run.experiment.protocol}, fold {run.fold}"
+    for dataset, part in other.parameters.trained_on.items():
+        if same_images(dataset, run.experiment.dataset) and part != own:
+            raise FerError(
+                f"{run.name}: start_from: {folder} was trained on {dataset} ({part}), this run is on "
+                f"{run.experiment.dataset} ({own}): its weights may have seen images that are tested here. "
+                "Give a network that was trained on the same parts, or on another dataset"
+            )
     if other.parameters.dataset == run.experiment.dataset:
         other.require_same({name: run.data[name] for name in ("index", "split")})
-        if other.fold != run.fold:
-            raise FerError(
-                f"{run.name}: start_from: {folder} was trained on fold {other.fold} of {other.parameters.dataset}, "
-                f"this run is of fold {run.fold}: what one is trained on, the other is tested on. "
-                f"Give a run of fold {run.fold}"
-            )
     weights = weights_of(folder, other.parameters)
     if other.parameters.classes != run.dataset.classes:
-        *_, last = (name for name, layer in network.named_modules() if isinstance(layer, nn.Linear))
-        weights |= {name: value for name, value in network.state_dict().items() if name.startswith(f"{last}.")}
+        weights |= of_classes(network, run)
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
@@ -54,6 +57,15 @@ def start(network: nn.Module, run: Run, folder: Path) -> None:
             f"{run.name}: start_from: {folder} holds a network of {other.parameters.system} that does not fit the one "
             f"to train, {run.experiment.system}: {str(error).splitlines()[-1].strip()}"
         ) from error
+
+
+def of_classes(network: nn.Module, run: Run) -> dict[str, Tensor]:
+    """Return those of the network's weights whose shape depends on the number of classes."""
+    architecture = run.system.architecture | ({"weights": "random"} if "weights" in run.system.architecture else {})
+    system = run.system.model_copy(update={"architecture": architecture})
+    with torch.device("meta"):  # shapes alone
+        wider = systems.build(run.experiment.system, system, len(run.dataset.classes) + 1).state_dict()
+    return {name: value for name, value in network.state_dict().items() if value.shape != wider[name].shape}
 
 
 def load_network(folder: str | Path, device: torch.device | str = "cpu") -> tuple[nn.Module, RunParameters]:

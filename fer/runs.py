@@ -207,6 +207,11 @@ class TrainedRun(RunFiles):
                 )
 
 
+def same_images(first: str, second: str) -> bool:
+    """Return whether two datasets show the same images: FER+ is FER2013 with other labels."""
+    return first == second or {first, second} == {"fer2013", "ferplus"}
+
+
 def read_parameters(folder: Path) -> RunParameters:
     """Return the parameters with which the run of a folder was trained.
 

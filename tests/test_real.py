@@ -181,6 +181,16 @@ def test_runs_with_other_parameters_are_not_mixed(kept):
     assert "recipe.learning_rate 0.005 and 0.5" in message
 
 
+def test_runs_that_an_older_version_kept_without_a_newer_key_are_of_the_same_parameters(kept):
+    place, file, folder = kept
+    facts = read_json(folder / "predictions" / f"{EXPERIMENT}.json")
+    assert facts["parameters"]["recipe"].pop("start_from", 0) is None
+    write_json(folder / "predictions" / f"{EXPERIMENT}.json", facts)
+    shutil.rmtree(place.run(EXPERIMENT, "0", 1))
+    fer("report", "real", "--study", file, "--root", place.root, "--into", folder)
+    assert len(read_json(folder / "predictions" / f"{EXPERIMENT}.json")["runs"]) == 2
+
+
 def test_figures_on_drawn_faces_are_refused(kept):
     place, file, folder = kept
     write_json(place.counts("fer2013"), read_json(place.counts("fer2013")) | {"synthetic": True})
@@ -204,8 +214,8 @@ def test_a_seed_that_lacks_folds_is_kept_and_not_counted(kept):
     assert (row["seeds"], row["folds"]) == (1, 2)
 
 
-def test_what_is_still_to_train_is_told_with_its_hours(kept):
-    """By the pace of the runs that are kept, else by pace.csv; else it says that nothing was measured."""
+def test_what_is_still_to_train_is_listed_with_its_hours(kept):
+    """By pace.csv, else as long as the runs that are kept took; else it says that nothing was measured."""
     place, file, folder = kept
     study = json.loads(file.read_text())
     more = {"fer2013-dnn": {}, "fer2013-cnn_lstm": {}}

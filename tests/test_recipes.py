@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from fer import layout, params
+from fer import layout, params, systems
 from fer.errors import FerError
-from fer.networks import load_network, untrained
+from fer.folds import folds
+from fer.networks import load_network, of_classes, untrained
 from fer.params import Augmentation, Input, Recipe
 from fer.runs import Run
 from fer.stages import train as stage
-from fer.stages.evaluate import evaluate
+from fer.stages.evaluate import evaluate, evaluate_on
 from fer.storage import file_sha256, read_json, write_json
 from fer.training import loop, targets
 from fer.training.augmentation import augmenter
@@ -346,22 +347,37 @@ def test_training_starts_from_the_weights_of_a_trained_run_and_records_which(dat
     assert further.as_trained().parameters.recipe.start_from == str(kept)
 
 
-def test_a_network_for_other_classes_keeps_the_start_of_all_but_its_last_layer():
-    run = Run("jaffe-fer_baseline", "KA", 0, {"start_from": RELEASED}, 1, layout.Layout(Path()))
-    released = load_network(RELEASED)[0].state_dict()
-    differing = {
-        name
-        for name, value in untrained(run, torch.device("cpu")).state_dict().items()
-        if not value.equal(released[name])
-    }
+@pytest.mark.parametrize(
+    ("dataset", "system", "own"), [("jaffe", "fer_baseline", {"classifier.3.weight", "classifier.3.bias"})]
+)
+def test_a_network_for_other_classes_keeps_the_start_of_all_but_what_has_a_size_for_each_class(dataset, system, own):
+    run = Run(f"{dataset}-{system}", "KA", 0, {"start_from": RELEASED}, 1, layout.Layout(Path()))
+    released, made = load_network(RELEASED)[0].state_dict(), untrained(run, torch.device("cpu")).state_dict()
     assert run.dataset.classes != load_network(RELEASED)[1].classes
-    assert differing == {"classifier.3.weight", "classifier.3.bias"}
+    assert {name for name, value in made.items() if not value.equal(released[name])} == own
+
+
+SYSTEM_OF = {
+    params.load_experiment(path.stem).system: path.stem for path in sorted(Path("params/experiments").glob("*.yaml"))
+}
+
+
+@pytest.mark.parametrize("system", sorted(SYSTEM_OF))
+def test_what_has_a_size_for_each_class_is_the_end_of_every_network(system):
+    """Of a spatial transformer, whose layers are defined last, nothing is."""
+    experiment = params.load_experiment(SYSTEM_OF[system])
+    fold = folds(experiment.protocol, params.load_dataset(experiment.dataset))[0]
+    run = Run(SYSTEM_OF[system], fold, 0, {}, 1, layout.Layout(Path()))
+    built = systems.build(system, run.system, len(run.dataset.classes))
+    own = of_classes(built, run)
+    assert own and all(len(run.dataset.classes) in value.shape for value in own.values())
+    assert not any("localisation" in name or "transformer" in name for name in own)
 
 
 @pytest.mark.parametrize(
     ("name", "overrides", "message"),
     [
-        ("fer2013-attentional_cnn", {"start_from": RELEASED}, "is not the file that .* was trained with"),
+        ("fer2013-fer_baseline", {"start_from": RELEASED}, "is not the file that .* was trained with"),
         ("jaffe-attentional_cnn", {"start_from": RELEASED}, "does not fit the one to train, attentional_cnn"),
         ("jaffe-fer_baseline", {"start_from": "nowhere"}, "nowhere/parameters.json"),
     ],
@@ -372,11 +388,40 @@ def test_weights_that_do_not_fit_or_saw_other_parts_of_the_dataset_are_refused(n
         untrained(Run(name, fold, 0, overrides, 1, data), torch.device("cpu"))
 
 
-def test_weights_of_another_fold_are_refused(data, tmp_path):
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fold": "1"}, r"was trained on fer2013 \(official, fold 1\), this run is on fer2013 \(official, fold 0\)"),
+        ({"recipe": {"choose_epoch_on": "test"}}, "official, fold 0, epoch chosen on test"),
+        ({"augment_before_split": True}, "augmented before the split"),
+        ({"dataset": "ferplus", "fold": "1"}, r"was trained on ferplus \(official, fold 1\)"),
+        (
+            {"dataset": "jaffe", "started_on": {"fer2013": "official, fold 2"}},
+            r"trained on fer2013 \(official, fold 2\)",
+        ),
+    ],
+)
+def test_weights_that_may_have_seen_the_test_images_are_refused(data, tmp_path, changes, message):
+    run = run_of(data)
+    if not run.folder.exists():
+        stage.train(run, "cpu")
+    kept = shutil.copytree(run.folder, tmp_path / "kept")
+    recorded = read_json(kept / layout.PARAMETERS)
+    changes = changes | {"recipe": recorded["recipe"] | changes.get("recipe", {})}
+    write_json(kept / layout.PARAMETERS, recorded | changes)
+    with pytest.raises(FerError, match=message):
+        untrained(run_of(data, start_from=str(kept)), torch.device("cpu"))
+
+
+def test_what_the_weights_behind_a_run_were_trained_on_is_recorded_and_not_tested_on(data, tmp_path):
     run = run_of(data)
     stage.train(run, "cpu")
     kept = shutil.copytree(run.folder, tmp_path / "kept")
     recorded = read_json(kept / layout.PARAMETERS)
-    write_json(kept / layout.PARAMETERS, recorded | {"fold": "1"})
-    with pytest.raises(FerError, match="was trained on fold 1 of fer2013, this run is of fold 0"):
-        untrained(run_of(data, start_from=str(kept)), torch.device("cpu"))
+    write_json(kept / layout.PARAMETERS, recorded | {"started_on": {"jaffe": "leave_one_subject_out, fold KA"}})
+    further = run_of(data, start_from=str(kept), epochs=1)
+    stage.train(further, "cpu")
+    seen = {"jaffe": "leave_one_subject_out, fold KA", "fer2013": "official, fold 0"}
+    assert further.as_trained().parameters.started_on == seen
+    with pytest.raises(FerError, match="started from weights that were trained on jaffe"):
+        evaluate_on(further.as_trained(), [("jaffe", "leave_one_subject_out")], device="cpu")

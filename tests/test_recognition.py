@@ -102,15 +102,15 @@ def test_a_colour_photograph_and_its_grey_copy_show_a_grey_network_the_same(reco
 
 
 def test_blazeface_finds_the_same_faces_their_landmarks_and_small_ones_in_a_large_picture(recognizer, party):
-    for one, other in zip(recognizer(party, detector="hog"), recognizer(party), strict=True):
+    for one, other in zip(recognizer(party, detector="hog"), recognizer(party, detector="blazeface"), strict=True):
         side = one.box[2] - one.box[0]
         assert np.abs(one.box - other.box).max() < 0.35 * side
         assert np.linalg.norm(one.landmarks - other.landmarks, axis=1).mean() < 0.08 * side
     wide = np.full((1000, 1600, 3), 90, np.uint8)
     wide[700:800, 1300:1400] = cv2.resize(party[120:312, 360:552], (100, 100), interpolation=cv2.INTER_AREA)
-    (small,) = recognizer(wide)
+    (small,) = recognizer(wide, detector="blazeface")
     assert 1300 < small.box[0] < small.box[2] < 1400 and 700 < small.landmarks[:, 1].mean() < 800
-    assert recognizer(np.zeros((90, 300), np.uint8)) == []
+    assert recognizer(np.zeros((90, 300), np.uint8), detector="blazeface") == []
     with pytest.raises(FerError, match="unknown detector 'haar'; expected blazeface or hog"):
         recognizer(party, detector="haar")
 

@@ -194,8 +194,9 @@ def test_every_deviation_of_the_system_is_printed(folder):
 @pytest.mark.parametrize("name", ["results.md", "results.tex", "index.html"])
 def test_synthetic_figures_are_stamped_wherever_they_stand(folder, name):
     text = (folder / "reports" / name).read_text()
-    assert "SYNTHETIC: measured on synthetic faces" in text
+    assert "SYNTHETIC: measured on computer-generated faces" in text
     assert "FER2013 (SYNTHETIC)" in text
+    assert all("SYNTHETIC" in caption for caption in re.findall(r"\\caption\{(.+)\}", text))
 
 
 @pytest.mark.parametrize("name", ["results.md", "index.html"])

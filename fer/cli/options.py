@@ -17,9 +17,6 @@ logger = logging.getLogger("fer")
 DatasetName = Annotated[str, typer.Argument(help="Dataset: the name of a file in params/datasets/.")]
 ExperimentName = Annotated[str, typer.Argument(help="Experiment: the name of a file in params/experiments/.")]
 Root = Annotated[Path, typer.Option(help="Folder that holds the study's artifacts.")]
-RootOfRun = Annotated[
-    Path | None, typer.Option(help="Folder that holds the study's artifacts; default: where the run lies.")
-]
 StudyFile = Annotated[Path, typer.Option(help="The study file.")]
 Fold = Annotated[str, typer.Option(help="Fold of the experiment's protocol.")]
 Seed = Annotated[int, typer.Option(min=0, max=params.LARGEST_SEED, help="Seed of weights, order and augmentation.")]
@@ -27,7 +24,6 @@ Device = Annotated[str, typer.Option(help="auto (the first available of CUDA, MP
 Threads = Annotated[
     int, typer.Option(min=1, max=1024, help="CPU threads. With the same number a run is repeatable to the bit.")
 ]
-AllThreads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all available.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(

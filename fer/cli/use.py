@@ -9,13 +9,19 @@ from typing import Annotated
 import typer
 
 from fer import params
-from fer.cli.options import AllThreads, Device, Root, RootOfRun, announce
+from fer.cli.options import Device, Root, announce
 from fer.errors import FerError
 from fer.folds import folds
 from fer.layout import Layout
 
 app = typer.Typer()
+
 logger = logging.getLogger("fer")
+
+RootOfRun = Annotated[
+    Path | None, typer.Option(help="Folder that holds the study's artifacts; default: where the run lies.")
+]
+AllThreads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all available.")]
 
 
 @app.command(

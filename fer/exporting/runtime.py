@@ -101,6 +101,8 @@ def reason(error: Exception) -> str:
         return "does not answer"
     if isinstance(error, requests.HTTPError):
         return f"answered {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "has a certificate that is not accepted"
     if isinstance(error, requests.ConnectionError):
         return "cannot be reached"
     if isinstance(error, subprocess.CalledProcessError):

@@ -141,7 +141,8 @@ def load_experiment(name: str) -> Experiment:
     for key, names in (("dataset", dataset_file), ("system", system_file)):
         known(names(getattr(experiment, key)), key, f"{path}: {key}: ")
     load_dataset(experiment.dataset)
-    resolve(experiment, path)
+    if resolve(experiment, path).recipe.start_from and experiment.infrared_from:
+        raise FerError(f"{path}: infrared_from and recipe.start_from exclude each other; give one of them")
     for key, other in experiment.predecessors.items():
         known(experiment_file(other), "experiment", f"{path}: {key}: ")
         require_predecessor(experiment, key, other, path)

@@ -42,6 +42,18 @@ class RunParameters(BaseModel):
     overrides: dict[str, Any] = Field(default_factory=dict, description="what the study or --set changed")
     data: dict[str, str] = Field(default_factory=dict, description="sha256 of every file that training read, by name")
     weights: str | None = Field(None, description="sha256 of the weights that training left")
+    started_on: dict[str, str] = Field(
+        default_factory=dict,
+        description="what the networks behind the weights it started from were trained on: dataset → protocol and fold",
+    )
+
+    @property
+    def trained_on(self) -> dict[str, str]:
+        """What its weights have seen, the networks they started from included: dataset → protocol, fold and defects."""
+        part = f"{self.protocol}, fold {self.fold}"
+        part += ", epoch chosen on test" if self.recipe.choose_epoch_on == "test" else ""
+        part += ", augmented before the split" if self.augment_before_split else ""
+        return self.started_on | {self.dataset: part}
 
     def dump(self) -> dict[str, Any]:
         """Return the parameters ready for JSON, without those that are not set."""

@@ -48,11 +48,11 @@ def overview(results: list[Result]) -> Table:
         for result in sound
     ]
     if not sound:
-        note = "This study has no sound experiment, only variants. They stand in the tables below."
         empty = pd.DataFrame({"experiment": [], "ours %": []})
-        return Table(
-            "results", TITLE, note if results else "This study has data only, no experiments.", empty, empty, False
-        )
+        if not results:
+            return Table("results", TITLE, "This study has data only, no experiments.", empty, empty, False)
+        note = "This study has no sound experiment, only variants. They are in the tables below."
+        return Table("results", TITLE, note, empty, numbers(results), any_synthetic(results))
     note = f"{how(sound)} The epoch is chosen on validation only, and the test part is used once. {DEVIATIONS}"
     return Table("results", TITLE, note, pd.DataFrame(rows), numbers(results), any_synthetic(sound), names_of(sound))
 
@@ -66,6 +66,7 @@ def of_dataset(name: str, results: list[Result]) -> Table:
             "row": result.variant,
             **{key: conditions(result)[key] for key in ("protocol",)},
             **figures(result),
+            "starts from": result.starts_from,
             "balanced %": result.plus_minus("balanced_accuracy"),
             "macro F1 %": result.plus_minus("macro_f1"),
             "ECE %": result.plus_minus("ece"),

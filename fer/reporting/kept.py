@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from fer import params
 from fer.evaluation import metrics
 from fer.evaluation.answers import Answers
 from fer.evaluation.intervals import Interval
+from fer.layout import model_name
 from fer.params import Experiment
 from fer.reporting.budget import Budget
 from fer.reporting.external import SAW
@@ -118,6 +120,19 @@ class Entry:
         each = [Budget(**run["budget"]) for run in self.runs]
         done, longest = min(item.done for item in each), max(item.longest for item in each)
         return replace(each[0], done=done, longest=longest, folds=len({run["fold"] for run in self.runs}))
+
+    @property
+    def starts_from(self) -> str:
+        """The network whose weights training started from; "" for random weights, and for a system outside."""
+        start = None if self.external else self.facts["parameters"]["recipe"].get("start_from")
+        return model_name(Path(start)) if start else ""
+
+    @property
+    def variant(self) -> str:
+        """What distinguishes it from others of its system: a variant's change, or the weights it started from."""
+        if self.external:
+            return "outside"
+        return self.experiment.change or (f"sound, from {self.starts_from}" if self.starts_from else "sound")
 
     @property
     def trained(self) -> str:

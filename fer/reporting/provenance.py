@@ -8,6 +8,7 @@ import pandas as pd
 
 from fer.errors import FerError
 from fer.evaluation.summary import kept_epoch
+from fer.params import Recipe
 from fer.reporting import budget
 from fer.runs import Run
 from fer.wording import examples
@@ -63,9 +64,12 @@ def alike(name: str, runs: list[Run], summaries: list[dict]) -> dict:
 
 
 def shared(parameters: dict) -> dict:
-    """Return parameters.json without what differs between the runs of an experiment, or depends on the processor."""
+    """Return parameters.json without what differs between the runs of an experiment, or depends on the processor.
+
+    Keys of the recipe that an older version did not know have the value that they had then: their default.
+    """
     kept = {key: value for key, value in parameters.items() if key not in OF_ONE_RUN}
-    return kept | {"recipe": {key: value for key, value in kept["recipe"].items() if key != "precision"}}
+    return kept | {"recipe": Recipe.model_validate(kept["recipe"]).model_dump(mode="json", exclude={"precision"})}
 
 
 def differing(first: dict, second: dict, prefix: str = "") -> str:

@@ -82,11 +82,11 @@ def missing(entries: list[Entry], study: Study, pace: pd.DataFrame) -> pd.DataFr
     """Return which runs of the study are not kept, and about how many hours of one core they would take.
 
     Args:
-        pace: columns experiment and hours_a_run, for the experiments of which nothing is kept.
+        pace: columns experiment and hours_a_run. Of other experiments the runs that are kept tell.
     """
     kept = {entry.name: entry for entry in entries}
-    hours = dict(zip(pace["experiment"], pace["hours_a_run"].astype(float), strict=True))
-    hours |= {name: entry.hours / len(entry.runs) for name, entry in kept.items() if entry.runs}
+    hours = {name: entry.hours / len(entry.runs) for name, entry in kept.items() if entry.runs}
+    hours |= dict(zip(pace["experiment"], pace["hours_a_run"].astype(float), strict=True))
     rows = []
     for name in study.experiments:
         wanted = {(fold, seed) for fold in study_folds(study, name) for seed in study.seeds}

@@ -60,7 +60,9 @@ def plot_entry(axes, place: int, entry: Entry) -> None:
 
 def label(entry: Entry) -> str:
     """Return the name of an entry's system, as the axis shows it."""
-    return entry.facts["external"] if entry.external else entry.experiment.system
+    if entry.external:
+        return entry.facts["external"]
+    return entry.experiment.system + (f", from {entry.starts_from}" if entry.starts_from else "")
 
 
 def calibration(entries: list[Entry], target: Path) -> None:

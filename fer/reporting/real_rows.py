@@ -19,7 +19,7 @@ def formatted(entry: Entry) -> dict[str, str]:
         clean = f"{percent(entry.without_copies.mean('accuracy'))} ({bounds})"
     return {
         "system": entry.system,
-        "row": "outside" if entry.external else entry.experiment.change or "sound",
+        "row": entry.variant,
         "protocol": entry.protocol.replace("_", " "),
         "published %": percent(published.accuracy) if published else "–",
         "accuracy %": entry.answers.plus_minus("accuracy"),

@@ -92,8 +92,7 @@ class Result(Scores):
         weights = self.parameters["architecture"].get("weights", "random")
         own = "random weights" if weights == "random" else "ImageNet" if weights == "imagenet" else Path(weights).name
         if start := self.parameters["recipe"].get("start_from"):
-            folder = Path(start)  # that of a run is <experiment>/<fold>.<seed>
-            own = folder.parent.name if folder.suffix else folder.name
+            own = layout.model_name(Path(start))
         return own + (", trained infrared" if "infrared_from" in self.parameters else "")
 
     @property

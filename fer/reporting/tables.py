@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # the page is made without it
 
 SYNTHETIC = "SYNTHETIC"
 SYNTHETIC_NOTE = (
-    "SYNTHETIC: measured on synthetic faces, to show that the pipeline works from end to end. "
+    "SYNTHETIC: measured on computer-generated faces, to show that the pipeline works from end to end. "
     "These figures say nothing about real faces and must not be compared with published ones."
 )
 PAGE, GAP = 119, 2  # characters of a page's width (A4, margins of an inch) in the size below, and between two columns
@@ -79,13 +79,14 @@ class Table:
         note = self.note + (f" {SYNTHETIC_NOTE}" if self.synthetic else "")
         below = f"\n\\par\\smallskip\n\\parbox{{\\linewidth}}{{{with_commands(latex_text(note))}}}"
         blocks, pieces = columns_of_pages(self.frame), []
+        caption = self.title + (f" ({SYNTHETIC})" if self.synthetic and SYNTHETIC not in self.title else "")
         for number, columns in enumerate(blocks, 1):
             frame = self.frame[columns]
             style = frame.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
             text = style.to_latex(
                 hrules=True,
                 column_format="".join("l" if name in TEXT_COLUMNS else "r" for name in columns),
-                caption=latex_text(self.title + (f" ({number} of {len(blocks)})" if len(blocks) > 1 else "")),
+                caption=latex_text(caption + (f" ({number} of {len(blocks)})" if len(blocks) > 1 else "")),
                 label=f"tab:{self.name}" + (f"-{number}" if number > 1 else ""),
                 position_float="centering",
             )

@@ -27,6 +27,7 @@ from fer.sources.unread import ADVICE, stand_in, unread_names, unread_start
 ARCHIVES = (".zip", ".7z", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".gz", ".bz2", ".xz")
 PACKED = (b"PK\3\4", b"PK\5\6", b"7z\xbc\xaf\x27\x1c", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")  # of those that are
 TAR_MAGIC, HEAD = 257, 262  # where the word ustar stands, and how many first bytes tell an archive
+UNIX = 3  # what a zip entry says of the system it was made on: then its attributes hold a Unix mode
 SHORT = (".tgz", ".tbz2", ".txz")
 STREAMS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}  # by their first bytes
 SPOOL = 16 << 20  # bytes of a temporary file that stay in memory
@@ -121,7 +122,8 @@ def _zip(file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries:
         admitted = []
         for entry in archive.infolist():
             given = _zip_name(entry)
-            fault = "is encrypted" if entry.flag_bits & 1 else kind_fault(entry.external_attr >> 16)
+            mode = entry.external_attr >> 16 if entry.create_system == UNIX else 0
+            fault = "is encrypted" if entry.flag_bits & 1 else kind_fault(mode)
             if path := guard.admit(given, given.endswith(("/", "\\")), fault):
                 admitted.append((path, entry))
         guard.refusals.lines += unread_names(list(guard.seen), guard.archive)

@@ -28,7 +28,7 @@ DEPTH = 4  # archives inside archives
 WHOLE = 256 << 20  # bytes of one file that may be read in one piece, as images are
 
 CLUTTER = {"__MACOSX", "Thumbs.db", "desktop.ini", "Icon\r"}
-SPECIAL = "is neither a plain file nor a folder"  # but a device, a named pipe, a socket
+SPECIAL = "is neither a plain file nor a folder"  # devices, named pipes, sockets
 
 
 class Guard:

@@ -80,6 +80,12 @@ def evaluate_on(run: TrainedRun, others: list[tuple[str, str]], contempt: bool =
     for dataset, _ in others:
         if dataset == run.parameters.dataset:
             raise FerError(f"{run.name} was trained on {dataset}: evaluate it without --on")
+        if dataset in run.parameters.started_on:
+            raise FerError(
+                f"{run.name} started from weights that were trained on {dataset} "
+                f"({run.parameters.started_on[dataset]}): which of its images they have seen is not recorded. "
+                "Test it on other datasets"
+            )
     run.require_same({name: run.data[name] for name in ("index", "split")})  # they say which images were seen
     chosen = choose_device(device, run.threads)
     network, _ = load_network(run.folder, chosen)

@@ -23,7 +23,7 @@ from fer.params import Study
 from fer.reporting import losses, real
 from fer.reporting.kept import ELSEWHERE, KEY
 from fer.reporting.kept_files import read_entries, read_files, write_entry
-from fer.reporting.provenance import alike, differing, facts_of
+from fer.reporting.provenance import alike, differing, facts_of, shared
 from fer.runs import Run, read_parameters
 from fer.storage import read_frame, read_json
 from fer.wording import counted
@@ -88,10 +88,10 @@ def keep_runs(name: str, runs: list[Run], folder: Path) -> None:
     }
     if (folder / f"{name}.json").exists():
         before, predictions, others = read_files(folder / f"{name}.json")
-        if before["parameters"] != about["parameters"]:
+        if (kept := shared(before["parameters"])) != about["parameters"]:
             raise FerError(
                 f"{folder / name}.json: the runs that are kept were trained with other parameters than those in "
-                f"{first.folder.parent} ({differing(before['parameters'], about['parameters'])}). "
+                f"{first.folder.parent} ({differing(kept, about['parameters'])}). "
                 f"Delete {folder / name}.json and .parquet to keep the new ones instead"
             )
         taken = {(run.fold, run.seed) for run in runs}

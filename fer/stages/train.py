@@ -20,7 +20,7 @@ from fer.errors import FerError
 from fer.machine import environment
 from fer.networks import load_network, predecessor, untrained
 from fer.params import Recipe
-from fer.runs import Run
+from fer.runs import Run, read_parameters
 from fer.storage import file_sha256, sha256, write_bytes, write_json, write_text
 from fer.tracking.live import LiveRun
 from fer.training.checkpoint import SECONDS, Checkpoint, State
@@ -82,6 +82,7 @@ def write_run(run: Run, recipe: Recipe, state: State) -> None:
         "recipe": recipe,
         "data": {name: file_sha256(path) for name, path in read(run).items()},
         "weights": sha256(weights),
+        "started_on": read_parameters(Path(recipe.start_from)).trained_on if recipe.start_from else {},
     }
     write_json(run.folder / layout.PARAMETERS, run.parameters.model_copy(update=recorded).dump())
 

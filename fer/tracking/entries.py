@@ -41,6 +41,7 @@ def title(run: Run) -> str:
     experiment = run.experiment
     special = [experiment.modality] if experiment.modality != "visible" else []
     special += [experiment.views] if experiment.views != "face" else []
+    special += [f"from {layout.model_name(Path(start))}"] if (start := run.recipe.start_from) else []
     return " · ".join([experiment.system, *special, *([experiment.change] if experiment.change else [])])
 
 
