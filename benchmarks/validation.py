@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
-from torchvision.transforms.v2.functional import five_crop
 
 from fer.layout import Layout
 from fer.networks import load_network
 from fer.runs import TrainedRun
 from fer.storage import read_frame
 from fer.training.data import load_part, normalise
+from fer.training.views import views as views_of
 
 SHIFTS, ZOOMS = ((2, 0), (-2, 0), (0, 2), (0, -2)), (2, 4)  # pixels; cut from each edge
 
@@ -64,7 +64,8 @@ def main() -> None:
     images, side = normalise(part.images, parameters.input), parameters.input.size
     views = {"image": [images]}
     for crop in arguments.crops:
-        views[f"ten crops of {crop}"] = [enlarged(view, side) for view in five_crop(images, [crop, crop])]
+        recipe = parameters.recipe.model_copy(update={"test_time_flip": False, "test_time_crop": crop})
+        views[f"ten crops of {crop}"] = views_of(images, recipe)
     zoomed = [enlarged(images[:, :, edge : side - edge, edge : side - edge], side) for edge in ZOOMS]
     views["14 views"] = [images, *(shifted(images, *shift) for shift in SHIFTS), *zoomed]
     split = read_frame(run.data["split"])

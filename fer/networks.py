@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fer import layout, systems
 from fer.errors import FerError
-from fer.params import RunParameters
+from fer.params import RunParameters, System
 from fer.runs import Run, TrainedRun, read_parameters, same_images
 from fer.storage import file_sha256, require, whole
 
@@ -61,10 +61,8 @@ def start(network: nn.Module, run: Run, folder: Path) -> None:
 
 def of_classes(network: nn.Module, run: Run) -> dict[str, Tensor]:
     """Return those of the network's weights whose shape depends on the number of classes."""
-    architecture = run.system.architecture | ({"weights": "random"} if "weights" in run.system.architecture else {})
-    system = run.system.model_copy(update={"architecture": architecture})
     with torch.device("meta"):  # shapes alone
-        wider = systems.build(run.experiment.system, system, len(run.dataset.classes) + 1).state_dict()
+        wider = blank(run.experiment.system, run.system, len(run.dataset.classes) + 1).state_dict()
     return {name: value for name, value in network.state_dict().items() if value.shape != wider[name].shape}
 
 
@@ -96,11 +94,7 @@ def load_network(folder: str | Path, device: torch.device | str = "cpu") -> tupl
     """
     folder = Path(folder)
     parameters = read_parameters(folder)
-    architecture = parameters.architecture
-    if "weights" in architecture:  # those of a pretrained backbone would be read, or downloaded, to be overwritten
-        architecture = architecture | {"weights": "random"}
-    built = parameters.model_copy(update={"architecture": architecture})
-    network = systems.build(parameters.system, built, len(parameters.classes))
+    network = blank(parameters.system, parameters, len(parameters.classes))
     try:
         network.load_state_dict(weights_of(folder, parameters))
     except RuntimeError as error:  # torch lists every layer that does not fit
@@ -109,6 +103,14 @@ def load_network(folder: str | Path, device: torch.device | str = "cpu") -> tupl
             f"({parameters.system} as it is built today): {str(error).splitlines()[-1].strip()}"
         ) from error
     return to_device(network, torch.device(device)).eval(), parameters
+
+
+def blank(name: str, system: System | RunParameters, classes: int) -> nn.Module:
+    """Return a system's network to be filled: the weights of a pretrained backbone are neither read nor downloaded."""
+    architecture = system.architecture
+    if "weights" in architecture:
+        system = system.model_copy(update={"architecture": architecture | {"weights": "random"}})
+    return systems.build(name, system, classes)
 
 
 def to_device(network: nn.Module, device: torch.device) -> nn.Module:

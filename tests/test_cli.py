@@ -44,6 +44,8 @@ def test_a_stage_is_found_by_its_one_word(stage):
         (["train", "fer2013-dnn", "--set", "epoch=3"], "unknown key 'recipe.epoch' (did you mean 'epochs'?)"),
         (["train", "fer2013-dnn", "--set", "epochs=many"], "epochs: given 'many'"),
         (["train", "fer2013-dnn", "--set", "epochs"], "expected KEY=VALUE"),
+        (["train", "fer2013-dnn", "--set", "augmentation.scale=2"], "recipe.augmentation.scale: given 2"),
+        (["train", "fer2013-dnn", "--set", "test_time_crop=48"], "test_time_crop: given 48; expected less than"),
         (["train", "fer2013-dnn", "--fold", "7"], "has no fold '7'. Folds of its protocol: 0"),
         (["train", "fer2013-dnn", "--device", "tpu"], "unknown device 'tpu'. Known: auto, cpu, cuda, mps"),
         (["report", "--study", "no.yaml"], "no.yaml cannot be read"),

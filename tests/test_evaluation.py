@@ -88,7 +88,7 @@ def test_cost_counts_parameters_and_flops_exactly():
 def test_a_flip_at_test_time_costs_a_second_pass():
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, 7))
     images, seen = torch.zeros(1, 1, 6, 6, dtype=torch.uint8), params.Input(size=6, channels=1, mean=0, std=1)
-    assert cost(network, images, seen, test_time_flip=True)["flops"] == 2 * cost(network, images, seen)["flops"] > 0
+    assert cost(network, images, seen, views=2)["flops"] == 2 * cost(network, images, seen)["flops"] > 0
 
 
 @pytest.mark.parametrize(

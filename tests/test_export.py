@@ -69,6 +69,11 @@ def test_every_system_is_exported_and_answers_as_in_pytorch(name, tmp_path):
     ]  # fmt: skip
 
 
+def test_the_views_of_an_image_at_test_time_are_in_the_graph(tmp_path):
+    exported = export(untrained(tmp_path / "run", "fer_baseline", test_time_flip=True, test_time_crop=46))
+    assert exported.description.export["largest_difference"] < 1e-4 and exported.description.test_time_crop == 46
+
+
 @pytest.fixture(scope="module")
 def trained(learnable, tmp_path_factory):
     """A run that was trained and evaluated, and its study's folder."""

@@ -14,7 +14,7 @@ from fer.errors import FerError
 from fer.folds import folds
 from fer.networks import load_network, of_classes, untrained
 from fer.params import Augmentation, Input, Recipe
-from fer.runs import Run
+from fer.runs import Run, TrainedRun
 from fer.stages import train as stage
 from fer.stages.evaluate import evaluate, evaluate_on
 from fer.storage import file_sha256, read_json, write_json
@@ -24,6 +24,7 @@ from fer.training.averaging import MovingAverage
 from fer.training.data import Part, load_part, normalise
 from fer.training.prediction import predict
 from fer.training.schedule import advance, make_optimizer, make_scheduler
+from fer.training.views import views
 
 EXPERIMENT = "fer2013-attentional_cnn"
 RELEASED = "fer/pretrained/fer2013-fer_baseline"
@@ -169,6 +170,27 @@ def test_a_flip_at_test_time_makes_an_image_and_its_mirror_image_alike():
     both = Part(torch.cat([images, images.flip(-1)]), torch.zeros(12, dtype=torch.long), np.arange(12))
     logits = predict(network, both, INPUT, recipe(test_time_flip=True))
     assert torch.allclose(logits[:6], logits[6:], atol=1e-5) and torch.allclose(logits.exp().sum(1), torch.ones(12))
+
+
+@pytest.mark.parametrize(("flip", "number"), [(False, 5), (True, 10)])
+def test_crops_at_test_time_are_the_corners_and_the_middle_of_an_image_enlarged_to_the_whole(flip, number):
+    corners = torch.zeros(1, 1, 8, 8)
+    for value, (top, left) in enumerate(((0, 0), (0, 7), (7, 0), (7, 7)), 1):
+        corners[0, 0, top, left] = value
+    asked = recipe(test_time_flip=flip, test_time_crop=4)
+    shown = views(corners, asked)
+    assert len(shown) == asked.test_time_views == number and all(view.shape == corners.shape for view in shown)
+    assert [view.max().item() for view in shown[:5]] == [1, 2, 3, 4, 0]
+    assert all(mirror.equal(view.flip(-1)) for view, mirror in zip(shown[:5], shown[5:], strict=False))
+
+
+def test_probabilities_are_averaged_over_the_crops_at_test_time():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    part = Part(torch.randint(0, 256, (6, 1, 8, 8), dtype=torch.uint8), torch.zeros(6, dtype=torch.long), np.arange(6))
+    asked = recipe(test_time_flip=True, test_time_crop=6)
+    each = [network(view).softmax(1) for view in views(normalise(part.images, INPUT), asked)]
+    assert torch.allclose(predict(network, part, INPUT, asked).softmax(1), sum(each) / 10, atol=1e-6)
 
 
 def test_each_channel_has_its_own_mean_and_deviation_in_every_plane():
@@ -347,14 +369,12 @@ def test_training_starts_from_the_weights_of_a_trained_run_and_records_which(dat
     assert further.as_trained().parameters.recipe.start_from == str(kept)
 
 
-@pytest.mark.parametrize(
-    ("dataset", "system", "own"), [("jaffe", "fer_baseline", {"classifier.3.weight", "classifier.3.bias"})]
-)
-def test_a_network_for_other_classes_keeps_the_start_of_all_but_what_has_a_size_for_each_class(dataset, system, own):
-    run = Run(f"{dataset}-{system}", "KA", 0, {"start_from": RELEASED}, 1, layout.Layout(Path()))
+def test_a_network_for_other_classes_keeps_the_start_of_all_but_what_has_a_size_for_each_class():
+    run = Run("jaffe-fer_baseline", "KA", 0, {"start_from": RELEASED}, 1, layout.Layout(Path()))
     released, made = load_network(RELEASED)[0].state_dict(), untrained(run, torch.device("cpu")).state_dict()
     assert run.dataset.classes != load_network(RELEASED)[1].classes
-    assert {name for name, value in made.items() if not value.equal(released[name])} == own
+    changed = {name for name, value in made.items() if not value.equal(released[name])}
+    assert changed == {"classifier.3.weight", "classifier.3.bias"}
 
 
 SYSTEM_OF = {
@@ -425,3 +445,14 @@ def test_what_the_weights_behind_a_run_were_trained_on_is_recorded_and_not_teste
     assert further.as_trained().parameters.started_on == seen
     with pytest.raises(FerError, match="started from weights that were trained on jaffe"):
         evaluate_on(further.as_trained(), [("jaffe", "leave_one_subject_out")], device="cpu")
+
+
+def test_a_run_that_started_from_fer2013_is_not_tested_on_fer_plus_which_has_the_same_images(data, tmp_path):
+    run = run_of(data)
+    if not run.folder.exists():
+        stage.train(run, "cpu")
+    kept = shutil.copytree(run.folder, tmp_path / "kept")
+    changes = {"dataset": "jaffe", "started_on": {"fer2013": "official, fold 0"}}
+    write_json(kept / layout.PARAMETERS, read_json(kept / layout.PARAMETERS) | changes)
+    with pytest.raises(FerError, match="were trained on fer2013 .* of the images of ferplus they have seen"):
+        evaluate_on(TrainedRun(kept, data), [("ferplus", "official")], device="cpu")

@@ -29,8 +29,8 @@ Overrides = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Override the recipe (epochs=5), the input's size, a backbone's weights, or the draws of each offline "
-        "transform. Repeatable.",
+        help="Override the recipe (epochs=5, augmentation.rotation=15), the input's size, a backbone's weights, or the "
+        "draws of each offline transform. Repeatable.",
     ),
 ]
 

@@ -11,13 +11,18 @@ from fer.layout import Layout
 
 
 def settings(given: list[str] | None) -> dict:
-    """Return the keys and values of `--set`."""
-    values = {}
+    """Return the keys and values of `--set`; a dot leads into a mapping, as in augmentation.rotation=5."""
+    from fer.params.system import deep_merge
+
+    values: dict = {}
     for setting in given or []:
         name, equals, value = setting.partition("=")
         if not equals:
             raise FerError(f"--set {setting}: expected KEY=VALUE, such as epochs=5")
-        values[name] = yaml.safe_load(value)
+        change = yaml.safe_load(value)
+        for key in reversed(name.split(".")):
+            change = {key: change}
+        values = deep_merge(values, change)
     return values
 
 

@@ -15,19 +15,19 @@ from fer.training.data import normalise
 REPEATS = 50
 
 
-def cost(network: nn.Module, images: Tensor, input_spec: Input, test_time_flip: bool = False) -> dict[str, float]:
+def cost(network: nn.Module, images: Tensor, input_spec: Input, views: int = 1) -> dict[str, float]:
     """Return parameters, FLOPs of one image, and CPU milliseconds of one image (batch of one, one thread, median).
 
     Args:
         images: uint8 (1, planes × channels, size, size), as the network takes them.
-        test_time_flip: whether the mirror image is classified, too: an image then costs two passes.
+        views: how many views of an image are classified (`Recipe.test_time_views`), a pass each.
     """
     network = network.cpu().eval()
-    image, passes = normalise(images.cpu(), input_spec), 2 if test_time_flip else 1
+    image = normalise(images.cpu(), input_spec)
     return {
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "flops": passes * flops(network, image),
-        "milliseconds": milliseconds(network, image, passes),
+        "flops": views * flops(network, image),
+        "milliseconds": milliseconds(network, image, views),
     }
 
 

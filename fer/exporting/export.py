@@ -143,6 +143,7 @@ def describe(run: TrainedRun, network: nn.Module, parameters: RunParameters) -> 
         crop_channels=alignment.channels if alignment else None,
         eyes=list(eyes_of(alignment)) if alignment else None,
         test_time_flip=parameters.recipe.test_time_flip,
+        test_time_crop=parameters.recipe.test_time_crop,
         about=known,
     )
 

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from fer.errors import FerError
 from fer.machine import EXPORT_EXTRA
-from fer.params import Input, RunParameters
+from fer.params import Input, Recipe, RunParameters
 from fer.recognition.exported import IMAGES, PROBABILITIES
 from fer.training.prediction import probabilities_of
+from fer.training.views import views
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -26,12 +27,12 @@ OPSET = 18
 class Whole(nn.Module):
     """From uint8 images (n, planes × channels, size, size) to float32 probabilities (n, classes).
 
-    Does what `fer.training.prediction.predict` does, in one pass: an image and its mirror image go through together.
+    Does what `fer.training.prediction.predict` does, in one pass: all views of an image go through together.
     """
 
-    def __init__(self, network: nn.Module, input_spec: Input, flip: bool):
+    def __init__(self, network: nn.Module, input_spec: Input, recipe: Recipe):
         super().__init__()
-        self.network, self.flip = network, flip
+        self.network, self.recipe = network, recipe
         planes = planes_of(network)
         for name in ("mean", "std"):
             value = getattr(input_spec, name)
@@ -40,10 +41,10 @@ class Whole(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         values = (images.to(torch.float32) * (1 / 255) - self.mean) / self.std
-        if not self.flip:
+        if self.recipe.test_time_views == 1:
             return probabilities_of(self.network, self.network(values))
-        both = probabilities_of(self.network, self.network(torch.cat([values, values.flip(-1)])))
-        return both.unflatten(0, (2, -1)).mean(0)
+        every = probabilities_of(self.network, self.network(torch.cat(views(values, self.recipe))))
+        return every.unflatten(0, (self.recipe.test_time_views, -1)).mean(0)
 
 
 def planes_of(network: nn.Module) -> int:
@@ -67,7 +68,7 @@ def to_onnx(network: nn.Module, parameters: RunParameters) -> ModelProto:
             "the run keeps dropout on when it classifies (dropout_at_evaluation), so its answers are random: it is "
             "not exported"
         )
-    whole = Whole(network, parameters.input, parameters.recipe.test_time_flip).eval()
+    whole = Whole(network, parameters.input, parameters.recipe).eval()
     example = torch.zeros(2, *images_shape(network, parameters.input), dtype=torch.uint8)
     try:
         with quiet():

@@ -380,6 +380,11 @@ def with_changes(system: System, experiment: Experiment, changes: dict[str, dict
         raise FerError(
             f"{path}: {prefix}recipe.progressive_sizes: given {larger[0]}; at most the input's size, {seen.size}"
         )
+    if recipe.test_time_crop and recipe.test_time_crop >= seen.size:
+        raise FerError(
+            f"{path}: {prefix}recipe.test_time_crop: given {recipe.test_time_crop}; expected less than the input's "
+            f"size, {seen.size}"
+        )
     return system.model_copy(update={"architecture": architecture, "input": seen, "recipe": recipe})
 
 

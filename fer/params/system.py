@@ -95,6 +95,11 @@ class Recipe(Strict):
     )
     keep: Literal["best", "last"] = Field("best", description="the epoch of best validation accuracy, or the last")
     test_time_flip: bool = Field(False, description="average the probabilities of an image and its mirror image")
+    test_time_crop: Side | None = Field(
+        None,
+        description="side of five crops of an image, its corners and its middle, each enlarged to the whole, whose "
+        "probabilities are averaged instead of the image's; with test_time_flip ten",
+    )
     choose_epoch_on: Literal["val", "test"] = Field(
         "val", description="test is a defect: the figure is then not a test result"
     )
@@ -125,6 +130,11 @@ class Recipe(Strict):
         if (self.period is None) == (self.schedule == "cosine_cycles"):
             raise ValueError("period and schedule cosine_cycles go together")
         return self
+
+    @property
+    def test_time_views(self) -> int:
+        """How many views of an image are classified, their probabilities averaged (`fer.training.views`)."""
+        return (5 if self.test_time_crop else 1) * (2 if self.test_time_flip else 1)
 
     def override(self, values: dict[str, Any]) -> Recipe:
         """Return a copy with `values` in place; overriding one of epochs and steps drops the other."""

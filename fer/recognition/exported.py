@@ -46,6 +46,9 @@ class Description(BaseModel):
         None, description="where the right and the left eye lie in a crop, x and y, fractions of its side"
     )
     test_time_flip: bool = Field(description="the graph averages the probabilities of an image and its mirror image")
+    test_time_crop: int | None = Field(
+        None, description="the graph averages the probabilities of five crops of this side"
+    )
     about: About = Field(description="accuracy as measured with this very file, if it was")
     export: dict[str, Any] = Field(default_factory=dict, description="precision, and how it compares with the original")
 

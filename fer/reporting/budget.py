@@ -21,7 +21,8 @@ class Budget:
     """What the runs of an experiment did: epochs or steps, size of the input, draws of offline variants, folds.
 
     `done`, `size` and `draws` are what a run did, each beside what the recipe `asked` for; of runs of unlike length
-    `done` is the shortest's and `longest` the longest's. `size` is None where the system sees no image.
+    `done` is the shortest's and `longest` the longest's. `size` is None where the system sees no image, `crops` where
+    a test image is classified as a whole.
     """
 
     unit: str
@@ -34,6 +35,7 @@ class Budget:
     full_draws: int | None
     folds: int
     all_folds: int
+    crops: int | None = None
 
     @property
     def cut(self) -> bool:
@@ -57,6 +59,8 @@ class Budget:
             parts.append(f"{self.size} px" if self.size == self.full_size else f"{self.size} of {self.full_size} px")
         if self.draws != self.full_draws:
             parts.append(f"{self.draws} of {self.full_draws} draws")
+        if self.crops:
+            parts.append(f"{self.crops} crops at test time")
         return ", ".join(parts)
 
     def __str__(self) -> str:
@@ -86,6 +90,7 @@ def measure(runs: list[Run], histories: list[pd.DataFrame], parameters: dict) ->
         full_draws=full_draws,
         folds=len({run.fold for run in runs}),
         all_folds=len(experiment_folds(runs[0].experiment)),
+        crops=(10 if recipe["test_time_flip"] else 5) if recipe.get("test_time_crop") else None,
     )
 
 

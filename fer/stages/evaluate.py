@@ -25,7 +25,7 @@ from fer.faces.framing import framed
 from fer.folds import folds
 from fer.networks import load_network
 from fer.params import Dataset, RunParameters
-from fer.runs import TrainedRun
+from fer.runs import TrainedRun, same_images
 from fer.stages.originals import DRAWN, says
 from fer.storage import file_sha256, read_frame, write_frame, write_json, write_text
 from fer.training.data import Part, load_part
@@ -50,9 +50,9 @@ def evaluate(run: TrainedRun, device: str = "auto", corrupted: int = 1000) -> st
     names = np.array(classes)
     pairs = pd.DataFrame({"actual": names[labels], "predicted": names[table["predicted"]]})
     write_text(run.folder / layout.CONFUSION, pairs.to_csv(index=False, lineterminator="\n"))
-    channels, flip = parameters.input.channels, parameters.recipe.test_time_flip
+    channels, views = parameters.input.channels, parameters.recipe.test_time_views
     robust = robustness(lambda part: classify(network, part, parameters), part, channels, corrupted)
-    price = cost(network, part.images[:1], parameters.input, flip)
+    price = cost(network, part.images[:1], parameters.input, views)
     exact = probabilities.astype(np.float64)
     figures = metrics(labels, exact, classes) | interval_of(table)
     figures["cost"] = {name: price[name] for name in ("parameters", "flops")}  # the same on every machine
@@ -80,12 +80,13 @@ def evaluate_on(run: TrainedRun, others: list[tuple[str, str]], contempt: bool =
     for dataset, _ in others:
         if dataset == run.parameters.dataset:
             raise FerError(f"{run.name} was trained on {dataset}: evaluate it without --on")
-        if dataset in run.parameters.started_on:
-            raise FerError(
-                f"{run.name} started from weights that were trained on {dataset} "
-                f"({run.parameters.started_on[dataset]}): which of its images they have seen is not recorded. "
-                "Test it on other datasets"
-            )
+        for seen, part in run.parameters.started_on.items():
+            own = same_images(seen, run.parameters.dataset)  # the same part of it (`fer.networks.start`)
+            if same_images(seen, dataset) and not own:
+                raise FerError(
+                    f"{run.name} started from weights that were trained on {seen} ({part}): which of the images of "
+                    f"{dataset} they have seen is not recorded. Test it on other datasets"
+                )
     run.require_same({name: run.data[name] for name in ("index", "split")})  # they say which images were seen
     chosen = choose_device(device, run.threads)
     network, _ = load_network(run.folder, chosen)

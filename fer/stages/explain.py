@@ -153,7 +153,9 @@ def remarks_on_evaluation(recipe: Recipe) -> list[str]:
     """Return what there is to say of a recipe whose evaluation uses the network differently from explain."""
     said = {
         "Dropout is off here; evaluation leaves it on.": recipe.dropout_at_evaluation,
-        "Images are shown once here; evaluation averages each with its mirror image.": recipe.test_time_flip,
+        f"Images are shown once here; evaluation averages {recipe.test_time_views} views of each.": (
+            recipe.test_time_views > 1
+        ),
     }
     return [remark for remark, applies in said.items() if applies]
 

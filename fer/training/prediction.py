@@ -7,14 +7,15 @@ from torch import Tensor, nn
 
 from fer.params import Input, Recipe
 from fer.training.data import Part, normalise
+from fer.training.views import views
 
 
 @torch.inference_mode()
 def predict(network: nn.Module, part: Part, input_spec: Input, recipe: Recipe, batch_size: int = 256) -> Tensor:
     """Return the answers (n, classes) to a part with dropout off and batch norm frozen, as the recipe has it classify.
 
-    They are logits, or the probabilities of a network that ends in a softmax. With `test_time_flip` they are (the
-    logarithms of) probabilities averaged over each image and its mirror image.
+    They are logits, or the probabilities of a network that ends in a softmax. Of a recipe with several views of an
+    image (`fer.training.views`) they are (the logarithms of) probabilities averaged over the views.
     """
     network.eval()
     if recipe.dropout_at_evaluation:
@@ -23,11 +24,10 @@ def predict(network: nn.Module, part: Part, input_spec: Input, recipe: Recipe, b
             layer.training = isinstance(layer, nn.Dropout)
     answers = []
     for images in part.images.split(batch_size):
-        images = normalise(images, input_spec)
-        answer = network(images).float()
-        if recipe.test_time_flip:
-            mirrored = network(images.flip(-1)).float()
-            mean = (probabilities_of(network, answer) + probabilities_of(network, mirrored)).div(2)
+        given = [network(view).float() for view in views(normalise(images, input_spec), recipe)]
+        answer = given[0]
+        if len(given) > 1:
+            mean = torch.stack([probabilities_of(network, each) for each in given]).mean(0)
             answer = mean if ends_in_softmax(network) else mean.log()
         answers.append(answer)
     return torch.cat(answers)
