@@ -112,11 +112,11 @@ def predict(
     from fer.recognition import load
     from fer.recognition.predict import Options
     from fer.recognition.predict import predict as work
-    from fer.recognition.recognizer import find_faces
+    from fer.recognition.recognizer import detector_name
 
     if not (sources or about or camera is not None):
         raise FerError("no input given: name images, videos or folders, or use --camera 0 (see fer predict --help)")
-    find_faces(detector)  # a wrong name is an error now
+    detector_name(detector)  # a wrong name is an error now
     recognizer = load(model, device, threads)
     if about:
         print(recognizer.about)

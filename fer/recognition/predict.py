@@ -22,7 +22,7 @@ from fer.recognition import media
 from fer.recognition.detection import SMALLEST
 from fer.recognition.drawing import draw_faces
 from fer.recognition.media import VIDEO_SUFFIXES, Frame
-from fer.recognition.recognizer import Face, Recognizer
+from fer.recognition.recognizer import Face, Recognizer, detector_name
 from fer.recognition.tracking import Tracker
 from fer.wording import counted
 
@@ -71,7 +71,7 @@ def predict(
                 counts["unreadable"] += 1
     if not counts["pictures"]:
         raise FerError("nothing could be read: no row was written")
-    return summary(counts)
+    return summary(counts, detector_name(options.detector))
 
 
 def look(
@@ -93,9 +93,9 @@ def look(
             gallery.add(frame, [(number if moving else None, face) for number, face in numbered])
 
 
-def summary(counts: Counter) -> str:
-    """Return in words how many pictures were read, how many faces were found, and what could not be read."""
-    line = f"{counted(counts['pictures'], 'picture')}, {counted(counts['faces'], 'face')}"
+def summary(counts: Counter, detector: str) -> str:
+    """Return in words how many pictures were read, how many faces were found by what, and what could not be read."""
+    line = f"{counted(counts['pictures'], 'picture')}, {counted(counts['faces'], 'face')} (by {detector})"
     if counts["without a face"]:
         line += f", {counts['without a face']:,} without a face"
     if counts["unreadable"]:

@@ -211,12 +211,17 @@ def require_one_photograph(name: str | Path, modality: str, views: str) -> None:
         raise FerError(f"{name}: the network takes {views} of a face, not the face; this is not supported")
 
 
+def detector_name(given: str | None = None) -> str:
+    """Return the name of the detector: the given one, else the better of those that are installed."""
+    if given not in ("blazeface", "hog", None):
+        raise FerError(f"unknown detector {given!r}; expected blazeface or hog")
+    return given or ("blazeface" if find_spec("onnxruntime") else "hog")
+
+
 def find_faces(detector: str | None = None) -> Callable[[np.ndarray, int], list[DetectedFace]]:
     """Return what finds the faces of a grey image, by the name of a detector (see `Recognizer.__call__`)."""
-    if detector == "hog" or (detector is None and find_spec("onnxruntime") is None):
+    if detector_name(detector) == "hog":
         return detect
-    if detector not in ("blazeface", None):
-        raise FerError(f"unknown detector {detector!r}; expected blazeface or hog")
     from fer.recognition import blazeface  # imports ONNX Runtime
 
     return blazeface.detect
