@@ -8,21 +8,38 @@ Snakemake validates its configuration with them, and editors complete and check 
 import json
 from pathlib import Path
 
+from pydantic.json_schema import GenerateJsonSchema
+
 from fer.params import SCHEMAS
 
 FOLDER = Path(__file__).parents[1] / "schemas"
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+class Plain(GenerateJsonSchema):
+    """Schemas without titles, which would repeat every name, and with `"type": [T, "null"]` for what may be null."""
+
+    def field_title_should_be_set(self, schema) -> bool:
+        return False
+
+    def model_schema(self, schema) -> dict:
+        described = super().model_schema(schema)
+        described.pop("title")
+        return described
+
+    def nullable_schema(self, schema) -> dict:
+        inner = self.generate_inner(schema["schema"])
+        if not isinstance(inner.get("type"), str) or "enum" in inner:
+            return super().nullable_schema(schema)
+        return inner | {"type": [inner["type"], "null"]}
 
 
 def schemas() -> dict[Path, str]:
     """Return the text of every schema file."""
-    return {
-        FOLDER / f"{name}.schema.json": json.dumps(
-            {"$schema": DIALECT} | model.model_json_schema(), indent=2, ensure_ascii=False
-        )
-        + "\n"
-        for name, model in SCHEMAS.items()
-    }
+    texts = {}
+    for name, model in SCHEMAS.items():
+        schema = {"$schema": Plain.schema_dialect} | model.model_json_schema(schema_generator=Plain)
+        texts[FOLDER / f"{name}.schema.json"] = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+    return texts
 
 
 if __name__ == "__main__":
