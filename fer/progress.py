@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
@@ -33,30 +32,38 @@ def track(items: Iterable[Item], total: int | None, title: str) -> Iterator[Item
     return _bar(items, total, title) if on_terminal() else _lines(items, total, title)
 
 
-@contextmanager
-def transfer(title: str, done: int, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Yield a function to call with the number of bytes each time some have arrived.
+class Transfer:
+    """The progress of a download, shown while the block lasts, as pooch drives it: it sets `total`, then updates."""
 
-    Args:
-        done: bytes that were there before.
-        total: bytes of the whole, if known.
-    """
-    if on_terminal():
+    total = 0  # bytes; 0 where the server does not say
+
+    def __init__(self, title: str):
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task(title, total=total, completed=done)
-            yield lambda count: progress.advance(task, count)
-        return
-    last = time.monotonic()
+        console = Console(stderr=True)
+        self.bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not on_terminal())
+        self.title, self.task, self.done, self.last = title, self.bar.add_task(title, total=None), 0, time.monotonic()
 
-    def advance(count: int) -> None:
-        nonlocal done, last
-        done += count
-        if time.monotonic() - last > SECONDS:
-            last = time.monotonic()
-            logger.info("%s: %s of %s bytes", title, f"{done:,}", f"{total:,}" if total else "?")
+    def __enter__(self) -> Transfer:
+        self.bar.start()
+        return self
 
-    yield advance
+    def __exit__(self, *error: object) -> None:
+        self.bar.stop()
+
+    def update(self, count: int) -> None:
+        """Advance by so many bytes."""
+        self.done += count
+        self.bar.update(self.task, completed=self.done, total=self.total or None)
+        if self.bar.disable and time.monotonic() - self.last > SECONDS:
+            self.last = time.monotonic()
+            logger.info("%s: %s of %s bytes", self.title, f"{self.done:,}", f"{self.total:,}" if self.total else "?")
+
+    def reset(self) -> None:
+        """Begin again: pooch does before it fills the bar at the end."""
+        self.done = 0
+
+    def close(self) -> None:
+        """Pooch's last call; the end of the block removes the bar."""
 
 
 def on_terminal() -> bool:

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import itertools
 import os
 import random
 import re
@@ -12,7 +13,6 @@ import tempfile
 import tracemalloc
 import warnings
 import zipfile
-from pathlib import Path
 
 import py7zr
 import pytest
@@ -227,19 +227,14 @@ def control(folder):
     (folder / "a\nb.png").write_bytes(b"")
 
 
-def undecodable(folder):
-    Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.png")).write_bytes(b"")
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (circle, "'b/c/up' is a link to a folder that contains it"),
-        (broken, "'gone.png' cannot be read.*broken link"),
-        (itself, "'self.png' cannot be read"),
-        (pipe, "'pipe.png' is neither a plain file nor a folder"),
-        (control, r"'a\\nb.png' has a control character"),
-        (undecodable, r"'caf\\udce9.png' has a name that is not valid UTF-8"),
+        (circle, "'b/c/up': a link to a folder that contains it"),
+        (broken, "'gone.png': cannot be read.*broken link"),
+        (itself, "'self.png': cannot be read"),
+        (pipe, "'pipe.png': a link or a device, not a plain file"),
+        (control, r"'a\\nb.png': a name with control characters"),
     ],
 )
 def test_what_cannot_be_read_of_a_folder_is_an_error_and_never_hangs(change, message, tmp_path):
@@ -251,20 +246,14 @@ def test_what_cannot_be_read_of_a_folder_is_an_error_and_never_hangs(change, mes
 
 # --- hostile names and kinds ----------------------------------------------------------------------------------------
 
+OUTSIDE, BAD_NAME = "leads out of the archive", "a name with control characters, or not in UTF-8"
 NAMES = {
-    "../evil.png": "climbs out",
-    "a/../../evil.png": "climbs out",
-    "..\\evil.png": "climbs out",
-    "a\\..\\..\\evil.png": "climbs out",
-    "..": "climbs out",
-    "/evil.png": "has an absolute path",
-    "\\evil.png": "has an absolute path",
-    "C:\\evil.png": "has an absolute path",
-    "c:evil.png": "has an absolute path",
-    "a\nb.png": "has a control character",
-    "a\x1b[2J.png": "has a control character",
-    "a\x85.png": "has a control character",
-    ".": "has no name",
+    "a/../../evil.png": OUTSIDE,
+    "..\\evil.png": OUTSIDE,
+    "/evil.png": OUTSIDE,
+    "C:\\evil.png": OUTSIDE,
+    "a\x1b[2J.png": BAD_NAME,
+    ".": OUTSIDE,
 }
 ONE = {
     ".zip": lambda name: pack_zip({name: b"x"}),
@@ -284,7 +273,7 @@ def refused(source, name, message):
     assert sorted(source.parent.rglob("*")) == before
 
 
-@pytest.mark.parametrize(("name", "ending"), [(name, list(ONE)[at % len(ONE)]) for at, name in enumerate(NAMES)])
+@pytest.mark.parametrize(("name", "ending"), zip(NAMES, itertools.cycle(ONE)))
 def test_an_entry_whose_name_leads_astray_is_refused(name, ending, tmp_path):
     source = source_of(tmp_path / f"a{ending}", ONE[ending](name))
     refused(source, name.replace("\\", "/") if ending == ".7z" else name, NAMES[name])
@@ -293,27 +282,13 @@ def test_an_entry_whose_name_leads_astray_is_refused(name, ending, tmp_path):
 def test_a_hostile_archive_inside_an_archive_is_refused_by_its_whole_path(tmp_path):
     inner = pack_zip({"../evil.png": b"x"})
     source = folder_of({"x.tar.gz": pack_tar({"sub/inner.zip": inner})}, tmp_path / "in")
-    with pytest.raises(FerError, match=r"in/x\.tar\.gz/sub/inner\.zip: the entry '\.\./evil\.png' climbs out"):
+    with pytest.raises(FerError, match=r"in/x\.tar\.gz/sub/inner\.zip: '\.\./evil\.png': a name that leads out"):
         content(source)
 
 
-def test_a_name_cut_by_a_nul_byte_is_refused(tmp_path):
-    data = pack_zip({"a.pngX.txt": b"x"}).replace(b"a.pngX", b"a.png\0")
-    refused(source_of(tmp_path / "a.zip", data), "a.png\0.txt", "control character")
-    data = pack_zip({"Xa.png": b"x"}).replace(b"Xa.png", b"\0a.png")  # zipfile's own name of it is empty
-    refused(source_of(tmp_path / "b.zip", data), "\0a.png", "control character")
-
-
-@pytest.mark.parametrize("flag", [True, False])
-def test_a_zip_name_in_a_code_page_that_cannot_be_told_is_refused(flag, tmp_path):
-    data = pack_zip({"caf\u00e9\u00e9.png": b"x"})  # written as UTF-8, with the flag
-    if flag:
-        data = data.replace("caf\u00e9\u00e9".encode(), b"caf\xe9\xe9\xe9\xe9")
-        name = b"caf\xe9\xe9\xe9\xe9.png"
-    else:
-        data = pack_zip({"cafXX.png": b"x"}).replace(b"cafXX", b"caf\xe9\xe9")
-        name = "caf\udce9\udce9.png"
-    refused(source_of(tmp_path / "a.zip", data), name, "not valid UTF-8")
+def test_a_zip_name_in_a_code_page_that_cannot_be_told_is_refused(tmp_path):
+    data = pack_zip({"cafXX.png": b"x"}).replace(b"cafXX", b"caf\xe9\xe9")
+    refused(source_of(tmp_path / "a.zip", data), "caf\udce9\udce9.png", BAD_NAME)
 
 
 def test_a_zip_name_in_utf_8_is_read_with_its_flag_and_without(tmp_path):
@@ -328,37 +303,24 @@ def test_a_tar_name_that_is_not_utf_8_is_refused(tmp_path):
     header = bytearray(data[:512].replace(b"cafX", b"caf\xe9"))
     header[148:156] = b" " * 8
     header[148:156] = b"%06o\0 " % sum(header)
-    refused(source_of(tmp_path / "a.tar", bytes(header) + data[512:]), "caf\udce9.png", "not valid UTF-8")
+    refused(source_of(tmp_path / "a.tar", bytes(header) + data[512:]), "caf\udce9.png", BAD_NAME)
 
 
-SPECIAL = {
-    "symbolic link": (tarfile.SYMTYPE, "/etc/passwd", "is a link to '/etc/passwd'"),
-    "hard link": (tarfile.LNKTYPE, "../x", "is a link to '../x'"),
-    "character device": (tarfile.CHRTYPE, "", "is neither a plain file nor a folder"),
-    "block device": (tarfile.BLKTYPE, "", "is neither a plain file nor a folder"),
-    "pipe": (tarfile.FIFOTYPE, "", "is neither a plain file nor a folder"),
-    "unknown": (b"Q", "", "is neither a plain file nor a folder"),
-    "sparse file": (tarfile.GNUTYPE_SPARSE, "", "is neither a plain file nor a folder"),
-}
+SPECIAL = "a link or a device, not a plain file"
 
 
-@pytest.mark.parametrize("kind", SPECIAL)
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, b"Q", tarfile.GNUTYPE_SPARSE])
 def test_a_tar_entry_that_is_no_plain_file_is_refused(kind, tmp_path):
-    code, link, message = SPECIAL[kind]
-    refused(source_of(tmp_path / "a.tar", pack_tar([member("x.png", b"", code, link)], "w")), "x.png", message)
+    data = pack_tar([member("x.png", b"", kind, "/etc/passwd")], "w")
+    refused(source_of(tmp_path / "a.tar", data), "x.png", SPECIAL)
 
 
-@pytest.mark.parametrize(
-    ("mode", "message"),
-    [(stat.S_IFLNK, "is a link")]
-    + [(kind, "is neither a plain file nor a folder") for kind in (stat.S_IFBLK, stat.S_IFIFO)],
-)
-def test_a_zip_or_7z_entry_that_is_no_plain_file_is_refused(mode, message, tmp_path):
+@pytest.mark.parametrize("mode", [stat.S_IFLNK, stat.S_IFIFO])
+def test_a_zip_or_7z_entry_that_is_no_plain_file_is_refused(mode, tmp_path):
     entry = zipfile.ZipInfo("x.png")
     entry.create_system, entry.external_attr = 3, (mode | 0o777) << 16
-    refused(source_of(tmp_path / "a.zip", pack_zip([(entry, b"/etc/passwd")])), "x.png", message)
-    data = hostile_7z("x.png", 0x8000 | (mode | 0o777) << 16)
-    refused(source_of(tmp_path / "a.7z", data), "x.png", "is neither a plain file nor a folder")
+    refused(source_of(tmp_path / "a.zip", pack_zip([(entry, b"/etc/passwd")])), "x.png", SPECIAL)
+    refused(source_of(tmp_path / "a.7z", hostile_7z("x.png", 0x8000 | (mode | 0o777) << 16)), "x.png", SPECIAL)
 
 
 def test_an_entry_that_is_there_twice_is_refused(tmp_path):
@@ -368,50 +330,20 @@ def test_an_entry_that_is_there_twice_is_refused(tmp_path):
         refused(source_of(tmp_path / "a.tar", pack_tar([member(*item) for item in twice], "w")), other, "occurs twice")
 
 
-def linked_zip(*names):
-    entries = [zipfile.ZipInfo(name) for name in names]
-    for entry in entries:
-        entry.create_system, entry.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
-    return [(entry, b"/etc/passwd") for entry in entries]
-
-
-BAD = {
-    ".zip": lambda: pack_zip([*linked_zip("l1.png", "l2.png"), ("../a.png", b"x"), ("b/../../c.png", b"x")]),
-    ".tar": lambda: pack_tar(
-        [
-            *[member(name, b"", tarfile.SYMTYPE, f"/etc/{name[0]}") for name in ("l1.png", "l2.png")],
-            member("good.png"),
-            *[member(name) for name in ("../a.png", "b/../../c.png")],
-        ]
-    ),
-}
-
-
-@pytest.mark.parametrize("ending", BAD)
-def test_all_bad_entries_of_all_archives_of_a_source_are_named_at_once_each_kind_in_a_line(ending, tmp_path):
-    source = folder_of({f"x/one{ending}": BAD[ending](), f"two{ending}": BAD[ending]()}, tmp_path / "in")
+def test_all_bad_entries_of_all_archives_of_a_source_are_named_at_once_each_kind_in_a_line(tmp_path):
+    links = [member(name, b"", tarfile.SYMTYPE, "/etc/passwd") for name in ("l1.png", "l2.png")]
+    tar = pack_tar([*links, member("good.png"), member("../a.png")], "w")
+    tree = {"x/one.tar": tar, "two.zip": pack_zip({"../a.png": b"x", "b/../../c.png": b"x"})}
     for read in (content, sources.names):
         with pytest.raises(FerError) as error:
-            read(source)
-        lines = str(error.value).splitlines()
-        assert len(lines) == 4
-        for place, line in zip((f"two{ending}", f"x/one{ending}"), (lines[:2], lines[2:]), strict=True):
-            assert re.match(rf".*/in/{place}: each of 2 entries is a (symbolic )?link: 'l1\.png'.*, 'l2\.png'", line[0])
-            assert f"in/{place}: each of 2 entries climbs out of the archive: '../a.png', 'b/../../c.png'." in line[1]
+            read(folder_of(tree, tmp_path / "in"))
+        outside, links = str(error.value).splitlines()
+        assert outside.startswith("3 files: a name that leads out of the archive") and "give the folder" in outside
+        assert all(name in outside for name in ("two.zip: '../a.png'", "two.zip: 'b/../../c.png'", "one.tar: '../a"))
+        assert links.startswith("2 files: a link or a device") and "'l1.png'" in links and "'l2.png'" in links
 
 
-def test_all_bad_names_of_a_7z_and_all_bad_files_of_a_folder_are_named_at_once(tmp_path):
-    data = io.BytesIO()
-    archive = py7zr.SevenZipFile(data, "w")
-    for name in ("one", "two", "three"):
-        archive.writestr(b"content", name)
-    for entry in archive.header.files_info.files[:2]:
-        entry["filename"] = f"../{entry['filename']}"
-    archive.close()
-    with pytest.raises(
-        FerError, match=r"a\.7z: each of 2 entries climbs out of the archive: '\.\./one', '\.\./two'\. "
-    ):
-        content(source_of(tmp_path / "a.7z", data.getvalue()))
+def test_all_bad_files_of_a_folder_are_named_at_once(tmp_path):
     folder = folder_of(TREE, tmp_path / "in")
     for change in (broken, pipe, control):
         change(folder)
@@ -419,14 +351,14 @@ def test_all_bad_names_of_a_7z_and_all_bad_files_of_a_folder_are_named_at_once(t
     with pytest.raises(FerError) as error:
         content(folder)
     assert len(str(error.value).splitlines()) == 3
-    assert "each of 2 files is neither a plain file nor a folder: 'b/other.png', 'pipe.png'" in str(error.value)
+    assert re.search("2 files: a link or a device.*'b/other.png', .*'pipe.png'", str(error.value))
 
 
 def test_an_encrypted_archive_is_refused(tmp_path):
     data = bytearray(pack_zip({"x.png": b"x"}))
     data[6] |= 1
     data[data.index(b"PK\1\2") + 8] |= 1
-    refused(source_of(tmp_path / "a.zip", bytes(data)), "x.png", "is encrypted")
+    refused(source_of(tmp_path / "a.zip", bytes(data)), "x.png", "encrypted")
     for hide_names in (False, True):
         source = source_of(tmp_path / "a.7z", pack_7z(TREE, password="secret", header_encryption=hide_names))
         with pytest.raises(FerError, match=r"a\.7z is encrypted"):
@@ -448,7 +380,7 @@ BOMBS = {
 def test_an_archive_that_swells_like_a_bomb_is_refused(ending, tmp_path, monkeypatch):
     monkeypatch.setattr(guard, "FREE", 1 << 20)
     source = source_of(tmp_path / f"a{ending}", BOMBS[ending]())
-    with pytest.raises(FerError, match=r"a\.[\w.]+: the entry 'z\.png' expands"):
+    with pytest.raises(FerError, match=r"a\.[\w.]+: with 'z\.png', .*is it a decompression bomb"):
         content(source)
 
 
@@ -456,7 +388,7 @@ def test_an_archive_that_swells_like_a_bomb_is_refused(ending, tmp_path, monkeyp
 def test_more_than_the_total_is_refused_however_well_it_is_packed(ending, tmp_path, monkeypatch):
     monkeypatch.setattr(guard, "TOTAL", 1 << 20)
     source = source_of(tmp_path / f"a{ending}", PACKERS[ending]({"z.png": os.urandom(2 << 20)}))
-    with pytest.raises(FerError, match=r"the entry 'z\.png' brings what is unpacked to over 1,048,576 bytes"):
+    with pytest.raises(FerError, match=r"with 'z\.png', .* more than is read"):
         content(source)
 
 
@@ -464,7 +396,7 @@ def test_small_archives_in_an_archive_do_not_get_around_the_limits(tmp_path, mon
     monkeypatch.setattr(guard, "FREE", 8 << 20)
     small = pack_zip({"z.png": ZEROS})
     source = source_of(tmp_path / "a.zip", pack_zip({f"{number}.zip": small for number in range(4)}))
-    with pytest.raises(FerError, match=r"a\.zip: the entry '\d\.zip/z\.png' expands"):
+    with pytest.raises(FerError, match=r"a\.zip: with '\d\.zip/z\.png', .* bomb"):
         content(source)
 
 
@@ -477,7 +409,7 @@ def test_entries_that_share_their_bytes_count_each_for_itself(tmp_path, monkeypa
     records = b"".join(record.replace(b"z.png", b"%05d" % number) for number in range(20))
     end = end[:8] + struct.pack("<HHL", 20, 20, len(records)) + end[16:]
     source = source_of(tmp_path / "a.zip", data[:start] + records + end)
-    with pytest.raises(FerError, match="expands|damaged"):
+    with pytest.raises(FerError, match="bomb|damaged"):
         content(source)
 
 
@@ -491,14 +423,6 @@ def test_a_size_that_the_header_lies_about_lets_no_more_through(tmp_path, monkey
     source = source_of(tmp_path / "a.zip", bytes(data))
     with pytest.raises(FerError, match=r"a\.zip is truncated or damaged \(Bad CRC"):
         content(source)
-
-
-def test_too_many_entries_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(guard, "ENTRIES", 10)
-    for ending in (".zip", ".tar", ".7z"):
-        data = PACKERS[ending]({f"{number}.png": b"x" for number in range(11)})
-        with pytest.raises(FerError, match=r"the entry '10\.png' is one too many: at most 10 are allowed"):
-            sources.names(source_of(tmp_path / f"a{ending}", data))
 
 
 def test_archives_nested_too_deep_are_refused(tmp_path):

@@ -19,9 +19,8 @@ from pathlib import Path, PurePosixPath
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO
 
-from fer.errors import FerError
 from fer.sources.guard import SPECIAL, Guard, Reader, damage, kind_fault
-from fer.sources.unread import ADVICE, stand_in, unread_names, unread_start
+from fer.sources.unread import ADVICE, note_unread, stand_in, unread_start
 
 # Read are zip, 7z and tar, a tar also packed by gzip, bzip2 or xz, as is a single file (.csv.gz).
 ARCHIVES = (".zip", ".7z", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".gz", ".bz2", ".xz")
@@ -31,7 +30,6 @@ UNIX = 3  # what a zip entry says of the system it was made on: then its attribu
 SHORT = (".tgz", ".tbz2", ".txz")
 STREAMS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}  # by their first bytes
 SPOOL = 16 << 20  # bytes of a temporary file that stay in memory
-HEADER = 1 << 20  # bytes of a tar header at most: a long name, or times and owners
 
 Entries = Iterator[tuple[str, BinaryIO | None]]
 Wanted = Callable[[str], bool]
@@ -69,10 +67,10 @@ def _entries(name: str, file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries
         file = io.BufferedReader(file, 1 << 16)
     start = file.peek(HEAD)[:HEAD]
     if what := stand_in(start):
-        guard.refusals.lines.append(f"{guard.archive} {what}")
+        guard.faults.say(f"{guard.archive} {what}")
         return
     if what := unread_start(start):
-        guard.refusals.lines.append(f"{guard.archive} is {what}, which cannot be read: {ADVICE}")
+        guard.faults.say(f"{guard.archive} is {what}, which cannot be read: {ADVICE}")
         return
     kind = ".zip" if start.startswith(b"PK") else ".7z" if start.startswith(b"7z") else Path(name.lower()).suffix
     if kind in (".zip", ".7z") and not start.startswith((*STREAMS,)) and start[TAR_MAGIC:HEAD] != b"ustar":
@@ -100,48 +98,32 @@ def _seekable(file: BinaryIO) -> Iterator[BinaryIO]:
             yield copy
 
 
-LARGEST_INDEX = 64 << 20  # bytes of a zip's index: some 700,000 files, and as many kilobytes of memory
-
-
 def _zip(file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries:
-    end = zipfile._EndRecData(file)  # the module reads an index whole, however large, and has no public way to ask
-    if end and end[zipfile._ECD_SIZE] > LARGEST_INDEX:
-        raise FerError(f"{guard.archive} has an index of {end[zipfile._ECD_SIZE]:,} bytes, more than is read: {ADVICE}")
-    if end and end[zipfile._ECD_DISK_NUMBER] not in (0, 0xFFFF):
-        guard.refusals.lines.append(
-            f"{guard.archive} is the last part of a split zip archive, which cannot be read: {ADVICE}"
-        )
+    file.seek(-min(22, guard.packed), io.SEEK_END)
+    end = file.read()
+    if end.startswith(b"PK\5\6") and end[4:6] not in (b"\0\0", b"\xff\xff"):  # its number, and that of a zip64
+        guard.faults.say(f"{guard.archive} is the last part of a split zip archive, which cannot be read: {ADVICE}")
         return
-    try:
-        archive = zipfile.ZipFile(file)
-    except UnicodeDecodeError as error:  # of the first such name; zipfile tells no other
-        guard.refusals.add(guard.archive, error.object, "has a name that is not valid UTF-8")
-        return
-    with archive:
-        _check_index(file, archive)
+    count = (
+        int.from_bytes(end[10:12], "little") if end.startswith(b"PK\5\6") else 0xFFFF
+    )  # of a zip64, or one with a tail
+    with zipfile.ZipFile(file) as archive:
+        if count not in (0xFFFF, len(archive.infolist()) & 0xFFFF):  # which zipfile does not notice
+            raise zipfile.BadZipFile(f"{len(archive.infolist())} entries, expected {count}")
         admitted = []
         for entry in archive.infolist():
             given = _zip_name(entry)
             mode = entry.external_attr >> 16 if entry.create_system == UNIX else 0
-            fault = "is encrypted" if entry.flag_bits & 1 else kind_fault(mode)
+            fault = "encrypted" if entry.flag_bits & 1 else kind_fault(mode)
             if path := guard.admit(given, given.endswith(("/", "\\")), fault):
                 admitted.append((path, entry))
-        guard.refusals.lines += unread_names(list(guard.seen), guard.archive)
+        note_unread(list(guard.seen), guard.archive, guard.faults)
         for path, entry in admitted:
             if wanted(path):
                 with archive.open(entry) as packed, _buffered(packed, guard, path, guard.gave) as opened:
                     yield path, opened
             else:
                 yield path, None
-
-
-def _check_index(file: BinaryIO, archive: zipfile.ZipFile) -> None:
-    """Refuse an index that lost entries to damage, which zipfile does not notice."""
-    file.seek(-22 - len(archive.comment), io.SEEK_END)  # its last record, unless something was appended to the archive
-    end = file.read(22)
-    count = int.from_bytes(end[10:12], "little")  # of the entries, modulo 65,536
-    if end.startswith(b"PK\5\6") and count not in (0xFFFF, len(archive.infolist()) & 0xFFFF):
-        raise zipfile.BadZipFile(f"{len(archive.infolist())} entries, expected {count}")
 
 
 def _zip_name(entry: zipfile.ZipInfo) -> str:
@@ -165,9 +147,8 @@ class _Member(tarfile.TarInfo):
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(f"no header where one was expected: {error}") from error
-        header = member.type not in (*tarfile.REGULAR_TYPES, tarfile.DIRTYPE)
-        if member.size < 0 or (header and member.size > HEADER):
-            raise tarfile.ReadError(f"a header of {member.size:,} bytes")
+        if member.size < 0:
+            raise tarfile.ReadError(f"a size of {member.size:,} bytes")
         return member
 
 
@@ -194,7 +175,8 @@ def _tar(name: str, file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries:
         while entry := archive.next():
             archive.members.clear()  # tarfile keeps them all
             stream.path = entry.name
-            path = guard.admit(entry.name, entry.isdir(), *_tar_fault(entry))
+            plain = entry.isdir() or (entry.isreg() and not entry.issparse())
+            path = guard.admit(entry.name, entry.isdir(), None if plain else SPECIAL)
             if path and wanted(path):
                 with _buffered(archive.extractfile(entry), guard, path) as opened:
                     yield path, opened
@@ -202,14 +184,7 @@ def _tar(name: str, file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries:
                 yield path, None
         while stream.read(1 << 20):  # to the very end: only there a checksum tells of damage
             pass
-        guard.refusals.lines += unread_names(list(guard.seen), guard.archive)
-
-
-def _tar_fault(entry: tarfile.TarInfo) -> tuple[str | None, str]:
-    """Return what is wrong with an entry, and what this one adds to it."""
-    if entry.issym() or entry.islnk():
-        return "is a link", f"to {entry.linkname!r}"
-    return (SPECIAL if entry.issparse() or not (entry.isreg() or entry.isdir()) else None), ""
+        note_unread(list(guard.seen), guard.archive, guard.faults)
 
 
 def _buffered(

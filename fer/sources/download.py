@@ -9,9 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import struct
-import zipfile
-from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -20,26 +17,18 @@ import requests
 
 from fer.errors import FerError
 from fer.params import Dataset, Download
-from fer.progress import transfer
+from fer.progress import Transfer
 from fer.sources.guard import is_clutter
-from fer.storage import FULL, file_sha256, write_text
+from fer.sources.unread import stand_in
+from fer.storage import file_sha256, naming, write_text
 from fer.wording import counted, examples
 
 logger = logging.getLogger("fer")
 pooch.get_logger().setLevel("WARNING")
 RETRIES = 5  # pooch waits a second longer before each
 TIMEOUT = (30, 60)  # seconds to connect, and without a byte
+BY_HAND = "download it with a browser and give its path as the source"
 PASSING = (408, 425, 429, 500, 502, 503, 504)  # statuses that may be another time
-
-# First bytes of archives by the ending of their names.
-MAGIC = {
-    ".zip": (b"PK\3\4", b"PK\5\6"),
-    ".7z": (b"7z\xbc\xaf\x27\x1c",),
-    ".gz": (b"\x1f\x8b",),
-    ".tgz": (b"\x1f\x8b",),
-    ".bz2": (b"BZh",),
-    ".xz": (b"\xfd7zXZ\x00",),
-}
 
 
 def download_all(parameters: Dataset, folder: Path) -> Path:
@@ -102,29 +91,10 @@ def download(url: str, folder: Path, sha256: str | None = None) -> Path:
 
 def fetch(url: str, folder: Path, name: str, sha256: str | None) -> None:
     """Bring one whole file into `folder`."""
-    source = pooch.create(folder, url, registry={name: None}, urls={name: url}, retry_if_failed=RETRIES)
-    try:
-        source.fetch(name, downloader=Downloader(name, sha256))
-    except requests.RequestException as error:
-        raise FerError(
-            f"{url} could not be downloaded: {RETRIES + 1} attempts failed, the last because of {root(error)}. "
-            "Try again later, or download it with a browser and give its path as the source."
-        ) from error
-    except OSError as error:
-        if error.errno in FULL:
-            raise OSError(error.errno, os.strerror(error.errno), str(folder / name)) from error
-        raise
 
-
-class Downloader:
-    """What pooch calls for each try: it brings a file and looks whether it is the one that is expected."""
-
-    def __init__(self, name: str, sha256: str | None):
-        self.name, self.sha256 = name, sha256
-
-    def __call__(self, url: str, output: str, _: pooch.Pooch) -> None:
+    def attempt(url: str, output: str, _: pooch.Pooch) -> None:
         try:
-            with Bar(self.name) as bar:
+            with Transfer(name) as bar:
                 http = pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"})
                 http(url, output, None)
         except requests.HTTPError as error:
@@ -133,50 +103,28 @@ class Downloader:
                 raise
             raise FerError(
                 f"{url} cannot be downloaded: the server answered {answer.status_code} {answer.reason}. "
-                "Check the address, or download it with a browser and give its path as the source."
+                f"Check the address, or {BY_HAND}."
             ) from error
         except (requests.TooManyRedirects, requests.exceptions.InvalidSchema) as error:
             raise FerError(f"{url} cannot be downloaded: {root(error)}") from error
-        path = Path(output)
-        if fault := foreign(path, self.name):
-            raise FerError(f"{url} {fault}. Download it with a browser and give its path as the source.")
-        if not whole(path, self.name):
-            raise requests.ConnectionError(
-                "the end of the archive is missing, though the server reports it as complete"
-            )
-        if self.sha256 and (found := file_sha256(path)) != self.sha256:
-            raise FerError(
-                f"{url} is not the expected file: its sha256 is {found}, expected {self.sha256}. "
-                "Has it been replaced by another version?"
-            )
 
-
-class Bar:
-    """Shows pooch's progress as all of ours (pooch sets `total`)."""
-
-    def __init__(self, name: str):
-        self.name, self.total, self.stack, self.advance = name, 0, ExitStack(), None
-
-    def __enter__(self) -> Bar:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.stack.close()
-
-    def update(self, count: int) -> None:
-        """Advance by so many bytes; the bar appears with the first ones."""
-        if self.advance is None:
-            self.advance = self.stack.enter_context(transfer(self.name, 0, self.total or None))
-        self.advance(count)
-
-    def reset(self) -> None:
-        """Pooch fills a bar at its end, which ours does not need."""
-        self.stack.close()
-        self.advance = lambda count: None
-
-    def close(self) -> None:
-        """Remove the bar."""
-        self.stack.close()
+    source = pooch.create(folder, url, registry={name: None}, urls={name: url}, retry_if_failed=RETRIES)
+    try:
+        with naming(folder / name):
+            source.fetch(name, downloader=attempt)
+    except requests.RequestException as error:
+        raise FerError(
+            f"{url} could not be downloaded: {RETRIES + 1} attempts failed, the last because of {root(error)}. "
+            f"Try again later, or {BY_HAND}."
+        ) from error
+    with open(folder / name, "rb") as handle:
+        if what := stand_in(handle.read(512)):
+            raise FerError(f"{url} {what}. Then give its path as the source.")
+    if sha256 and (found := file_sha256(folder / name)) != sha256:
+        raise FerError(
+            f"{url} is not the expected file: its sha256 is {found}, expected {sha256}. "
+            "Has it been replaced by another version?"
+        )
 
 
 def file_name(url: str) -> str:
@@ -193,29 +141,6 @@ def file_name(url: str) -> str:
             f"{url} does not contain the file's name; add it after a #, such as {url.partition('#')[0]}#images.zip"
         )
     return name
-
-
-def whole(path: Path, name: str) -> bool:
-    """Return whether the end of a zip or 7z archive has arrived, by its index."""
-    if name.lower().endswith(".zip"):
-        return zipfile.is_zipfile(path)
-    if name.lower().endswith(".7z"):
-        with open(path, "rb") as handle:
-            offset, size = struct.unpack("<12xQQ", handle.read(28).ljust(28, b"\0"))
-        return path.stat().st_size >= 32 + offset + size
-    return True
-
-
-def foreign(path: Path, name: str) -> str | None:
-    """Return what the file at `path` is if that is not what its name says."""
-    with open(path, "rb") as handle:
-        start = handle.read(512)
-    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        return f"is a web page, not {name}: it may ask to log in or to agree to something"
-    ending = PurePosixPath(name).suffix.lower()
-    if ending in MAGIC and not start.startswith(MAGIC[ending]):
-        return f"is not a {ending} archive: it starts with {start[:8]!r}"
-    return None
 
 
 def root(error: BaseException) -> BaseException:

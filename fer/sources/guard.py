@@ -16,77 +16,67 @@ from lzma import LZMAError
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from fer.errors import FerError
-from fer.sources.refusals import Refusals, refused
+from fer.errors import Faults, FerError
 
 # Far above any real dataset: a million images, or tables of digits, which shrink to a tenth.
 TOTAL = 64 << 30  # bytes that may come out of one archive, the archives inside it included
-ENTRIES = 5_000_000  # files and folders in it, counted in the same way
 RATIO = 200  # bytes that may come out of each byte of it,
 FREE = 64 << 20  # once this much has
 DEPTH = 4  # archives inside archives
 WHOLE = 256 << 20  # bytes of one file that may be read in one piece, as images are
 
 CLUTTER = {"__MACOSX", "Thumbs.db", "desktop.ini", "Icon\r"}
-SPECIAL = "is neither a plain file nor a folder"  # devices, named pipes, sockets
+# What is refused of an archive's entries, or of a folder's files
+OUTSIDE = "a name that leads out of the archive"
+TWICE = "a name that occurs twice"
+SPECIAL = "a link or a device, not a plain file"
+BAD_NAME = "a name with control characters, or not in UTF-8"
+UNPACK = "if you trust the archive, unpack it yourself and give the folder"
 
 
 class Guard:
     """Watches over one archive, and counts what really comes out of it, whatever its headers say.
 
     What comes out of an archive inside another counts for both, so no nesting gets around the limits.
+
+    Args:
+        faults: gathers what is not read of the source.
     """
 
-    def __init__(self, archive: str, refusals: Refusals, outer: Guard | None = None):
-        self.archive, self.refusals, self.outer = archive, refusals, outer
+    def __init__(self, archive: str, faults: Faults, outer: Guard | None = None):
+        self.archive, self.faults, self.outer = archive, faults, outer
         self.depth = outer.depth + 1 if outer else 1
-        self.packed = self.unpacked = self.entries = 0
+        self.packed = self.unpacked = 0
         self.seen: dict[str, None] = {}  # the paths that were admitted, in their order
 
     def inside(self, name: str) -> Guard:
         """Return the guard of the archive that is the entry `name` of this one."""
         if self.depth == DEPTH:
-            raise self.refusal(name, f"is an archive inside {DEPTH} others")
-        return Guard(f"{self.archive}/{name}", self.refusals, self)
+            raise FerError(f"{self.archive}: {name!r} is an archive inside {DEPTH} others; {UNPACK}")
+        return Guard(f"{self.archive}/{name}", self.faults, self)
 
-    def admit(self, given: str, folder: bool, fault: str | None = None, detail: str = "") -> str | None:
+    def admit(self, given: str, folder: bool, fault: str | None = None) -> str | None:
         """Return the path of an entry called `given`; None if it is a folder, clutter, or refused.
-
-        It is refused, which `refusals` notes, where it could do harm or what it is cannot be told.
 
         Args:
             fault: what is wrong with the entry for a reason that its format knows.
-            detail: what it has of this fault alone.
         """
-        self.count_entry(given)
         plain = given.replace("\\", "/")
         if is_clutter(plain):
             return None
         parts = plain.split("/")  # pathlib, which does the same, costs half of the time in which a small image is read
         name = "/".join(part for part in parts if part not in ("", "."))
-        if ".." in parts:
-            fault, detail = "climbs out of the archive", ""
-        elif plain.startswith("/") or (plain[:1].isalpha() and plain[1:2] == ":"):
-            fault, detail = "has an absolute path", ""
-        elif not name and not folder:
-            fault, detail = "has no name", ""
+        if ".." in parts or plain.startswith("/") or plain[1:2] == ":" or not (name or folder):
+            fault = OUTSIDE
         elif name in self.seen:
-            fault, detail = "occurs twice", ""
-        if fault := fault or text_fault(plain):
-            self.refusals.add(self.archive, given, fault, detail)
+            fault = TWICE
+        if fault := fault or name_fault(plain):
+            self.faults.add(f"{self.archive}: {given!r}", f"{fault}; {UNPACK}")
             return None
         if folder:
             return None
         self.seen[name] = None
         return name
-
-    def count_entry(self, name: str) -> None:
-        """Count an entry, also in the archives around this one; too many are an error."""
-        self.entries += 1
-        if self.entries > ENTRIES:
-            raise self.refusal(name, f"is one too many: at most {ENTRIES:,} are allowed")
-        if self.outer:
-            self.outer.count_entry(name)
 
     def took(self, count: int, name: str = "") -> None:
         """Count packed bytes that were read from the archive."""
@@ -95,33 +85,27 @@ class Guard:
     def gave(self, count: int, name: str) -> None:
         """Count bytes that came out of it, of the entry `name`."""
         self.unpacked += count
-        if self.unpacked > TOTAL:
-            raise self.refusal(name, f"brings what is unpacked to over {TOTAL:,} bytes, the limit")
-        if self.unpacked > max(FREE, RATIO * self.packed):
-            raise self.refusal(name, f"expands {self.packed:,} bytes to over {self.unpacked:,}, as a bomb does")
+        if self.unpacked > min(TOTAL, max(FREE, RATIO * self.packed)):
+            raise FerError(
+                f"{self.archive}: with {name!r}, {self.packed:,} packed bytes have become {self.unpacked:,}, more than "
+                f"is read (is it a decompression bomb?); {UNPACK}"
+            )
         if self.outer:
             self.outer.gave(count, f"{PurePosixPath(self.archive).name}/{name}")
 
-    def refusal(self, name: object, fault: str) -> FerError:
-        """Return the error of an entry that ends the reading at once."""
-        return FerError(refused(self.archive, fault, "entry", [(repr(name), "")]))
 
+def name_fault(name: str) -> str | None:
+    """Return what is wrong with the letters of a name, if anything is.
 
-def text_fault(name: str) -> str | None:
-    """Return what is wrong with the letters of a name, if anything is."""
-    if name.isprintable():
-        return None
-    if any("\ud800" <= letter <= "\udfff" for letter in name):  # how Python writes bytes that are no UTF-8
-        return "has a name that is not valid UTF-8"
-    if any(unicodedata.category(letter) == "Cc" for letter in name):
-        return "has a control character in its name"
-    return None
+    Bytes that are not UTF-8 are surrogates in Python.
+    """
+    odd = not name.isprintable() and any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
+    return BAD_NAME if odd else None
 
 
 def kind_fault(mode: int) -> str | None:
-    """Return what is wrong with an entry whose Unix mode is `mode` (0 if the archive does not give it)."""
-    kind = stat.S_IFMT(mode)
-    return "is a link" if kind == stat.S_IFLNK else None if kind in (0, stat.S_IFREG, stat.S_IFDIR) else SPECIAL
+    """Return what is wrong with a file whose Unix mode is `mode` (0 if an archive does not give it)."""
+    return None if stat.S_IFMT(mode) in (0, stat.S_IFREG, stat.S_IFDIR) else SPECIAL
 
 
 def is_clutter(name: str) -> bool:

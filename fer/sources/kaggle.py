@@ -13,8 +13,8 @@ from types import ModuleType
 
 from fer.errors import FerError
 from fer.progress import on_terminal
-from fer.sources.download import foreign, root
-from fer.storage import FULL
+from fer.sources.download import BY_HAND, root
+from fer.storage import FULL, naming
 
 SPEC = re.compile(r"kaggle:(?:competitions/(?P<competition>[\w-]+)|datasets/(?P<dataset>[\w-]+/[\w-]+))")
 LOGGING_IN = (
@@ -39,30 +39,23 @@ def download_kaggle(spec: str, folder: Path) -> Path:
     under_way = target.parent / ".kaggle"  # where the client resumes a download
     under_way.mkdir(parents=True, exist_ok=True)
     try:
-        with redirect_stdout(io.StringIO()):
+        with redirect_stdout(io.StringIO()), naming(under_way / target.name):
             if match["competition"]:
                 api.competition_download_files(match["competition"], path=str(under_way), quiet=not on_terminal())
             else:
                 api.dataset_download_files(match["dataset"], path=str(under_way), quiet=not on_terminal())
     except (Exception, SystemExit) as error:  # the client has no errors of its own, and some versions exit
         if isinstance(error, OSError) and error.errno in FULL:
-            raise OSError(error.errno, os.strerror(error.errno), str(under_way / target.name)) from error
+            raise
         raise FerError(
             f"{spec} cannot be downloaded: {root(error)}. If Kaggle refuses it, agree to its rules or licence on "
             f"https://www.kaggle.com/{spec.removeprefix('kaggle:')} and check that your token is valid."
         ) from error
     arrived = under_way / target.name
-    if not arrived.exists():
-        raise FerError(
-            f"{spec}: Kaggle sent {', '.join(sorted(path.name for path in under_way.iterdir())) or 'nothing'}, "
-            f"expected {target.name}; try again, or download it with a browser and give its path as the source"
-        )
-    if fault := foreign(arrived, target.name):
-        arrived.unlink()
-        raise FerError(f"{spec} {fault}. Download it with a browser and give its path as the source.")
-    if not zipfile.is_zipfile(arrived):
-        arrived.unlink()
-        raise FerError(f"{spec}: the end of {target.name} is missing; try again")
+    if not arrived.exists() or not zipfile.is_zipfile(arrived):
+        sent = ", ".join(sorted(path.name for path in under_way.iterdir())) or "nothing"
+        shutil.rmtree(under_way)
+        raise FerError(f"{spec}: Kaggle sent {sent}, expected a whole {target.name}; try again, or {BY_HAND}")
     os.replace(arrived, target)
     shutil.rmtree(under_way)
     return target

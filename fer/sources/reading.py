@@ -10,11 +10,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from fer.errors import FerError
+from fer.errors import Faults, FerError
 from fer.sources.archives import HEAD, Wanted, is_archive, looks_packed, unpack
-from fer.sources.guard import Guard, Reader, is_clutter, kind_fault, text_fault
-from fer.sources.refusals import Refusals
-from fer.sources.unread import stand_in, unread_file, unread_names
+from fer.sources.guard import Guard, Reader, is_clutter, kind_fault, name_fault
+from fer.sources.unread import note_unread, note_unread_file, stand_in
 
 # Endings of what OpenCV decodes, and of images that it does not: these are refused by name, never passed over.
 IMAGES = (
@@ -54,9 +53,9 @@ def names(source: Path) -> list[str]:
 def opened(source: Path, name: str) -> Iterator[BinaryIO]:
     """Open the one file that `files` calls `name`, unpacking no other where the format has an index.
 
-    Of a folder nothing else is looked at. For many files of one archive use `files`, which opens it once.
+    For many files of one archive use `files`, which opens it once.
     """
-    with closing(_walk(source, lambda path: path == name or name.startswith(f"{path}/"), name)) as walk:
+    with closing(_walk(source, lambda path: path == name or name.startswith(f"{path}/"))) as walk:
         for path, handle in walk:
             if path == name:
                 yield handle
@@ -64,45 +63,42 @@ def opened(source: Path, name: str) -> Iterator[BinaryIO]:
     raise FerError(f"{source} holds no {name}")
 
 
-def _walk(source: Path, wanted: Wanted, only: str | None = None) -> Iterator[tuple[str, BinaryIO | None]]:
+def _walk(source: Path, wanted: Wanted) -> Iterator[tuple[str, BinaryIO | None]]:
     if not source.exists():
         raise FerError(f"the source {source} does not exist")
-    refusals = Refusals()
-    if not source.is_dir():
-        refusals.lines += unread_file(source)
-        refusals.check()
-        yield from _file(source, "" if _is_packed(source) else source.name, wanted, refusals)
+    faults = Faults()
+    if source.is_dir():
+        paths = list(_folder(source, faults))
+        note_unread(paths, str(source), faults)
     else:
-        paths = list(_folder(source, refusals) if only is None else _on_disk(source, only))
-        refusals.lines += unread_names(paths, str(source))
-        refusals.check()
-        for path in paths:
-            yield from _file(source / path, path, wanted, refusals)
-    refusals.check()
+        paths = [""]
+        note_unread_file(source, faults)
+    faults.check()
+    for path in paths:
+        yield from _file(source / path, path or ("" if _is_packed(source) else source.name), wanted, faults)
+    faults.check()
 
 
-def _file(place: Path, path: str, wanted: Wanted, refusals: Refusals) -> Iterator[tuple[str, BinaryIO | None]]:
+def _file(place: Path, path: str, wanted: Wanted, faults: Faults) -> Iterator[tuple[str, BinaryIO | None]]:
     """Yield the file at `place`, or what is in it; `path` is what stands before the paths inside.
 
     Once something is refused, only the names in further archives are read, so that the error holds all of a kind.
     """
     if not _is_packed(place):
-        if refusals:
-            return
         if not wanted(path):
             yield path, None
-            return
-        with open(place, "rb") as file, io.BufferedReader(Reader(file, str(place), path), 1 << 16) as handle:
-            yield path, handle
+        elif not faults.found:
+            with open(place, "rb") as file, io.BufferedReader(Reader(file, str(place), path), 1 << 16) as handle:
+                yield path, handle
     elif not path or wanted(path) or not is_archive(path):  # names looks into what only its bytes call an archive
         prefix = f"{path}/" if path else ""
 
         def still_wanted(below: str) -> bool:
-            return wanted(prefix + below) and (not refusals or is_archive(below))
+            return wanted(prefix + below) and (not faults.found or is_archive(below))
 
         with open(place, "rb") as file:
-            for inner, handle in unpack(place.name, file, Guard(str(place), refusals), still_wanted):
-                if not refusals:
+            for inner, handle in unpack(place.name, file, Guard(str(place), faults), still_wanted):
+                if not faults.found:
                     yield prefix + inner, handle
 
 
@@ -116,24 +112,14 @@ def _is_packed(place: Path) -> bool:
         return looks_packed(file.read(HEAD))
 
 
-def _on_disk(folder: Path, name: str) -> Iterator[str]:
-    """Yield that part of `name` which is a file on disk: all of it, or the archive that it leads into."""
-    path = ""
-    for part in name.split("/"):
-        path = f"{path}/{part}" if path else part
-        if (folder / path).is_file():
-            yield path
-            return
-
-
-def _folder(top: Path, refusals: Refusals, path: str = "", above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
+def _folder(top: Path, faults: Faults, path: str = "", above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
     """Yield the paths of a folder's files, clutter aside, sorted by their components.
 
     The folder is the user's own: links in it are followed, wherever they lead, unless they lead around in a circle.
     """
     here = (top / path).stat()
     if (here.st_dev, here.st_ino) in above:
-        refusals.add(str(top), path, "is a link to a folder that contains it", noun="file")
+        faults.add(f"{top}: {path!r}", "a link to a folder that contains it; remove it")
         return
     for entry in sorted(os.scandir(top / path), key=lambda entry: entry.name):
         if is_clutter(entry.name):
@@ -142,12 +128,12 @@ def _folder(top: Path, refusals: Refusals, path: str = "", above: tuple[tuple[in
         try:
             mode = entry.stat().st_mode
         except OSError as error:
-            refusals.add(str(top), below, f"cannot be read ({error.strerror}; is it a broken link?)", noun="file")
+            faults.add(f"{top}: {below!r}", f"cannot be read ({error.strerror}; is it a broken link?)")
             continue
-        if fault := text_fault(entry.name) or kind_fault(mode):
-            refusals.add(str(top), below, fault, noun="file")
+        if fault := name_fault(entry.name) or kind_fault(mode):
+            faults.add(f"{top}: {below!r}", f"{fault}; rename it, remove it, or give another folder")
         elif stat.S_ISDIR(mode):
-            yield from _folder(top, refusals, below, (*above, (here.st_dev, here.st_ino)))
+            yield from _folder(top, faults, below, (*above, (here.st_dev, here.st_ino)))
         else:
             yield below
 

@@ -14,7 +14,7 @@ from py7zr.exceptions import PasswordRequired
 
 from fer.errors import FerError
 from fer.sources.guard import SPECIAL, Guard, Reader, damaged, of_the_disk
-from fer.sources.unread import ADVICE, unread_names
+from fer.sources.unread import ADVICE, note_unread
 
 
 def entries(file: BinaryIO, guard: Guard, wanted: Callable[[str], bool]) -> Iterator[tuple[str, BinaryIO | None]]:
@@ -35,7 +35,7 @@ def entries(file: BinaryIO, guard: Guard, wanted: Callable[[str], bool]) -> Iter
             fault = None if entry.is_file or entry.is_directory else SPECIAL
             if path := guard.admit(entry.filename, entry.is_directory, fault):
                 admitted.append((path, entry))
-        guard.refusals.lines += unread_names(list(guard.seen), guard.archive)
+        note_unread(list(guard.seen), guard.archive, guard.faults)
         for path, entry in admitted:
             if wanted(path):
                 guard.gave(entry.uncompressed, path)

@@ -6,6 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
+from fer.errors import Faults
 from fer.wording import counted, examples
 
 ADVICE = "unpack it yourself and give the folder"
@@ -73,23 +74,24 @@ def unread_start(start: bytes) -> str | None:
     return next((what for place, magic, what in STARTS if start.startswith(magic, place)), None)
 
 
-def unread_names(paths: list[str], source: str) -> list[str]:
-    """Return a line for each kind of archives that are not read among the paths, with all of them and the way out."""
-    lines, rest = [], paths
+def note_unread(paths: list[str], source: str, faults: Faults) -> None:
+    """Add a line for each kind of archives that are not read among the paths, with all of them and the way out."""
+    rest = paths
     for ending, nouns, advice in KINDS:
         if found := [path for path in rest if ending.search(path)]:
             rest = [path for path in rest if not ending.search(path)]
             them = "it" if len(found) == 1 else "them"
-            lines.append(f"{counted(len(found), *nouns)}: {examples(found)}. {advice.format(them=them)}")
-    lines += [joined(before, found) for before, found in parts(rest).items()]
-    return [f"{source} holds {line}" for line in lines]
+            line = f"{counted(len(found), *nouns)}: {examples(found)}. {advice.format(them=them)}"
+            faults.say(f"{source} holds {line}")
+    for before, found in parts(rest).items():
+        faults.say(f"{source} holds {joined(before, found)}")
 
 
-def unread_file(source: Path) -> list[str]:
-    """Return the line about a single file as a source, where it is not read; parts beside it are named with it."""
+def note_unread_file(source: Path, faults: Faults) -> None:
+    """Add the line about a single file as a source, where it is not read; parts beside it are named with it."""
     beside = sorted(path.name for path in source.parent.iterdir() if path.is_file())
     names = next((found for found in parts(beside).values() if source.name in found), [source.name])
-    return unread_names(names, str(source.parent))
+    note_unread(names, str(source.parent), faults)
 
 
 def parts(paths: list[str]) -> dict[str, list[str]]:
