@@ -107,8 +107,22 @@ def test_the_log_of_a_stage_that_failed_is_continued_and_that_of_one_that_ended_
 
     assert train("none").returncode == 2
     failed = log.read_text()
+    log.unlink()  # as Snakemake does before it runs a job again
     assert train(1).returncode == 0
     ended = log.read_text()
     assert failed and ended.startswith(failed) and "best of 1 epoch" in ended
     assert train("none").returncode == 2
     assert log.read_text().endswith(failed[failed.index("ERROR") :]) and "best of" not in log.read_text()
+
+
+def test_a_training_that_a_scheduler_ends_saves_its_last_whole_epoch(data):
+    """A job that timed out or is preempted is sent SIGTERM, and killed some seconds later."""
+    ending = (
+        "import os, signal; from fer.stages import train; from fer.cli.main import main\n"
+        "train.LiveRun.log = lambda live, row: row['epoch'] == 1 and os.kill(os.getpid(), signal.SIGTERM)\n"
+        "main()"
+    )
+    words = ["train", "fer2013-attentional_cnn", "--root", str(data.root), "--set", "epochs=3", "--device", "cpu"]
+    result = subprocess.run([sys.executable, "-c", ending, *words], capture_output=True, text=True)
+    assert result.returncode == 130 and "Traceback" not in result.stderr, result.stderr
+    assert "resumed after epoch 1" in fer(*words).stderr

@@ -208,13 +208,14 @@ def test_a_worker_that_the_system_kills_as_when_memory_runs_out_is_told_in_one_l
     finishes(line, "align", disturbed, contents)
 
 
-def test_ctrl_c_leaves_nothing_broken(line, before):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_a_scheduler_s_signal_leave_nothing_broken(sent, line, before):
     disturbed = before("align")
     contents = disturbed.contents()
     process = disturbed.start("align")
     while not any(disturbed.root.glob(UNDER_WAY["align"])) and process.poll() is None:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 130 and "Traceback" not in errors, errors
     assert disturbed.contents() == contents

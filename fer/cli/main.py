@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -43,11 +46,27 @@ def options(
     terminal.setFormatter(logging.Formatter("%(message)s"))
     handlers: list[logging.Handler] = [terminal]
     if log:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(log, mode="w" if ended(log) else "a", encoding="utf-8"))
+        handlers.append(open_log(log))
         handlers[-1].setFormatter(formatter)
     logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
     logger.setLevel(logging.INFO)
+
+
+def open_log(log: Path) -> logging.FileHandler:
+    """Open a stage's log; that of an unfinished attempt is continued.
+
+    Snakemake deletes a job's log before it runs the job again: under its second, hidden name it is found nevertheless.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    kept = log.with_name(f".{log.stem}")
+    with suppress(OSError):  # no earlier attempt, or a file system without hard links, where the log begins anew
+        if not log.exists():
+            os.link(kept, log)
+    handler = logging.FileHandler(log, mode="w" if ended(log) else "a", encoding="utf-8")
+    with suppress(OSError):
+        kept.unlink(missing_ok=True)
+        os.link(log, kept)
+    return handler
 
 
 def ended(log: Path) -> bool:
@@ -64,8 +83,16 @@ def out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't alloc" in str(error)
 
 
+def terminated(number: int, frame: FrameType | None) -> None:
+    """Answer SIGTERM, which ends a job that timed out or is preempted, as Ctrl-C: training saves its last epoch."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the saving
+    answer = signal.getsignal(signal.SIGINT)  # to wait (fer/parallel.py), or none in a background job
+    (answer if callable(answer) else signal.default_int_handler)(number, frame)
+
+
 def main() -> None:
     """Run the command line; an error that the user can fix is one line and exit status 2."""
+    signal.signal(signal.SIGTERM, terminated)
     try:
         app(prog_name="fer")
     except FerError as error:
