@@ -11,8 +11,8 @@ from test_align import run as run_align
 
 from fer.datasets.synthetic import render
 from fer.faces import blocks as faces_blocks
-from fer.faces import sheet
 from fer.faces.blocks import Box, boxes, canonical_boxes, corners, cut
+from fer.reporting import sheets
 from fer.stages.blocks import blocks
 
 MARGIN = 0.3
@@ -162,7 +162,7 @@ def chosen(tmp_path, labels, detected, pair=None):
     frame = pd.DataFrame({"sample": samples, "label": labels, "modality": "visible", "pair": pair})
     frame.to_parquet(tmp_path / "index")
     pd.DataFrame({"sample": samples, "detected": detected}).to_parquet(tmp_path / "faces")
-    return sheet.choose(tmp_path / "faces", tmp_path / "index")
+    return sheets.choose(tmp_path / "faces", tmp_path / "index")
 
 
 def test_a_sheet_shows_every_class_and_the_failures(tmp_path):
@@ -182,7 +182,7 @@ def test_a_sheet_of_pairs_shows_both_images_of_each(tmp_path):
 
 def test_a_sheet_says_as_distributed_where_nothing_was_aligned(tmp_path, monkeypatch):
     labels = []
-    monkeypatch.setattr(sheet, "show", lambda axes, image: labels.append(axes.figure.axes[10]))
+    monkeypatch.setattr(sheets, "show", lambda axes, image: labels.append(axes.figure.axes[10]))
     for crop, wanted in (("distributed", "as distributed"), ("similarity", "aligned")):
         run(make_raw([render("happiness", 2, 1).visible], tmp_path / crop), with_alignment(crop=crop))
         assert labels[-1].get_ylabel() == wanted

@@ -7,10 +7,11 @@ An adapter turns a dataset *as its owners hand it out* into originals (stage acq
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fer import sources
 from fer.errors import Faults as Faults
 from fer.errors import FerError
 from fer.expressions import expression
@@ -85,6 +86,27 @@ class Adapter(ABC):
     def leave_out(self, path: str, reason: str) -> None:
         """Note a file that is not an original of this dataset, and why, for the report."""
         self.left_out.setdefault(reason, []).append(path)
+
+    def each_once(self, source: Path, identify: Callable[[str], str | None], reason: str) -> Iterator[Original]:
+        """Yield the images that bear their annotation in their path; the same one in two places is an error.
+
+        Args:
+            identify: returns what tells an image from the others, by its path, or None for any other file.
+            reason: why those files are left out.
+        """
+        seen: dict[str, str] = {}
+        faults = Faults()
+        for path, handle in sources.files(source):
+            identity = identify(path) if sources.is_image_name(path) else None
+            if identity is None:
+                self.leave_out(path, reason)
+                continue
+            with faults.of(path):
+                self.describe(path, {})
+            if (other := seen.setdefault(identity, path)) != path:
+                faults.say(f"{path} and {other} are the same image {identity}")
+            yield Original(path, handle.read())
+        faults.check()
 
     def remark(self, path: str, what: str) -> None:
         """Note what is special about an original, for the terminal."""

@@ -50,7 +50,7 @@ class Fer2013(Adapter):
         found = sources.names(source)
         tables = [name for want in TABLES for name in found if name.lower().rpartition("/")[2] == want]
         if not tables:
-            yield from self.folders(source)
+            yield from self.each_once(source, identity, "not an image of the folder form")
             return
         for name in found:
             if name not in (tables[0], *self.companions(found)):
@@ -80,24 +80,6 @@ class Fer2013(Adapter):
                 png = cv2.imencode(".png", parse_pixels(row["pixels"], where))[1].tobytes()
             if not faults.found:  # the first fault decides that nothing is kept
                 yield Original(f"{name}#{number}", png, annotation)
-        faults.check()
-
-    def folders(self, source: Path) -> Iterator[Original]:
-        """Yield the images of the folder form, once each; their names hold the part, their folders the class."""
-        seen: dict[tuple[str, str], str] = {}
-        faults = Faults()
-        for name, handle in sources.files(source):
-            match = FOLDER_FORM.search(name)
-            if not sources.is_image_name(name) or match is None:
-                self.leave_out(name, "not an image of the folder form")
-                continue
-            with faults.of(name):
-                self.describe(name, {})
-            identity = (match["usage"], match["number"])
-            if identity in seen:
-                faults.say(f"{name} and {seen[identity]} are the same image {'_'.join(identity)}")
-            seen.setdefault(identity, name)
-            yield Original(name, handle.read())
         faults.check()
 
     def describe(self, path: str, annotation: dict[str, str]) -> Sample:
@@ -154,6 +136,12 @@ class Fer2013(Adapter):
                 plan.append((EMOTIONS.index(name), (name, subject + number // IMAGES_A_SUBJECT, number), usage))
             subject += len(codes) // IMAGES_A_SUBJECT + 1
         return plan
+
+
+def identity(path: str) -> str | None:
+    """Return part and number of an image of the folder form, such as "Training_12"; None for any other file."""
+    match = FOLDER_FORM.search(path)
+    return match and f"{match['usage']}_{match['number']}"
 
 
 def render_pixels(face: tuple[str, int, int]) -> str:

@@ -19,8 +19,7 @@ from pathlib import Path, PurePosixPath
 import cv2
 import numpy as np
 
-from fer import sources
-from fer.datasets import Adapter, Faults, Original, Sample, register, synthetic
+from fer.datasets import Adapter, Original, Sample, register, synthetic
 from fer.errors import FerError
 from fer.expressions import expression
 from fer.parallel import ordered_map
@@ -36,21 +35,12 @@ class Ferg(Adapter):
     """FERG-DB, whose six drawn characters are the subjects."""
 
     def originals(self, source: Path) -> Iterator[Original]:
-        """Yield every frame once; the same frame in two places is an error."""
-        seen: dict[str, str] = {}
-        faults = Faults()
-        for path, handle in sources.files(source):
-            if not (sources.is_image_name(path) and parse(path)):
-                self.leave_out(path, "not named as the images of FERG are (aia_anger_1.png)")
-                continue
-            with faults.of(path):
-                self.describe(path, {})
-            frame = PurePosixPath(path).stem.lower()
-            if frame in seen:
-                faults.say(f"{path} and {seen[frame]} are the same image {frame}")
-            seen.setdefault(frame, path)
-            yield Original(path, handle.read())
-        faults.check()
+        """Return every frame once; the same frame in two places is an error."""
+        return self.each_once(
+            source,
+            lambda path: PurePosixPath(path).stem.lower() if parse(path) else None,
+            "not named as the images of FERG are (aia_anger_1.png)",
+        )
 
     def describe(self, path: str, annotation: dict[str, str]) -> Sample:
         """Return the sample: character and class from the file's name, with which its folder must agree."""

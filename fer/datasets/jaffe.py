@@ -17,8 +17,7 @@ from pathlib import Path, PurePosixPath
 
 import cv2
 
-from fer import sources
-from fer.datasets import Adapter, Faults, Original, Sample, register, synthetic
+from fer.datasets import Adapter, Original, Sample, register, synthetic
 from fer.errors import FerError
 from fer.expressions import expression
 from fer.parallel import ordered_map
@@ -37,21 +36,12 @@ class Jaffe(Adapter):
     """JAFFE, ten women in seven posed expressions."""
 
     def originals(self, source: Path) -> Iterator[Original]:
-        """Yield every image once; the same pose in two places is an error."""
-        seen: dict[str, str] = {}
-        faults = Faults()
-        for path, handle in sources.files(source):
-            if not (sources.is_image_name(path) and NAME.fullmatch(PurePosixPath(path).name)):
-                self.leave_out(path, "not named as the images of JAFFE are (KA.AN1.39.tiff)")
-                continue
-            with faults.of(path):
-                self.describe(path, {})
-            pose = PurePosixPath(path).stem.upper()
-            if pose in seen:
-                faults.say(f"{path} and {seen[pose]} are the same image {pose}")
-            seen.setdefault(pose, path)
-            yield Original(path, handle.read())
-        faults.check()
+        """Return every image once; the same pose in two places is an error."""
+        return self.each_once(
+            source,
+            lambda path: PurePosixPath(path).stem.upper() if NAME.fullmatch(PurePosixPath(path).name) else None,
+            "not named as the images of JAFFE are (KA.AN1.39.tiff)",
+        )
 
     def describe(self, path: str, annotation: dict[str, str]) -> Sample:
         """Return the sample: subject and class from the file's name."""

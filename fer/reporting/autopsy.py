@@ -8,10 +8,10 @@ import pandas as pd
 
 from fer.evaluation.intervals import difference_interval
 from fer.evaluation.significance import by_sample, compare
-from fer.reporting.comparison import any_synthetic, figures, how, names_of, numbers
+from fer.reporting.comparison import any_synthetic, figures, how, names_of, numbers, protocol_of
 from fer.reporting.results import Result
 from fer.reporting.significance import by_pair
-from fer.reporting.tables import Table
+from fer.reporting.tables import Table, points
 
 ROWS = {"as_published": "as published", "defect": "defect", "ablation": "ablation", "sound": "sound"}
 DIFFERENCE = (
@@ -37,6 +37,10 @@ class Comparison:
     high: float | None = None
     p: float | None = None
     test: str | None = None
+
+    def shown(self) -> str:
+        """Return the difference with its interval, in percentage points; nothing where there is none."""
+        return "" if self.difference is None else points(self.difference, self.low, self.high)
 
 
 def autopsy(results: list[Result]) -> Table:
@@ -98,14 +102,8 @@ def formatted(result: Result, base: str, comparison: Comparison) -> dict[str, st
         "row": ROWS[result.kind],
         "change": result.first.experiment.change,
         "against": comparison.against,
-        "protocol": result.first.experiment.protocol.replace("_", " "),
+        "protocol": protocol_of(result),
         **figures(result),
-        "difference": comparison.remark if comparison.difference is None else difference(comparison),
+        "difference": comparison.remark or comparison.shown(),
         "p": "" if comparison.p is None else f"{comparison.p:.3g}",
     }
-
-
-def difference(comparison: Comparison) -> str:
-    """Return a difference of accuracies with its interval, in percentage points."""
-    points = [f"{100 * value:+.1f}" for value in (comparison.difference, comparison.low, comparison.high)]
-    return f"{points[0]} ({points[1]} to {points[2]})".replace("-", "−")

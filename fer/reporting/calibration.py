@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from fer.evaluation import metrics
-from fer.reporting.figures import BLUE, ORANGE, plt, save, title
+from fer.reporting.drawing import BLUE, ORANGE, plt, save
+from fer.reporting.figures import title
 from fer.reporting.results import Result
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from fer.reporting.results import Result
-from fer.reporting.tables import SYNTHETIC, Table, percent
+from fer.reporting.tables import SYNTHETIC, Table, percent, span
 from fer.storage import read_json
 
 OURS = (
@@ -40,7 +40,8 @@ def overview(results: list[Result]) -> Table:
     rows = [
         {
             "experiment": result.name,
-            **{key: conditions(result)[key] for key in ("dataset", "protocol")},
+            "dataset": result.dataset_title,
+            "protocol": protocol_of(result),
             **figures(result),
             "starts from": result.starts_from,
             "deviations": str(len(result.deviations)),
@@ -64,7 +65,7 @@ def of_dataset(name: str, results: list[Result]) -> Table:
         {
             "system": result.label,
             "row": result.variant,
-            **{key: conditions(result)[key] for key in ("protocol",)},
+            "protocol": protocol_of(result),
             **figures(result),
             "starts from": result.starts_from,
             "balanced %": result.plus_minus("balanced_accuracy"),
@@ -86,10 +87,9 @@ def of_system(name: str, results: list[Result]) -> Table:
         {
             "dataset": result.dataset_title,
             "row": result.variant,
-            **{key: conditions(result)[key] for key in ("modality", "protocol")},
-        }
-        | figures(result)
-        | {
+            "modality": result.first.experiment.modality,
+            "protocol": protocol_of(result),
+            **figures(result),
             "weighted F1 %": result.plus_minus("weighted_f1"),
             "starts from": result.starts_from,
         }
@@ -126,24 +126,17 @@ def costs(results: list[Result]) -> Table:
     return Table("cost", "Cost", note, pd.DataFrame(rows), numbers(own), any_synthetic(own), names_of(own))
 
 
-def conditions(result: Result) -> dict[str, str]:
-    """Return what a figure was measured under: dataset, system, modality and protocol."""
-    experiment = result.first.experiment
-    return {
-        "dataset": result.dataset_title,
-        "system": result.first.system.title,
-        "modality": experiment.modality,
-        "protocol": experiment.protocol.replace("_", " "),
-    }
+def protocol_of(result: Result) -> str:
+    """Return an experiment's protocol in words."""
+    return result.first.experiment.protocol.replace("_", " ")
 
 
 def figures(result: Result) -> dict[str, str]:
     """Return the figures that no table shows without one another."""
-    low, high = result.interval.low, result.interval.high
     return {
         "published %": result.published_cell,
         "ours %": result.plus_minus("accuracy"),
-        "95 % interval": f"{percent(low, 1)} – {percent(high, 1)}",
+        "95 % interval": span(result.interval.low, result.interval.high),
         "n": f"{result.n:,}",
         "clusters": f"{result.clusters:,}",
         "majority %": percent(result.majority, 1),

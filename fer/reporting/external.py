@@ -9,9 +9,9 @@ import pandas as pd
 from fer.evaluation.significance import paired_test
 from fer.layout import Layout
 from fer.params import Study
-from fer.reporting.comparison import any_synthetic
+from fer.reporting.comparison import any_synthetic, protocol_of
 from fer.reporting.results import Result
-from fer.reporting.tables import Table, percent
+from fer.reporting.tables import Table, percent, points, span
 from fer.storage import read_frame, read_json
 
 SAW = {"no": "no", "chosen": "chosen by them", "yes": "YES: not a test", "unknown": "unknown"}
@@ -57,35 +57,34 @@ def tested_on(result: Result) -> tuple[str, str]:
 
 
 def outside_row(figures: dict, against: str, pair: dict | None) -> dict[str, str]:
-    low, high = figures["interval"]["accuracy"]
     without = figures["without_leaked"]
-    bounds = f"{percent(without['interval'][0], 1)} – {percent(without['interval'][1], 1)}"
     return {
         "system": figures["system"],
         "protocol": figures["protocol"].replace("_", " "),
         "accuracy %": percent(figures["accuracy"]),
-        "95 % interval": f"{percent(low, 1)} – {percent(high, 1)}",
+        "95 % interval": span(*figures["interval"]["accuracy"]),
         "n": f"{figures['n']:,}",
-        "without copies %": f"{percent(without['accuracy'])} ({bounds})",
+        "without copies %": f"{percent(without['accuracy'])} ({span(*without['interval'])})",
         "balanced %": percent(figures["balanced_accuracy"]),
         "macro F1 %": percent(figures["macro_f1"]),
         "ECE %": percent(figures["ece"]),
         "trained on": figures["trained_on"],
         "saw the test images?": SAW[figures["saw_test"]],
         "against": against,
-        "difference": "other test images" if pair is None else difference(pair),
+        "difference": "other test images"
+        if pair is None
+        else points(*(pair[key] for key in ("difference", "low", "high"))),
         "p": "" if pair is None else f"{pair['p']:.3g}",
     }
 
 
 def own_row(result: Result) -> dict[str, str]:
     """Return one of ours, as far as it has the same columns."""
-    low, high = result.interval.low, result.interval.high
     return {
         "system": result.name,
-        "protocol": result.first.experiment.protocol.replace("_", " "),
+        "protocol": protocol_of(result),
         "accuracy %": result.plus_minus("accuracy"),
-        "95 % interval": f"{percent(low, 1)} – {percent(high, 1)}",
+        "95 % interval": span(result.interval.low, result.interval.high),
         "n": f"{result.n:,}",
         "without copies %": "variants" if result.losses.copies is None else percent(result.losses.without_copies),
         "balanced %": result.plus_minus("balanced_accuracy"),
@@ -97,11 +96,6 @@ def own_row(result: Result) -> dict[str, str]:
         "difference": "",
         "p": "",
     }
-
-
-def difference(pair: dict) -> str:
-    points = [f"{100 * pair[key]:+.1f}" for key in ("difference", "low", "high")]
-    return f"{points[0]} ({points[1]} to {points[2]})".replace("-", "−")
 
 
 def values(figures: dict, against: str | None, pair: dict | None) -> dict:

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")  # no display is needed, or tried
-
-import matplotlib.pyplot as plt
 import numpy as np
 
 from fer.evaluation.summary import kept_epoch
+from fer.reporting.drawing import BLUE, ORANGE, plt, save
 from fer.reporting.results import Result
 from fer.reporting.tables import SYNTHETIC
-from fer.storage import atomic
-
-BLUE, ORANGE = "#2f5d8a", "#d1782b"
-plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 150})
 
 
 def confusion(result: Result, target: Path) -> None:
@@ -59,10 +51,3 @@ def curves(result: Result, target: Path) -> None:
 def title(result: Result, what: str) -> str:
     """Return the title of an experiment's figure, stamped SYNTHETIC where its faces are."""
     return f"{result.name}\n{what}" + (f" ({SYNTHETIC})" if result.synthetic else "")
-
-
-def save(figure, target: Path) -> None:
-    """Write a figure as PNG without a date or version, so that equal figures are equal files; close it."""
-    with atomic(target) as scratch:
-        figure.savefig(scratch, format="png", metadata={"Software": None})
-    plt.close(figure)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fer.reporting.figures import BLUE, ORANGE, plt, save
+from fer.reporting.drawing import BLUE, GREY, ORANGE, plt, save
 from fer.reporting.kept import Entry
 
-GREY = "#8a8a8a"
 PANELS, FEWEST = 4, 10  # of the figure of calibration: panels in a row, predictions of a point
 
 

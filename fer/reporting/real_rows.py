@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from fer.reporting.kept import Entry
-from fer.reporting.tables import percent
+from fer.reporting.tables import percent, span
 
 
 def formatted(entry: Entry) -> dict[str, str]:
@@ -15,15 +15,14 @@ def formatted(entry: Entry) -> dict[str, str]:
     published = None if entry.external or entry.kind not in ("sound", "as_published") else entry.experiment.published
     clean = "–"
     if without is not None:
-        bounds = f"{percent(without.low, 1)} – {percent(without.high, 1)}"
-        clean = f"{percent(entry.without_copies.mean('accuracy'))} ({bounds})"
+        clean = f"{percent(entry.without_copies.mean('accuracy'))} ({span(without.low, without.high)})"
     return {
         "system": entry.system,
         "row": entry.variant,
         "protocol": entry.protocol.replace("_", " "),
         "published %": percent(published.accuracy) if published else "–",
         "accuracy %": entry.answers.plus_minus("accuracy"),
-        "95 % interval": f"{percent(interval.low, 1)} – {percent(interval.high, 1)}",
+        "95 % interval": span(interval.low, interval.high),
         "n": f"{entry.answers.n:,}",
         "clusters": f"{interval.clusters:,}",
         "without copies %": "variants" if entry.variants_tested else clean,

@@ -11,7 +11,7 @@ from fer.evaluation.answers import Answers
 from fer.evaluation.intervals import accuracy_interval
 from fer.evaluation.significance import Predictions, paired_test
 from fer.reporting.kept import Entry
-from fer.reporting.tables import percent
+from fer.reporting.tables import percent, points, span
 
 
 def sound(entries: list[Entry]) -> list[Entry]:
@@ -62,14 +62,9 @@ def autopsy(entries: list[Entry]) -> pd.DataFrame:
         if pair is None:
             rows.append(found | {"difference": "other test images", "p": "–"})
         else:
-            bounds = f"{points(pair['low'])} to {points(pair['high'])}"
-            rows.append(found | {"difference": f"{points(pair['difference'])} ({bounds})", "p": f"{pair['p']:.2g}"})
+            difference = points(pair["difference"], pair["low"], pair["high"])
+            rows.append(found | {"difference": difference, "p": f"{pair['p']:.2g}"})
     return pd.DataFrame(rows, columns=["experiment", "change", "accuracy %", "against", "its %", "difference", "p"])
-
-
-def points(difference: float) -> str:
-    """Return a difference of fractions in percentage points, with its sign."""
-    return f"{100 * difference:+.1f}".replace("-", "−")
 
 
 def calibration(entries: list[Entry]) -> pd.DataFrame:
@@ -109,7 +104,7 @@ def elsewhere(entries: list[Entry]) -> pd.DataFrame:
                     "trained on": entry.name,
                     "tested on": f"{params.load_dataset(dataset).title}, {protocol.replace('_', ' ')}",
                     "accuracy %": percent(float(correct.mean())),
-                    "95 % interval": f"{percent(found.low, 1)} – {percent(found.high, 1)}",
+                    "95 % interval": span(found.low, found.high),
                     "as cut %": percent(float(as_cut.mean())),
                     "expressions": str(labels.nunique()),
                     "n": f"{len(each):,}",
@@ -155,7 +150,7 @@ def hard(entries: list[Entry], subsets: pd.DataFrame) -> pd.DataFrame:
             part = entry.table[entry.table["sample"].isin(samples)]
             if len(part):
                 found = Answers(part, entry.facts["classes"])
-                bounds = f"{percent(found.interval.low, 1)} – {percent(found.interval.high, 1)}"
+                bounds = span(found.interval.low, found.interval.high)
                 shown[f"{name} %"] = f"{found.plus_minus('accuracy')} ({bounds}; n {found.n:,})"
         if len(shown) > 2:
             rows.append(shown)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
-from fer.reporting.figures import BLUE, ORANGE, plt, save
+from fer.reporting.drawing import BLUE, ORANGE, empty, plt, save
 from fer.reporting.tables import SYNTHETIC
 
 # Inches: the heads, a cell, the rows' names, the colour bars, the gap before the single samples
@@ -141,13 +141,6 @@ def heads_of_singles(rows: list[Row]) -> list[str]:
 def stamped(title: str, synthetic: bool) -> str:
     """Return a title, stamped SYNTHETIC where the faces are."""
     return f"{title}  ({SYNTHETIC})" if synthetic else title
-
-
-def empty(axes: Axes) -> Axes:
-    """Take ticks and frame off a cell."""
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
-    return axes
 
 
 def paint(axes: Axes, tile: Tile, head: str) -> Axes:

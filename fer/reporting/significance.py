@@ -9,7 +9,7 @@ from fer.evaluation.significance import Predictions
 from fer.reporting.budget import compare_budgets
 from fer.reporting.comparison import any_synthetic
 from fer.reporting.results import Result
-from fer.reporting.tables import Table
+from fer.reporting.tables import Table, points
 
 NOTE = (
     "Every pair of sound experiments on the same test samples of a dataset: how many samples only one of them "
@@ -35,7 +35,7 @@ def table(results: list[Result]) -> Table:
             "clusters": f"{row['clusters']:,.0f}",
             "first alone": f"{row['first_only_right']:,.0f}",
             "second alone": f"{row['second_only_right']:,.0f}",
-            "difference": f"{100 * row['difference']:+.1f}".replace("-", "−"),
+            "difference": points(row["difference"]),
             "p": f"{row['p']:.3g}",
             "p (Holm)": f"{row['p_holm']:.3g}",
             "test": row["test"],

@@ -146,3 +146,19 @@ def with_commands(text: str) -> str:
 def percent(value: float | None, digits: int = 2) -> str:
     """Return a fraction in percent, without the sign; a dash for None."""
     return "–" if value is None else f"{100 * value:.{digits}f}"
+
+
+def span(low: float, high: float) -> str:
+    """Return the bounds of an interval in percent, such as "50.8 – 61.3"."""
+    return f"{percent(low, 1)} – {percent(high, 1)}"
+
+
+def points(*differences: float) -> str:
+    """Return a difference of fractions in percentage points, with its sign, and its interval where that is given.
+
+    Examples:
+        >>> points(-0.013), points(0.02, -0.01, 0.05)
+        ('−1.3', '+2.0 (−1.0 to +5.0)')
+    """
+    difference, *interval = (f"{100 * value:+.1f}".replace("-", "−") for value in differences)
+    return difference + (f" ({' to '.join(interval)})" if interval else "")

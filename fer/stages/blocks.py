@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from fer.faces.blocks import Boxes, cut_blocks, locate
 from fer.faces.crops import decode
-from fer.faces.sheet import Tile, choose, draw_sheet
 from fer.parallel import ordered_map
 from fer.params import Dataset
 from fer.progress import track
+from fer.reporting.sheets import Tile, choose, draw_sheet
 from fer.stages.align import BATCH, prepare_worker
 from fer.storage import array_writer, open_parquet, read_array, read_rows, write_rows
 from fer.wording import counted
