@@ -6,6 +6,7 @@ Snakemake validates its configuration with them, and editors complete and check 
 """
 
 import json
+import re
 from pathlib import Path
 
 from pydantic.json_schema import GenerateJsonSchema
@@ -13,6 +14,8 @@ from pydantic.json_schema import GenerateJsonSchema
 from fer.params import SCHEMAS
 
 FOLDER = Path(__file__).parents[1] / "schemas"
+INNERMOST = re.compile(r"\[[^][]*\]|\{[^{}]*\}")  # lists and objects that hold no other
+WIDTH = 110  # of one that is written in a line
 
 
 class Plain(GenerateJsonSchema):
@@ -33,12 +36,24 @@ class Plain(GenerateJsonSchema):
         return inner | {"type": [inner["type"], "null"]}
 
 
+def readable(schema: dict) -> str:
+    """Return a schema as JSON text, with short lists and objects in one line each."""
+    text = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+    return INNERMOST.sub(in_one_line, INNERMOST.sub(in_one_line, text))
+
+
+def in_one_line(found: re.Match) -> str:
+    """Return a list or object without line ends, which no string of JSON holds, unless it is long."""
+    line = re.sub(r"\s*\n\s*", " ", found[0])
+    return line if len(line) <= WIDTH else found[0]
+
+
 def schemas() -> dict[Path, str]:
     """Return the text of every schema file."""
     texts = {}
     for name, model in SCHEMAS.items():
         schema = {"$schema": Plain.schema_dialect} | model.model_json_schema(schema_generator=Plain)
-        texts[FOLDER / f"{name}.schema.json"] = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+        texts[FOLDER / f"{name}.schema.json"] = readable(schema)
     return texts
 
 
