@@ -13,7 +13,6 @@ are nobody's duplicate.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
@@ -25,7 +24,7 @@ from fer.errors import FerError
 from fer.faces import crops, likeness
 from fer.parallel import workers
 from fer.params import Dataset
-from fer.storage import read_array, read_originals, read_rows
+from fer.storage import ORIGINALS, batched, read_array, read_originals, read_rows
 
 THUMBNAIL = 32  # side, pixels
 TILE = 1 << 20  # pairs of hashes compared at a time: 8 MB, so memory stays flat and the cache warm
@@ -126,9 +125,11 @@ def correlations(raw: Path, first: np.ndarray, second: np.ndarray) -> np.ndarray
     """Return Pearson's correlation of the thumbnails of each pair of samples (float32); 0 where one is constant."""
     wanted = np.union1d(first, second)
     thumbnails = np.empty((len(wanted), THUMBNAIL * THUMBNAIL), np.uint8)
+    done = 0
     with ThreadPoolExecutor(workers()) as pool:
-        for start, images in read_originals(raw, wanted):
-            thumbnails[start : start + len(images)] = list(pool.map(thumbnail, images))
+        for some in batched(read_originals(raw, wanted), ORIGINALS):
+            thumbnails[done : done + len(some)] = list(pool.map(thumbnail, (image for _, image in some)))
+            done += len(some)
     result = np.empty(len(first), np.float32)
     for start in range(0, len(first), PAIRS_AT_A_TIME):
         pairs = slice(start, start + PAIRS_AT_A_TIME)
@@ -196,7 +197,7 @@ def with_borrowed_landmarks(
     frames = {sample: row for sample, row in rows if sample in wanted}
     cut, alignment = read_array(crops_file), dataset.alignment
     found = np.empty(len(known), np.float32)
-    for sample, image in originals(raw, np.unique(unknown)):
+    for sample, image in read_originals(raw, np.unique(unknown)):
         pixels = crops.decode(image, 1, "an image of data/raw")
         for pair in np.flatnonzero(unknown == sample):
             frame = frames[known[pair]]
@@ -206,9 +207,3 @@ def with_borrowed_landmarks(
             sides = (likeness.picture(crop, likeness.ROOM) for crop in (cut[known[pair]], borrowed))
             found[pair] = likeness.likeness(*sides, dataset.audit.likeness)
     return found
-
-
-def originals(raw: Path, samples: np.ndarray) -> Iterator[tuple[int, bytes]]:
-    """Yield (sample, encoded image) for the sorted `samples`."""
-    for start, images in read_originals(raw, samples):
-        yield from zip(samples[start : start + len(images)].tolist(), images, strict=True)

@@ -152,8 +152,8 @@ def read_rows(path: Path, columns: list[str] | None = None, batch: int = 256) ->
             yield from chunk.to_pylist()
 
 
-def read_originals(raw: Path, samples: np.ndarray) -> Iterator[tuple[int, list[bytes]]]:
-    """Yield (position in `samples`, encoded images from there on) for the sorted `samples`, a few at a time.
+def read_originals(raw: Path, samples: np.ndarray) -> Iterator[tuple[int, bytes]]:
+    """Yield (sample, encoded image) for the sorted `samples`, with a few in memory.
 
     Row groups of the file without any of them are not read.
     """
@@ -162,9 +162,8 @@ def read_originals(raw: Path, samples: np.ndarray) -> Iterator[tuple[int, list[b
         end = row + file.metadata.row_group(group).num_rows
         if np.searchsorted(samples, row) < np.searchsorted(samples, end):
             for batch in read_batches(file.iter_batches(ORIGINALS, row_groups=[group], columns=["image"]), raw):
-                start, stop = np.searchsorted(samples, (row, row + len(batch)))
-                if start < stop:
-                    yield start, batch.column("image").take(samples[start:stop] - row).to_pylist()
+                own = samples[slice(*np.searchsorted(samples, (row, row + len(batch))))]
+                yield from zip(own.tolist(), batch.column("image").take(own - row).to_pylist(), strict=True)
                 row += len(batch)
         row = end
 

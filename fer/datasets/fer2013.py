@@ -50,7 +50,7 @@ class Fer2013(Adapter):
         found = sources.names(source)
         tables = [name for want in TABLES for name in found if name.lower().rpartition("/")[2] == want]
         if not tables:
-            yield from self.each_once(source, identity, "not an image of the folder form")
+            yield from self.folders(source)
             return
         for name in found:
             if name not in (tables[0], *self.companions(found)):
@@ -81,6 +81,10 @@ class Fer2013(Adapter):
             if not faults.found:  # the first fault decides that nothing is kept
                 yield Original(f"{name}#{number}", png, annotation)
         faults.check()
+
+    def folders(self, source: Path) -> Iterator[Original]:
+        """Return the images of the folder form, once each; their names hold the part, their folders the class."""
+        return self.each_once(source, identity, "not an image of the folder form")
 
     def describe(self, path: str, annotation: dict[str, str]) -> Sample:
         """Return the sample: class and part from the table's columns, otherwise from folder and name."""

@@ -32,7 +32,7 @@ from fer.sources.tables import read_table
 
 TABLE = "fer2013new.csv"
 NO_EMOTION = {"unknown": "most votes are for unknown", "NF": "most votes are for NF (not a face)"}
-LEAST_AGREEMENT, JUDGED = 0.4, 500  # of FER2013's label and most votes, in tables of so many rows
+LEAST_AGREEMENT, FEWEST_ROWS = 0.4, 500  # of FER2013's label and most votes, in tables of so many rows
 AGREEMENT = (0.55, 0.95)  # share of a synthetic image's votes that its class gets, before they are drawn
 
 
@@ -72,7 +72,7 @@ class FerPlus(Fer2013):
                 self.leave_out(original.path, reason)
             else:
                 yield Original(original.path, original.image, original.annotation | votes)
-        if number + 1 >= JUDGED and agreeing < LEAST_AGREEMENT * (number + 1):
+        if number + 1 >= FEWEST_ROWS and agreeing < LEAST_AGREEMENT * (number + 1):
             raise FerError(
                 f"{source}: in {agreeing / (number + 1):.0%} of the rows most votes are for FER2013's own label; in "
                 "the official order it is about 63 %, by chance 18 %. Is one of the two tables sorted differently?"

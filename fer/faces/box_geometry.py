@@ -33,7 +33,7 @@ def constant_blocks(raw: Path, boxes: Path, like: Path, block: str) -> np.ndarra
     """Return every sample's eyes or mouth block, cut from the last original of `raw`, uint8 as the array in `like`."""
     shape = read_array(like).shape
     last = shape[0] - 1
-    (_, (image,)) = next(read_originals(raw, np.array([last])))
+    (_, image) = next(read_originals(raw, np.array([last])))
     pixels = decode(image, 3 if len(shape) == 4 else 1, f"sample {last} of {raw}")
     columns = [f"{block}_{side}" for side in SIDES]
     table = read_frame(boxes, [*columns, "angle"])

@@ -35,16 +35,12 @@ def framed(raw: Path, faces: Path, alignment: Alignment, samples: np.ndarray) ->
         alignment: of the dataset that they are to be framed as.
         samples: int (n,), rows of the index, sorted and each once.
     """
-    landmarks = read_frame(faces, ["landmarks"])["landmarks"].iloc[samples]
+    landmarks = read_frame(faces, ["landmarks"])["landmarks"]
     places, result = eyes_of(alignment), []
-    for start, images in read_originals(raw, samples):
-        for number, data in enumerate(images, start):
-            image, points = (
-                crops.decode(data, alignment.channels, f"{raw}, row {samples[number]}"),
-                landmarks.iloc[number],
-            )
-            if points is None:
-                result.append(crops.distributed(image, alignment.size))
-            else:
-                result.append(crops.similarity(image, points.reshape(68, 2), alignment.size, places))
+    for sample, data in read_originals(raw, samples):
+        image, points = crops.decode(data, alignment.channels, f"{raw}, row {sample}"), landmarks[sample]
+        if points is None:
+            result.append(crops.distributed(image, alignment.size))
+        else:
+            result.append(crops.similarity(image, points.reshape(68, 2), alignment.size, places))
     return np.stack(result)

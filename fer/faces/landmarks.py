@@ -31,7 +31,6 @@ from fer.errors import FerError
 
 Detector = Literal["hog", "cnn"]
 
-COUNT = 68
 INNER = slice(17, 68)  # all but the jaw, whose landmarks are the least certain
 RIGHT_EYE, LEFT_EYE, MOUTH = slice(36, 42), slice(42, 48), slice(48, 68)
 # The landmark that each one becomes in a mirrored face.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import logging
 import sys
 from collections import Counter
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -59,8 +58,7 @@ def predict(
     """
     files = media.expand(sources)
     counts: Counter[str] = Counter()
-    with ExitStack() as stack:
-        write = stack.enter_context(open_rows(output, recognizer.classes))
+    with open_rows(output, recognizer.classes) as write:
         if camera is not None:
             look(recognizer, media.camera_frames(camera, options.every), f"camera-{camera}", options, write, counts)
         for path in track(files, len(files), "predict"):
@@ -107,54 +105,36 @@ class RowWriter:
     """Writes a row for each face as CSV, or as JSON lines."""
 
     def __init__(self, handle: TextIO, classes: tuple[str, ...], form: str):
-        self.handle, self.form = handle, form
         self.columns = [*COLUMNS, *(f"p_{name}" for name in classes)]
-        if form == ".csv":
-            self.write_csv(self.columns)
+        self.handle, self.csv = handle, csv.writer(handle, lineterminator="\n") if form == ".csv" else None
+        if self.csv:
+            self.csv.writerow(self.columns)
 
     def write_face(self, frame: Frame, number: int, face: Face) -> None:
         """Write one face: its frame, its number (the person's, in a video), box in pixels, label and probabilities."""
         box = [round(float(value), 1) for value in face.box]
         seconds = None if frame.seconds is None else round(frame.seconds, 3)
         scores = [round(value, 6) for value in face.probabilities.values()]
-        values = [
-            frame.source,
-            frame.number,
-            seconds,
-            number,
-            *box,
-            round(face.detection_score, 3),
-            face.label,
-            *scores,
-        ]
-        if self.form == ".csv":
-            self.write_csv(values)
+        detected = round(face.detection_score, 3)
+        values = [frame.source, frame.number, seconds, number, *box, detected, face.label, *scores]
+        if self.csv:
+            self.csv.writerow(values)
         else:
             self.handle.write(json.dumps(dict(zip(self.columns, values, strict=True)), ensure_ascii=False) + "\n")
 
-    def write_csv(self, values: list) -> None:
-        """Write one line of CSV, quoted where needed."""
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(values)
-        self.handle.write(text.getvalue())
 
-    def __enter__(self) -> RowWriter:
-        return self
-
-    def __exit__(self, *error) -> None:
-        if self.handle is not sys.stdout:
-            self.handle.close()
-
-
-def open_rows(output: Path | None, classes: tuple[str, ...]) -> RowWriter:
-    """Return a writer of rows to a .csv or .jsonl file; without one, as CSV to the terminal."""
+@contextmanager
+def open_rows(output: Path | None, classes: tuple[str, ...]) -> Iterator[RowWriter]:
+    """Yield a writer of rows to a .csv or .jsonl file; without one, as CSV to the terminal."""
     if output is None:
-        return RowWriter(sys.stdout, classes, ".csv")
+        yield RowWriter(sys.stdout, classes, ".csv")
+        return
     form = output.suffix.lower()
     if form not in (".csv", ".jsonl"):
         raise FerError(f"--output {output}: expected a name that ends in .csv or .jsonl")
     output.parent.mkdir(parents=True, exist_ok=True)
-    return RowWriter(open(output, "w", encoding="utf-8", newline=""), classes, form)
+    with open(output, "w", encoding="utf-8", newline="") as handle:
+        yield RowWriter(handle, classes, form)
 
 
 class Gallery:
@@ -170,7 +150,7 @@ class Gallery:
         self.folder.mkdir(parents=True, exist_ok=True)
         picture = cv2.cvtColor(draw_faces(frame.image, faces), cv2.COLOR_RGB2BGR)
         if frame.number is None:
-            self.save(self.free_name(".png"), picture)
+            self.free_name(".png").write_bytes(cv2.imencode(".png", picture)[1].tobytes())
             return
         if self.video is None:
             size = picture.shape[1::-1]
@@ -179,10 +159,6 @@ class Gallery:
             if not self.video.isOpened():
                 raise FerError(f"{path} cannot be written: OpenCV has no encoder for MP4 here")
         self.video.write(picture)
-
-    def save(self, path: Path, picture) -> None:
-        """Write a BGR picture as PNG."""
-        path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
 
     def free_name(self, suffix: str) -> Path:
         """Return a name after that of the source that no other source of this or an earlier call has taken."""

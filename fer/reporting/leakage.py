@@ -41,6 +41,7 @@ def page(found: dict, dataset: Dataset, samples: pd.DataFrame, pairs: pd.DataFra
     sections = [section for section in categories(pairs) if section["count"]]
     blank = sorted(samples.loc[samples["blank"], "sample"])
     shown = {sample for section in sections for pair in section["pairs"] for sample in (pair["first"], pair["second"])}
+    pictured = np.array(sorted(shown | set(blank[:SHOWN])), np.int64)
     content = {
         "found": found,
         "dataset": dataset,
@@ -49,7 +50,7 @@ def page(found: dict, dataset: Dataset, samples: pd.DataFrame, pairs: pd.DataFra
         "sections": sections,
         "blank": blank,
         "labels": labels,
-        "pictures": pictures(raw, shown | set(blank[:SHOWN])),
+        "pictures": {sample: data_uri(image) for sample, image in read_originals(raw, pictured)},
         "names": NAMES,
         "boundaries": [boundary for boundary in NAMES if boundary in BOUNDARIES],
         "groups": GROUPS,
@@ -103,16 +104,6 @@ def section(title: str, pairs: pd.DataFrame, doubtful: bool = False) -> dict:
         "count": len(pairs),
         "doubtful": doubtful,
         "pairs": pairs.head(SHOWN).to_dict("records"),
-    }
-
-
-def pictures(raw: Path, samples: set[int]) -> dict[int, str]:
-    """Return the samples' images as data URIs, no side longer than `SIDE` pixels."""
-    wanted = np.array(sorted(samples), np.int64)
-    return {
-        int(sample): data_uri(image)
-        for start, images in read_originals(raw, wanted)
-        for sample, image in zip(wanted[start : start + len(images)], images, strict=True)
     }
 
 

@@ -87,10 +87,7 @@ class LiveRun:
         while True:
             try:
                 if (path := sqlite_file(store_uri())) and (kind := on_network(path)):
-                    logger.info(
-                        "%s is on a network file system (%s): SQLite cannot be shared there, so this", path, kind
-                    )
-                    logger.info("training is not shown live. `fer track` enters it; a server would show it live.")
+                    logger.info(NOT_SHARED, path, kind)
                     return
                 return self._follow(connect())
             except Exception as error:  # whatever a tracking server does, training continues
