@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from fer.evaluation.intervals import difference_interval
-from fer.evaluation.significance import by_sample, compare
+from fer.evaluation.significance import paired_test
 from fer.reporting.comparison import any_synthetic, figures, how, names_of, numbers, protocol_of
 from fer.reporting.results import Result
 from fer.reporting.significance import by_pair
@@ -85,14 +84,11 @@ def beside(result: Result, results: dict[str, Result]) -> Comparison:
         return Comparison(f"not compared: {experiment.not_compared}")
     if (other := results.get(experiment.against)) is None:
         return Comparison(f"{experiment.against} (not in this study)")
-    own, others = by_sample(by_pair(result)), by_sample(by_pair(other))
-    found = compare(own, others)
+    pair = paired_test(by_pair(result), by_pair(other))
     augmented = [item.first.experiment.augment_before_split for item in (result, other)]  # tests variants, too
-    if "difference" not in found or augmented[0] != augmented[1]:
+    if pair is None or augmented[0] != augmented[1]:
         return Comparison(other.name, "other test images")
-    shares = (answers["right"] / answers["asked"] for answers in (own, others))
-    interval = difference_interval(*(share.to_numpy() for share in shares), own["cluster"].to_numpy(str))
-    return Comparison(other.name, "", found["difference"], interval.low, interval.high, found["p"], found["test"])
+    return Comparison(other.name, "", *(pair[key] for key in ("difference", "low", "high", "p", "test")))
 
 
 def formatted(result: Result, base: str, comparison: Comparison) -> dict[str, str]:

@@ -5,14 +5,9 @@ from __future__ import annotations
 import errno
 import io
 import stat
-import struct
-import tarfile
 import unicodedata
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from lzma import LZMAError
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
@@ -149,26 +144,22 @@ class Reader(io.RawIOBase):
 
 @contextmanager
 def damage(archive: str) -> Iterator[None]:
-    """Turn what the standard library raises on a damaged archive into a `FerError`."""
+    """Turn whatever the parsers run into on a damaged archive into a `FerError`."""
     try:
         yield
-    except (
-        tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, LZMAError, struct.error, ValueError, OSError,
-        OverflowError, IndexError,
-    ) as error:  # fmt: skip
-        if of_the_disk(error):
-            raise
-        raise damaged(archive, error) from error
+    except (FerError, MemoryError):
+        raise
     except RuntimeError as error:  # zipfile's way to say that an entry is packed in an unknown way
         raise FerError(f"{archive} cannot be unpacked: {error}") from error
+    except Exception as error:
+        if of_the_disk(error):
+            raise
+        fault = error if str(error) else type(error).__name__
+        raise FerError(
+            f"{archive} is truncated or damaged ({fault}): delete it, download it again and compare its size"
+        ) from error
 
 
 def of_the_disk(error: Exception) -> bool:
     """Return whether an error is the operating system's: not gzip's, bzip2's, or of a seek to an impossible place."""
     return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
-
-
-def damaged(archive: str, error: Exception) -> FerError:
-    """Return the error of an archive that cannot be read to its end, with what to do."""
-    fault = error if str(error) else type(error).__name__
-    return FerError(f"{archive} is truncated or damaged ({fault}): delete it, download it again and compare its size")

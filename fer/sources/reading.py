@@ -13,7 +13,7 @@ from typing import BinaryIO
 from fer.errors import Faults, FerError
 from fer.sources.archives import HEAD, Wanted, is_archive, looks_packed, unpack
 from fer.sources.guard import Guard, Reader, is_clutter, kind_fault, name_fault
-from fer.sources.unread import note_unread, note_unread_file, stand_in
+from fer.sources.unread import note_unread, parts, stand_in
 
 # Endings of what OpenCV decodes, and of images that it does not: these are refused by name, never passed over.
 IMAGES = (
@@ -72,7 +72,9 @@ def _walk(source: Path, wanted: Wanted) -> Iterator[tuple[str, BinaryIO | None]]
         note_unread(paths, str(source), faults)
     else:
         paths = [""]
-        note_unread_file(source, faults)
+        beside = sorted(path.name for path in source.parent.iterdir() if path.is_file())
+        together = (found for found in parts(beside).values() if source.name in found)
+        note_unread(next(together, [source.name]), str(source.parent), faults)
     faults.check()
     for path in paths:
         yield from _file(source / path, path or ("" if _is_packed(source) else source.name), wanted, faults)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
@@ -13,7 +12,7 @@ import py7zr
 from py7zr.exceptions import PasswordRequired
 
 from fer.errors import FerError
-from fer.sources.guard import SPECIAL, Guard, Reader, damaged, of_the_disk
+from fer.sources.guard import SPECIAL, Guard, Reader
 from fer.sources.unread import ADVICE, note_unread
 
 
@@ -23,13 +22,15 @@ def entries(file: BinaryIO, guard: Guard, wanted: Callable[[str], bool]) -> Iter
     Those that are wanted are unpacked together, once their names and the sizes that the archive states are admitted
     (py7zr writes no more than these).
     """
-    with _translated(guard.archive):
+    try:
         archive = py7zr.SevenZipFile(file)
+        locked = archive.needs_password()
+    except PasswordRequired:  # of an archive that hides its names, too
+        locked = True
+    if locked:
+        raise FerError(f"{guard.archive} is encrypted: {ADVICE}")
     with archive, TemporaryDirectory(prefix="fer-") as folder:
-        with _translated(guard.archive):
-            if archive.needs_password():
-                raise PasswordRequired
-            listed = archive.list()
+        listed = archive.list()
         admitted, given_names = [], {}
         for entry in listed:
             fault = None if entry.is_file or entry.is_directory else SPECIAL
@@ -43,25 +44,10 @@ def entries(file: BinaryIO, guard: Guard, wanted: Callable[[str], bool]) -> Iter
             else:
                 yield path, None
         if given_names:
-            with _translated(guard.archive):
-                archive.extract(folder, list(given_names.values()))
+            archive.extract(folder, list(given_names.values()))
         for path, given in given_names.items():
             unpacked = Path(folder, given)
             unpacked.chmod(0o600)  # whatever the archive says
             with open(unpacked, "rb") as opened, io.BufferedReader(Reader(opened, guard.archive, path)) as handle:
                 yield path, handle
             unpacked.unlink()
-
-
-@contextmanager
-def _translated(archive: str) -> Iterator[None]:
-    try:
-        yield
-    except FerError:
-        raise
-    except PasswordRequired as error:
-        raise FerError(f"{archive} is encrypted: {ADVICE}") from error
-    except Exception as error:  # on a damaged archive py7zr raises whatever its parser runs into
-        if of_the_disk(error):
-            raise
-        raise damaged(archive, error) from error

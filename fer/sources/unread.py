@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from pathlib import Path
 
 from fer.errors import Faults
 from fer.wording import counted, examples
@@ -85,13 +84,6 @@ def note_unread(paths: list[str], source: str, faults: Faults) -> None:
             faults.say(f"{source} holds {line}")
     for before, found in parts(rest).items():
         faults.say(f"{source} holds {joined(before, found)}")
-
-
-def note_unread_file(source: Path, faults: Faults) -> None:
-    """Add the line about a single file as a source, where it is not read; parts beside it are named with it."""
-    beside = sorted(path.name for path in source.parent.iterdir() if path.is_file())
-    names = next((found for found in parts(beside).values() if source.name in found), [source.name])
-    note_unread(names, str(source.parent), faults)
 
 
 def parts(paths: list[str]) -> dict[str, list[str]]:
