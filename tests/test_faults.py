@@ -313,7 +313,6 @@ def on_a_small_disk(options, folder, arguments, **more):
     [
         ("acquire", "size=100k", "No space left on device"),
         ("align", "ro", "Read-only file system"),
-        ("train", "size=200k", "No space left on device"),
     ],
 )
 def test_a_disk_that_is_full_or_read_only_is_told_in_one_line(stage, options, message, line, before):

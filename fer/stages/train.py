@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import resource
 import time
 from pathlib import Path
 
+import pandas as pd
 import torch
 from safetensors.torch import save
 
@@ -25,7 +24,6 @@ from fer.storage import file_sha256, sha256, write_bytes, write_json, write_text
 from fer.tracking.live import LiveRun
 from fer.training.checkpoint import SECONDS, Checkpoint, State
 from fer.training.data import load_part
-from fer.training.loop import HISTORY_COLUMNS
 from fer.training.loop import train as train_network
 from fer.training.targets import Teacher, teacher
 from fer.wording import counted
@@ -77,7 +75,8 @@ def write_run(run: Run, recipe: Recipe, state: State) -> None:
     """Write weights, history and parameters; `recipe` is the run's with the precision in effect."""
     weights = save({name: value.contiguous().cpu() for name, value in state.best_weights.items()})
     write_bytes(run.folder / layout.WEIGHTS, weights)
-    write_history(run.folder / layout.HISTORY, state.history)
+    history = pd.DataFrame(state.history)
+    write_text(run.folder / layout.HISTORY, history.to_csv(index=False, lineterminator="\n"))
     recorded = {
         "recipe": recipe,
         "data": {name: file_sha256(path) for name, path in read(run).items()},
@@ -130,12 +129,3 @@ def resume_point(run: Run, computed_on: dict) -> Path:
         if other != path:
             other.unlink()
     return path
-
-
-def write_history(target: Path, history: list[dict]) -> None:
-    """Write the history as CSV, floats with every digit they have."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, HISTORY_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    write_text(target, text.getvalue())

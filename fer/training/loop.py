@@ -22,8 +22,6 @@ from fer.training.prediction import predict
 from fer.training.schedule import advance, make_optimizer, make_scheduler
 from fer.training.targets import Teacher, mixer
 
-HISTORY_COLUMNS = ("epoch", "step", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
-
 
 def train(
     make_network: Callable[[], nn.Module],
@@ -46,7 +44,8 @@ def train(
         make_network: returns the network with the weights to start from, on the device.
         recipe: with the precision in effect (`fer.devices.precision_in_effect`).
         parts: on the device.
-        on_epoch: called with each new row of the history (keys: HISTORY_COLUMNS).
+        on_epoch: called with each new row of the history: epoch, step, learning_rate (of its first step), and loss and
+            accuracy on train and val.
         teacher: gives the target distributions, for label-distribution training.
 
     Raises:
