@@ -37,17 +37,6 @@ UNPUBLISHED = (
 def overview(results: list[Result]) -> Table:
     """Every sound experiment, whose name says system and modality: the published figure, ours, and the conditions."""
     sound = [result for result in results if result.kind == "sound"]
-    rows = [
-        {
-            "experiment": result.name,
-            "dataset": result.dataset_title,
-            "protocol": protocol_of(result),
-            **figures(result),
-            "starts from": result.starts_from,
-            "deviations": str(len(result.deviations)),
-        }
-        for result in sound
-    ]
     if not sound:
         empty = pd.DataFrame({"experiment": [], "ours %": []})
         if not results:
@@ -55,48 +44,48 @@ def overview(results: list[Result]) -> Table:
         note = "This study has no sound experiment, only variants. They are in the tables below."
         return Table("results", TITLE, note, empty, numbers(results), any_synthetic(results))
     note = f"{how(sound)} The epoch is chosen on validation only, and the test part is used once. {DEVIATIONS}"
-    return Table("results", TITLE, note, pd.DataFrame(rows), numbers(results), any_synthetic(sound), names_of(sound))
+    frame = rows_of(sound, ("experiment", "dataset", "protocol"), ("starts from", "deviations"))
+    return Table("results", TITLE, note, frame, numbers(results), any_synthetic(sound), names_of(sound))
 
 
 def of_dataset(name: str, results: list[Result]) -> Table:
     """All experiments on one dataset, variants too."""
     own = [result for result in results if result.first.experiment.dataset == name]
-    rows = [
-        {
-            "system": result.label,
-            "row": result.variant,
-            "protocol": protocol_of(result),
-            **figures(result),
-            "starts from": result.starts_from,
-            "balanced %": result.plus_minus("balanced_accuracy"),
-            "macro F1 %": result.plus_minus("macro_f1"),
-            "ECE %": result.plus_minus("ece"),
-        }
-        for result in own
-    ]
     weighed = "Balanced accuracy and macro F1 weigh classes alike; ECE is the expected calibration error (15 bins)."
     note = f"{how(own)} {without_faces(own)} {weighed}"
     title = f"{own[0].first.dataset.title}{stamp(own[0])}: every system"
-    return Table(f"dataset-{name}", title, note, pd.DataFrame(rows), numbers(own), any_synthetic(own), names_of(own))
+    frame = rows_of(own, ("system", "row", "protocol"), ("starts from", "balanced %", "macro F1 %", "ECE %"))
+    return Table(f"dataset-{name}", title, note, frame, numbers(own), any_synthetic(own), names_of(own))
 
 
 def of_system(name: str, results: list[Result]) -> Table:
     """All experiments with one system, variants too."""
     own = [result for result in results if result.first.experiment.system == name]
-    rows = [
-        {
+    title = f"{own[0].first.system.title}: every dataset"
+    frame = rows_of(own, ("dataset", "row", "modality", "protocol"), ("weighted F1 %", "starts from"))
+    return Table(f"system-{name}", title, how(own), frame, numbers(own), any_synthetic(own), names_of(own))
+
+
+def rows_of(results: list[Result], before: tuple[str, ...], after: tuple[str, ...]) -> pd.DataFrame:
+    """Return one row an experiment, with some columns before and after the `figures` that every table has."""
+    rows = []
+    for result in results:
+        every = {
+            "experiment": result.name,
             "dataset": result.dataset_title,
+            "system": result.label,
             "row": result.variant,
             "modality": result.first.experiment.modality,
             "protocol": protocol_of(result),
-            **figures(result),
-            "weighted F1 %": result.plus_minus("weighted_f1"),
             "starts from": result.starts_from,
+            "deviations": str(len(result.deviations)),
+            "balanced %": result.plus_minus("balanced_accuracy"),
+            "macro F1 %": result.plus_minus("macro_f1"),
+            "weighted F1 %": result.plus_minus("weighted_f1"),
+            "ECE %": result.plus_minus("ece"),
         }
-        for result in own
-    ]
-    title = f"{own[0].first.system.title}: every dataset"
-    return Table(f"system-{name}", title, how(own), pd.DataFrame(rows), numbers(own), any_synthetic(own), names_of(own))
+        rows.append({key: every[key] for key in before} | figures(result) | {key: every[key] for key in after})
+    return pd.DataFrame(rows)
 
 
 def costs(results: list[Result]) -> Table:
