@@ -1,11 +1,13 @@
 """What is generated is up to date, and what is written is tidy."""
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
@@ -31,6 +33,13 @@ def test_dvc_lock_records_the_stages_of_dvc_yaml():
 
 def test_the_json_schemas_are_those_of_the_types():
     assert {path: path.read_text() for path in script("schemas").schemas()} == script("schemas").schemas()
+
+
+@pytest.mark.parametrize("path", sorted(Path("params").rglob("*.yaml")), ids=str)
+def test_an_editor_that_checks_a_parameter_file_by_the_schema_it_names_finds_no_mistake(path):
+    named = re.match(r"# yaml-language-server: \$schema=(.+)", path.read_text())[1]
+    schema = json.loads((path.parent / named).read_text())
+    assert not list(jsonschema.Draft202012Validator(schema).iter_errors(yaml.safe_load(path.read_text())))
 
 
 @pytest.mark.parametrize(
