@@ -12,13 +12,15 @@ from torch import Tensor, nn
 from fer import layout, systems
 from fer.errors import FerError
 from fer.params import RunParameters, System
-from fer.runs import Run, TrainedRun, read_parameters, same_images
+from fer.params.run import part_seen
+from fer.runs import Run, TrainedRun, read_parameters, require_run, same_images
 from fer.storage import file_sha256, require, whole
 
 
 def untrained(run: Run, device: torch.device) -> nn.Module:
     """Return the network with the weights that training starts from, drawn from torch's current random state."""
-    network = systems.build(run.experiment.system, run.system, len(run.dataset.classes))
+    build = blank if run.recipe.start_from else systems.build
+    network = build(run.experiment.system, run.system, len(run.dataset.classes))
     if "infrared_from" in run.predecessors:
         other = predecessor(run, "infrared_from")
         network.start_infrared(weights_of(other.folder, other.parameters))
@@ -36,17 +38,24 @@ def start(network: nn.Module, run: Run, folder: Path) -> None:
         FerError: `folder` has no trained run, its network is another one, or its weights have seen other parts of the
             dataset of `run`: what they were trained on might be tested here.
     """
+    require_run(folder, f"{run.name}: start_from: ")
     other = TrainedRun(folder, run.layout)
-    own = f"{run.experiment.protocol}, fold {run.fold}"
+    if other.parameters.system != run.experiment.system:
+        raise FerError(
+            f"{run.name}: start_from: {folder} holds a network of {other.parameters.system}, this run trains one of "
+            f"{run.experiment.system}. Give a run of the same system"
+        )
     for dataset, part in other.parameters.trained_on.items():
-        if same_images(dataset, run.experiment.dataset) and part != own:
+        if not same_images(dataset, run.experiment.dataset):
+            continue
+        data = {name: file_sha256(run.data[name]) for name in ("index", "split")}
+        own = part_seen(run.experiment.protocol, run.fold, data)
+        if part != own:
             raise FerError(
                 f"{run.name}: start_from: {folder} was trained on {dataset} ({part}), this run is on "
                 f"{run.experiment.dataset} ({own}): its weights may have seen images that are tested here. "
                 "Give a network that was trained on the same parts, or on another dataset"
             )
-    if other.parameters.dataset == run.experiment.dataset:
-        other.require_same({name: run.data[name] for name in ("index", "split")})
     weights = weights_of(folder, other.parameters)
     if other.parameters.classes != run.dataset.classes:
         weights |= of_classes(network, run)

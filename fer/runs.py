@@ -10,7 +10,7 @@ from typing import Any
 from fer import params
 from fer.errors import FerError
 from fer.folds import folds
-from fer.layout import PARAMETERS, Layout
+from fer.layout import PARAMETERS, WEIGHTS, Layout
 from fer.params import Dataset, Experiment, Input, Recipe, RunParameters, System
 from fer.storage import file_sha256, read_json
 
@@ -205,6 +205,16 @@ class TrainedRun(RunFiles):
                     f"{path} is not the file that {self.folder} was trained with: its sha256 is {found[:12]}, "
                     f"{PARAMETERS} records {recorded[:12]}. Train again, or restore the file"
                 )
+
+
+def require_run(folder: Path, what: str = "") -> None:
+    """Refuse a folder without a trained run; `what` begins the message."""
+    for name in (PARAMETERS, WEIGHTS):
+        if not (folder / name).exists():
+            raise FerError(
+                f"{what}{folder} is not the folder of a trained run: it has no {name}. Expected a folder such as "
+                "runs/fer2013-dnn/0.0 or fer/pretrained/fer2013-fer_baseline"
+            )
 
 
 def same_images(first: str, second: str) -> bool:

@@ -76,20 +76,25 @@ def evaluate(
         bool, typer.Option("--contempt", help="With --on: count contempt among the expressions.")
     ] = False,
     corrupted: Annotated[
-        int, typer.Option(min=1, help="Largest number of test images to corrupt when robustness is measured.")
-    ] = 1000,
+        int | None,
+        typer.Option(min=1, help="Largest number of test images to corrupt when robustness is measured; default 1000."),
+    ] = None,
     threads: Threads = 1,
     device: Device = "auto",
     root: Root = Path(),
 ) -> None:
     """Evaluate a run on the test part: predictions, metrics, confusion matrix and cost."""
+    if contempt and not on:
+        raise FerError("--contempt is given without --on; expected both, or neither")
+    if corrupted and on:
+        raise FerError("--corrupted is given with --on, where no image is corrupted; give one of them")
     name, others = f"{experiment} {fold}.{seed}", [dataset_and_protocol(pair) for pair in on or []]
     run = trained(experiment, fold, seed, threads, root)
     from fer.stages.evaluate import evaluate as work
     from fer.stages.evaluate import evaluate_on
 
     if not on:
-        announce("evaluate", name, lambda: work(run, device, corrupted))
+        announce("evaluate", name, lambda: work(run, device, corrupted or 1000))
     else:
         announce("evaluate", name, lambda: evaluate_on(run, others, contempt, device))
 

@@ -19,7 +19,10 @@ def settings(given: list[str] | None) -> dict:
         name, equals, value = setting.partition("=")
         if not equals:
             raise FerError(f"--set {setting}: expected KEY=VALUE, such as epochs=5")
-        change = yaml.safe_load(value)
+        try:
+            change = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise FerError(f"--set {setting}: {value!r} is not a valid YAML value: {error.problem}") from error
         for key in reversed(name.split(".")):
             change = {key: change}
         values = deep_merge(values, change)
@@ -36,10 +39,12 @@ def resolve(
     bf16_on_cpu: bool = False,
 ):
     """Return the run that the options describe, checked before torch is imported."""
-    from fer.runs import Run
+    from fer.runs import Run, require_run
 
     run = Run(experiment, fold, seed, settings(changes), threads, Layout(root), bf16_on_cpu)
     _ = run.system  # a wrong override is an error now
+    if run.recipe.start_from:
+        require_run(Path(run.recipe.start_from), f"{experiment}: start_from: ")
     return run
 
 

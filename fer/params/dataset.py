@@ -97,7 +97,7 @@ class Dataset(Strict):
         "them out and count them",
     )
     downloads: list[Download] = Field(default_factory=list, description="what `source: download` fetches")
-    samples: Positive = Field(description="approximate number of images that the synthetic source draws")
+    samples: Positive = Field(200, description="approximate number of images that the synthetic source draws")
     alignment: Alignment
     blocks: Blocks = Blocks()
     audit: Audit = Audit()

@@ -380,6 +380,12 @@ def with_changes(system: System, experiment: Experiment, changes: dict[str, dict
         raise FerError(
             f"{path}: {prefix}recipe.progressive_sizes: given {larger[0]}; at most the input's size, {seen.size}"
         )
+    several = experiment.modality == "fused" or experiment.views == "both"
+    if recipe.augmentation.saturation and (seen.channels != 3 or several):
+        raise FerError(
+            f"{path}: {prefix}recipe.augmentation.saturation: given {recipe.augmentation.saturation}, but only one RGB "
+            "image at a time has a saturation: leave it out for grey images and where two images are stacked"
+        )
     if recipe.test_time_crop and recipe.test_time_crop >= seen.size:
         raise FerError(
             f"{path}: {prefix}recipe.test_time_crop: given {recipe.test_time_crop}; expected less than the input's "

@@ -44,13 +44,13 @@ class RunParameters(BaseModel):
     weights: str | None = Field(None, description="sha256 of the weights that training left")
     started_on: dict[str, str] = Field(
         default_factory=dict,
-        description="what the networks behind the weights it started from were trained on: dataset → protocol and fold",
+        description="what the networks behind the weights it started from have seen: dataset → part (`part_seen`)",
     )
 
     @property
     def trained_on(self) -> dict[str, str]:
         """What its weights have seen, the networks they started from included: dataset → protocol, fold and defects."""
-        part = f"{self.protocol}, fold {self.fold}"
+        part = part_seen(self.protocol, self.fold, self.data)
         part += ", epoch chosen on test" if self.recipe.choose_epoch_on == "test" else ""
         part += ", augmented before the split" if self.augment_before_split else ""
         return self.started_on | {self.dataset: part}
@@ -58,3 +58,17 @@ class RunParameters(BaseModel):
     def dump(self) -> dict[str, Any]:
         """Return the parameters ready for JSON, without those that are not set."""
         return {name: value for name, value in self.model_dump(mode="json").items() if value is not None}
+
+
+def part_seen(protocol: str, fold: str, data: dict[str, str]) -> str:
+    """Return in words which part of a dataset training sees.
+
+    Official parts are the same in every copy of a dataset; parts that are drawn are those of one index and one split.
+
+    Args:
+        data: sha256 by name, those of `index` and `split` among them.
+    """
+    part = f"{protocol}, fold {fold}"
+    if protocol == "official":
+        return part
+    return f"{part} of index {data.get('index', 'unknown')[:8]} and split {data.get('split', 'unknown')[:8]}"

@@ -1,7 +1,7 @@
 """A recogniser from an ONNX file of `fer export`: ONNX Runtime computes, and PyTorch need not be installed.
 
 The network of such a file takes `images`, uint8 (n, planes × channels, size, size), and answers `probabilities`,
-float32 (n, classes). Scaling, mean and standard deviation, the mirrored second look and the softmax are part of its
+float32 (n, classes). Scaling, mean and standard deviation, the views at test time and the softmax are part of its
 graph. What a caller does before, and what the file is, stand in its metadata: the keys of `Description`, JSON each.
 """
 

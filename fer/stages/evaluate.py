@@ -77,12 +77,14 @@ def evaluate_on(run: TrainedRun, others: list[tuple[str, str]], contempt: bool =
         others: dataset and protocol of each.
         contempt: count contempt among the expressions.
     """
-    for dataset, _ in others:
+    for dataset, protocol in others:
+        if [name for name, _ in others].count(dataset) > 1:
+            raise FerError(f"--on {dataset} is given more than once; expected one protocol of a dataset")
         if dataset == run.parameters.dataset:
             raise FerError(f"{run.name} was trained on {dataset}: evaluate it without --on")
         for seen, part in run.parameters.started_on.items():
             own = same_images(seen, run.parameters.dataset)  # the same part of it (`fer.networks.start`)
-            if same_images(seen, dataset) and not own:
+            if same_images(seen, dataset) and not (own and protocol == "official"):
                 raise FerError(
                     f"{run.name} started from weights that were trained on {seen} ({part}): which of the images of "
                     f"{dataset} they have seen is not recorded. Test it on other datasets"

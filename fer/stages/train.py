@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import resource
+import sys
 import time
 from pathlib import Path
 
@@ -58,9 +59,8 @@ def train(run: Run, device: str = "auto", checkpoint_seconds: float = SECONDS) -
             make_teacher(run, chosen),
         )
     write_run(run, recipe, state)
-    seconds = round(time.monotonic() - started, 1)
-    peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
-    where = environment() | computed_on | {"seconds": seconds, "peak_memory_mb": peak}
+    seconds = round(state.earlier + time.monotonic() - started, 1)
+    where = environment() | computed_on | {"seconds": seconds, "peak_memory_mb": peak_memory()}
     write_json(run.folder / layout.ENVIRONMENT, where)
     for leftover in run.folder.glob("*.checkpoint"):
         leftover.unlink()
@@ -69,6 +69,12 @@ def train(run: Run, device: str = "auto", checkpoint_seconds: float = SECONDS) -
     what = f"{'last' if last else 'best'} of {counted(len(state.history), 'epoch')}: {kept['epoch']}"
     part = "validation" if recipe.choose_epoch_on == "val" else "TEST"
     return f"{what}, {part} accuracy {kept['val_accuracy']:.2%}"
+
+
+def peak_memory() -> float:
+    """Return the most memory that this process has had, in MB."""
+    unit = 1 if sys.platform == "darwin" else 1024  # in bytes on macOS, in kilobytes on Linux
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1)
 
 
 def write_run(run: Run, recipe: Recipe, state: State) -> None:

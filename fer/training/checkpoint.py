@@ -35,6 +35,8 @@ class State:
     history: list[dict] = field(default_factory=list)
     best_accuracy: float = -1.0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
+    earlier: float = 0.0  # seconds of the attempts before this one
+    began: float = field(default_factory=time.monotonic)
 
 
 class Checkpoint:
@@ -93,6 +95,7 @@ class Checkpoint:
         state.history = saved["history"]
         state.best_accuracy = saved["best_accuracy"]
         state.best_weights = saved["best_weights"]
+        state.earlier = saved["seconds"]
         logger.info("resumed after epoch %d", state.history[-1]["epoch"])
 
 
@@ -106,6 +109,7 @@ def content_of(state: State) -> dict:
         "history": state.history,
         "best_accuracy": state.best_accuracy,
         "best_weights": state.best_weights,
+        "seconds": state.earlier + time.monotonic() - state.began,
     }
 
 

@@ -90,7 +90,7 @@ def train(
                 logits = network(images)
             logits = logits.float()
             loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
-            if teacher:  # the mean over the classes, too, as published: a seventh of the usual
+            if teacher:  # the mean over the classes, too, as published: of seven classes a seventh of the usual
                 loss = loss / classes
             total_loss = loss + recipe.dense_penalty * sum(weight.square().sum() for weight in penalised)
             optimizer.zero_grad()

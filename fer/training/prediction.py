@@ -28,7 +28,7 @@ def predict(network: nn.Module, part: Part, input_spec: Input, recipe: Recipe, b
         answer = given[0]
         if len(given) > 1:
             mean = torch.stack([probabilities_of(network, each) for each in given]).mean(0)
-            answer = mean if ends_in_softmax(network) else mean.log()
+            answer = mean if ends_in_softmax(network) else mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
         answers.append(answer)
     return torch.cat(answers)
 

@@ -1,6 +1,7 @@
 # What the rules share: the study, checked before any job runs, and where files lie.
 
 import functools
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -104,7 +105,7 @@ def options(values=(), **flags):
     if flags.get("threads") == 1:  # the command's own default
         del flags["threads"]
     words = [word for name, value in flags.items() for word in (f"--{name}", str(value))[: 1 if value is True else 2]]
-    words += [word for name, value in dict(values).items() for word in ("--set", f"{name}={value}")]
+    words += [word for name, value in dict(values).items() for word in ("--set", f"{name}={json.dumps(value)}")]
     return shlex.join(words + (["--root", STUDY.root] if STUDY.root != "." else []))
 
 
