@@ -75,6 +75,23 @@ def test_an_interrupted_training_resumes_to_bit_identical_weights(data, monkeypa
     assert not list(run.folder.glob("*.checkpoint"))
 
 
+def test_the_seconds_of_a_training_are_those_of_all_its_attempts(data, monkeypatch):
+    run = make_run(data, epochs=2)
+
+    def interrupt(live, row):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(stage.LiveRun, "log", interrupt)
+        stage.train(run, "cpu", 0)
+    (path,) = run.folder.glob("*.checkpoint")
+    saved = torch.load(path, weights_only=True)
+    assert 0 < saved["seconds"] < 1000
+    torch.save(saved | {"seconds": 1000.0}, path)
+    stage.train(run, "cpu")
+    assert read_json(run.folder / layout.ENVIRONMENT)["seconds"] > 1000
+
+
 def test_ctrl_c_in_the_middle_of_an_epoch_keeps_the_whole_ones_before_it(data, monkeypatch):
     run = make_run(data, epochs=3, average_weights=0.9)
     stage.train(run, "cpu")
