@@ -3,12 +3,16 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from fer import params
+from fer.errors import FerError
+from fer.reporting.external import outside_row
+from fer.stages.answers import rows_of_samples
 from fer.storage import read_frame, read_json, write_json
 
 CLASSES = params.load_dataset("fer2013").classes
@@ -71,17 +75,38 @@ def test_the_figure_without_leaked_images_leaves_out_those_with_a_copy_in_train(
     assert "not a test" in result.stdout
 
 
+def certain(table):
+    """The answers of a table with a probability of 1 for the class `happy`."""
+    return table.assign(**dict.fromkeys(CLASSES, 0.0) | {"happy": 1.0})
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         (lambda table: table.iloc[1:], "does not answer 1 of 70 test samples, such as 350"),
         (lambda table: pd.concat([table, table.iloc[:1]]), "answers 1 sample more than once, such as 350"),
-        (lambda table: table.assign(sample=table["sample"] - 350), "70 rows are not in the test part, such as 0"),
-        (lambda table: table.assign(label="hapy"), "70 answers are not a class of the dataset, such as 'hapy'"),
+        (lambda table: table.assign(sample=table["sample"] - 350), "has 70 rows outside the test part, such as 0"),
+        (lambda table: pd.concat([table, table.iloc[:1].assign(sample=0)]), "1 row outside the test part, such as 0."),
+        (
+            lambda table: pd.concat([table, table.iloc[:1].assign(sample="")]),
+            "1 row outside the test part, such as one",
+        ),
+        (lambda table: table.assign(label=["", *table["label"][1:]]), "has 1 answer that the dataset has no class for"),
+        (lambda table: table.assign(label=0), "70 answers that the dataset has no class for, such as '0'"),
+        (lambda table: table.assign(label="hapy"), "70 answers that the dataset has no class for, such as 'hapy'"),
         (lambda table: table.rename(columns={"label": "answer"}), "neither a column `label` nor a probability"),
         (lambda table: table.rename(columns={"sample": "image"}), "expected `sample` or `path`"),
         (lambda table: table.drop(columns="label").assign(**dict.fromkeys(CLASSES, 0.5)), "must sum to 1"),
         (lambda table: table.drop(columns="label").assign(**dict.fromkeys(CLASSES, -1.0)), "probabilities, not logits"),
+        (
+            lambda table: certain(table).assign(sad="high"),
+            "probabilities, not logits. Not so in 70 rows, such as row 1",
+        ),
+        (lambda table: certain(table).assign(p_sad=0.0), "has two columns for sad: sad and p_sad"),
+        (
+            lambda table: certain(table).assign(label=["sad", "joy", *table["label"][2:]]),
+            "in 1 row, `label` is not the most probable class, such as in row 1: sad, where happy is",
+        ),
     ],
 )
 def test_answers_that_do_not_fit_are_refused_with_what_was_expected(data, test_part, tmp_path, change, words):
@@ -90,6 +115,61 @@ def test_answers_that_do_not_fit_are_refused_with_what_was_expected(data, test_p
     result = score(data, tmp_path / "theirs.csv", ok=False)
     assert result.returncode == 2 and words in result.stderr and "Traceback" not in result.stderr
     assert not (data.root / "external").exists()
+
+
+def test_sample_0_answered_twice_is_refused_and_once_is_scored():
+    """Such a sample is false as a condition."""
+    test = pd.DataFrame({"sample": [0, 3], "path": ["a.png", "b.png"]})
+    assert rows_of_samples(pd.DataFrame({"sample": ["000003", "0"]}), test, Path("theirs.csv")).tolist() == [1, 0]
+    with pytest.raises(FerError, match="answers 1 sample more than once, such as 0$"):
+        rows_of_samples(pd.DataFrame({"sample": ["0", "3", "0", "0"]}), test, Path("theirs.csv"))
+
+
+def test_a_label_decides_between_probabilities_that_are_equal(data, test_part, tmp_path):
+    table = pd.DataFrame({"sample": test_part["sample"], "label": [CLASSES[code] for code in test_part["label"]]})
+    table.assign(**dict.fromkeys(CLASSES, 1 / len(CLASSES))).to_csv(tmp_path / "theirs.csv", index=False)
+    score(data, tmp_path / "theirs.csv")
+    assert read_json(data.external("fer2013", "official", "theirs", "json"))["accuracy"] == 1
+
+
+def test_without_a_test_image_that_has_no_copy_there_is_no_accuracy_without_copies(data, test_part, tmp_path):
+    audit = read_json(data.audit("fer2013", "official"))
+    audit["folds"]["0"]["leaked_test"] = {"exact": test_part["sample"].tolist(), "near": []}
+    write_json(data.audit("fer2013", "official"), audit)
+    pd.DataFrame({"sample": test_part["sample"], "label": "happy"}).to_csv(tmp_path / "theirs.csv", index=False)
+    assert "every test image has a copy in train" in score(data, tmp_path / "theirs.csv").stdout
+    figures = read_json(data.external("fer2013", "official", "theirs", "json"))
+    assert figures["without_leaked"] == {"n": 0, "accuracy": None, "interval": None}
+    assert outside_row(figures, "", None)["without copies %"] == "–"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--name", "../../x"], "--name '../../x' is not a valid name; expected letters"),
+        (["--name", "my system/2"], "--name 'my system/2' is not a valid name; expected letters"),
+        (["--images", "elsewhere"], "either score the predictions or write the images"),
+    ],
+)
+def test_a_name_that_no_study_can_list_and_two_tasks_at_once_are_refused(data, test_part, tmp_path, words, said):
+    pd.DataFrame({"sample": test_part["sample"], "label": "happy"}).to_csv(tmp_path / "theirs.csv", index=False)
+    result = score(data, tmp_path / "theirs.csv", *words, ok=False)
+    assert result.returncode == 2 and said in result.stderr and "Traceback" not in result.stderr
+    assert not list(data.root.parent.glob("**/x.json")) and not (data.root / "external").exists()
+    result = score(data, tmp_path / "their.csv", ok=False)
+    assert result.returncode == 2 and "their.csv does not exist; expected a CSV file" in result.stderr
+
+
+def test_a_system_named_after_its_file_can_be_listed_by_a_study(data, test_part, tmp_path):
+    file = tmp_path / "my predictions (2).csv"
+    pd.DataFrame({"sample": test_part["sample"], "label": "happy"}).to_csv(file, index=False)
+    assert score(data, file).stdout.startswith("score my_predictions_2: ")
+    name = read_json(data.external("fer2013", "official", "my_predictions_2", "json"))["system"]
+    study = {"name": "mine", "experiments": {"fer2013-dnn": None}, "external": [f"fer2013:official:{name}"]}
+    assert params.Study(**study).external
+    file.rename(tmp_path / "表.csv")
+    result = score(data, tmp_path / "表.csv", ok=False)
+    assert result.returncode == 2 and "give one by --name" in result.stderr
 
 
 def test_the_test_images_are_written_for_systems_that_live_elsewhere(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from fer.cli.options import Device, Root, announce
 from fer.errors import FerError
 from fer.folds import folds
 from fer.layout import Layout
+from fer.params.base import LONGEST_NAME
 
 app = typer.Typer()
 
@@ -35,7 +37,10 @@ def score(
     ] = None,
     dataset: Annotated[str, typer.Option(help="Dataset: the name of a file in params/datasets/.")] = ...,
     protocol: Annotated[str, typer.Option(help="Protocol whose test part was classified.")] = ...,
-    name: Annotated[str | None, typer.Option(help="Name of the system; default: the file's name.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of the system; default: made of the file's name."),
+    ] = None,
     trained_on: Annotated[str, typer.Option(help="Training data, as stated by the system's authors.")] = "not stated",
     saw_test: Annotated[
         str,
@@ -55,13 +60,23 @@ def score(
 
     layout = Layout(root)
     folds(protocol, params.load_dataset(dataset))  # a wrong name is an error now
+    if images is not None and predictions is not None:
+        raise FerError(f"given {predictions} and --images {images}: either score the predictions or write the images")
     if images is not None:
         print(export_test(dataset, protocol, layout, images))
     elif predictions is None:
         raise FerError("no predictions given: name a CSV file, or use --images FOLDER to write the test images")
     else:
-        system = External(name or predictions.stem, trained_on, saw_test)
+        system = External(name_of(predictions) if name is None else name, trained_on, saw_test)
         announce("score", system.name, lambda: work(predictions, system, dataset, protocol, layout))
+
+
+def name_of(file: Path) -> str:
+    """Return the name of a system after its file: `my predictions (2).csv` is my_predictions_2."""
+    name = re.sub(r"[^\w-]+|--+", "_", file.stem, flags=re.ASCII).strip("_-")[:LONGEST_NAME].rstrip("-")
+    if not name:
+        raise FerError(f"no name of a system can be made of the file name {file.name}: give one by --name")
+    return name
 
 
 @app.command(

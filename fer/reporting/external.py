@@ -64,7 +64,7 @@ def outside_row(figures: dict, against: str, pair: dict | None) -> dict[str, str
         "accuracy %": percent(figures["accuracy"]),
         "95 % interval": span(*figures["interval"]["accuracy"]),
         "n": f"{figures['n']:,}",
-        "without copies %": f"{percent(without['accuracy'])} ({span(*without['interval'])})",
+        "without copies %": f"{percent(without['accuracy'])} ({span(*without['interval'])})" if without["n"] else "–",
         "balanced %": percent(figures["balanced_accuracy"]),
         "macro F1 %": percent(figures["macro_f1"]),
         "ECE %": percent(figures["ece"]),

@@ -67,7 +67,7 @@ def release(run: TrainedRun, name: str) -> dict:
         "accuracy": float(correct.mean()),
         "interval": [found.low, found.high],
         "n_without_leaked": int(clean.sum()),
-        "accuracy_without_leaked": float(correct[clean].mean()),
+        "accuracy_without_leaked": float(correct[clean].mean()) if clean.any() else None,
         "epochs": len(read_csv(run.folder / layout.HISTORY)),
         "notes": [f"{len(data) / 1e6:.1f} MB, {dataset.citation}. Weights in half precision, measured as released."],
     }

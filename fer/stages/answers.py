@@ -1,0 +1,152 @@
+"""The answers of a system outside this project: a CSV file with one row a test image, checked before it is scored."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fer.errors import FerError
+from fer.expressions import expression
+from fer.wording import counted
+
+
+def read_answers(file: Path) -> pd.DataFrame:
+    """Return a file of predictions as texts, its column names without blanks around them, unchecked otherwise."""
+    if file.is_dir() or not file.exists():
+        what = "is a folder" if file.is_dir() else "does not exist"
+        raise FerError(f"{file} {what}; expected a CSV file of predictions")
+    try:
+        # As texts: pandas would read an empty label as a number, and a column of samples by whatever else is in it
+        table = pd.read_csv(file, dtype=str, na_filter=False, encoding="utf-8-sig")
+    except ValueError as error:
+        raise FerError(f"{file} is not a valid CSV file: {error}") from error
+    table.columns = [str(name).strip() for name in table.columns]
+    if not table.columns.is_unique:
+        raise FerError(f"{file} has two columns {table.columns[table.columns.duplicated()][0]!r}")
+    if not len(table):
+        raise FerError(f"{file} has no rows")
+    return table
+
+
+def rows_of_samples(table: pd.DataFrame, test: pd.DataFrame, file: Path) -> np.ndarray:
+    """Return of each test sample the row of `table` that answers it.
+
+    Args:
+        test: sample and path of each.
+    """
+    key = next((name for name in ("sample", "path") if name in table.columns), None)
+    if key is None:
+        raise FerError(f"{file} has the columns {', '.join(table.columns)}; expected `sample` or `path` among them")
+    given, wanted = table[key].str.strip(), test[key].astype(str)
+    if key == "sample":
+        given = given.str.replace(r"^0*(\d+)(\.0*)?$", r"\1", regex=True)  # 000350, as the images are called; 350.0
+    else:
+        given, names = given.str.replace("\\", "/", regex=False), wanted.map(lambda path: Path(path).name)
+        if not given.isin(wanted).any() and names.is_unique:
+            given, wanted = given.map(lambda path: Path(path).name), names
+    strays, repeated = given[~given.isin(wanted)], given[given.duplicated()].unique()
+    if len(strays):
+        raise FerError(
+            f"{file} has {counted(len(strays), 'row')} outside the test part, such as "
+            f"{strays.iloc[0] or 'one without a ' + key}. Give the test part alone"
+        )
+    if len(repeated):
+        raise FerError(f"{file} answers {counted(len(repeated), 'sample')} more than once, such as {repeated[0]}")
+    rows = pd.Series(np.arange(len(table)), index=given).reindex(wanted)
+    if (missing := rows.isna()).any():
+        first = wanted[missing.to_numpy()].iloc[0]
+        raise FerError(f"{file} does not answer {missing.sum():,} of {len(wanted):,} test samples, such as {first}")
+    return rows.to_numpy(int)
+
+
+def answers(table: pd.DataFrame, classes: list[str], file: Path) -> tuple[np.ndarray, bool]:
+    """Return float32 (n, classes), and whether they are probabilities that the system gave (else 0 and 1 by label).
+
+    Args:
+        table: a row for each test sample; its index is the row of the file.
+    """
+    columns = columns_of(table, classes, file)
+    codes = codes_of(table["label"], classes, file) if "label" in table.columns else None
+    if len(columns) < len(classes):
+        if codes is None:
+            lacking = ", ".join(name for code, name in enumerate(classes) if code not in columns)
+            raise FerError(
+                f"{file} has neither a column `label` nor a probability for each class; without one: {lacking}"
+            )
+        return np.eye(len(classes), dtype=np.float32)[codes], False
+    given = probabilities(table[[columns[code] for code in range(len(classes))]], file)
+    if codes is not None:
+        rows = np.arange(len(given))
+        apart = np.flatnonzero(given[rows, codes] < given.max(1))
+        if len(apart):
+            first, said = apart[0], classes[given[apart[0]].argmax()]
+            raise FerError(
+                f"{file}: in {counted(len(apart), 'row')}, `label` is not the most probable class, such as in row "
+                f"{table.index[first] + 1}: {classes[codes[first]]}, where {said} is. `label` is the system's answer, "
+                "not the truth; leave out either it or the probabilities"
+            )
+        tied = given.argmax(1) != codes  # the label says which of several classes it is
+        given[rows[tied], codes[tied]] = np.nextafter(given[rows[tied], codes[tied]], np.float32(1))
+    return given, True
+
+
+def columns_of(table: pd.DataFrame, classes: list[str], file: Path) -> dict[int, str]:
+    """Return the columns of probabilities by the code of their class."""
+    named, columns = codes_by_expression(classes), {}
+    for column in table.columns:
+        if (code := class_of(column.removeprefix("p_"), named)) is None:
+            continue
+        if code in columns:
+            raise FerError(f"{file} has two columns for {classes[code]}: {columns[code]} and {column}")
+        columns[code] = column
+    return columns
+
+
+def probabilities(texts: pd.DataFrame, file: Path) -> np.ndarray:
+    """Return a table of texts as probabilities whose rows sum to 1, float32 (n, classes)."""
+    values = texts.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    wrong = ~np.isfinite(values) | (values < 0)
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise FerError(
+            f"{file}: probabilities must be numbers of 0 or more; give probabilities, not logits. Not so in "
+            f"{counted(int(wrong.any(1).sum()), 'row')}, such as row {texts.index[row] + 1}: {texts.iat[row, column]!r}"
+        )
+    sums = values.sum(1, keepdims=True)
+    if (abs(sums - 1) > 0.02).any():
+        worst = int(abs(sums - 1).argmax())
+        raise FerError(
+            f"{file}: probabilities must sum to 1; those of row {texts.index[worst] + 1} sum to {sums[worst, 0]:.3f}"
+        )
+    return (values / sums).astype(np.float32)
+
+
+def codes_of(labels: pd.Series, classes: list[str], file: Path) -> np.ndarray:
+    """Return the code of the class in each cell of a column `label`, int (n,)."""
+    named = codes_by_expression(classes)
+    codes = [class_of(name, named) for name in labels]
+    unknown = [name for name, code in zip(labels, codes, strict=True) if code is None]
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], classes, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise FerError(
+            f"{file} has {counted(len(unknown), 'answer')} that the dataset has no class for, such as {unknown[0]!r}"
+            f"{hint}. Its classes: {', '.join(classes)}"
+        )
+    return np.array(codes)
+
+
+def codes_by_expression(classes: list[str]) -> dict[str, int]:
+    """Return the codes of a dataset's classes by the common names of their expressions."""
+    return {expression(name): code for code, name in enumerate(classes)}
+
+
+def class_of(name: str, named: dict[str, int]) -> int | None:
+    """Return the code of a class, named as the dataset does or by a synonym of its expression."""
+    try:
+        return named.get(expression(name))
+    except FerError:
+        return None
