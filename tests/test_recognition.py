@@ -150,6 +150,17 @@ def test_about_says_what_was_measured_and_what_it_must_not_be_used_for(model, re
     assert "50.00 % (n = 70, 95 % interval 40.0 to 60.0 %)" in words and "must not" in words.lower()
 
 
+def test_about_a_run_says_that_its_faces_were_synthetic_and_that_its_accuracy_is_not_a_test_result(tmp_path):
+    recipe = params.load_system("dnn").recipe.model_dump(mode="json") | {"choose_epoch_on": "test"}
+    started = {"ferplus": "official, fold 0"}
+    folder = run_folder(tmp_path / "run", recipe=recipe, augment_before_split=True, started_on=started)
+    (folder / "summary.json").write_text(json.dumps({"synthetic": True}))
+    words = predict("--model", folder, "--about").stdout
+    assert "SYNTHETIC: trained on synthetic faces" in words and "trained on ferplus (official, fold 0)" in words
+    assert "chosen on the test images" in words and "augmented before the split" in words
+    assert words.count("not a test result") == 2
+
+
 def test_every_released_model_is_small_recognises_faces_and_says_how_accurate_it_is(faces):
     from fer.recognition.recognizer import PRETRAINED, released
 
