@@ -1,6 +1,8 @@
 """What a recipe may ask for, each key by what it does, and the defects by the harm they do."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -475,3 +477,22 @@ def test_a_run_that_started_from_fer2013_is_not_tested_on_fer_plus_which_has_the
     write_json(kept / layout.PARAMETERS, read_json(kept / layout.PARAMETERS) | changes)
     with pytest.raises(FerError, match="were trained on fer2013 .* of the images of ferplus they have seen"):
         evaluate_on(TrainedRun(kept, data), [("ferplus", "official")], device="cpu")
+
+
+def test_the_weights_of_a_run_and_of_the_one_it_started_from_are_averaged_into_a_run_of_its_own(data, tmp_path):
+    run = run_of(data)
+    stage.train(run, "cpu")
+    kept = shutil.copytree(run.folder, tmp_path / "kept")
+    stage.train(run_of(data, start_from=str(kept), epochs=1, learning_rate=0.01), "cpu")
+    made, words = tmp_path / "made", ["--share", "0.25", "--crop", "44", "--root", data.root, "--output"]
+    command = [sys.executable, "workflow/scripts/average.py", run.folder, kept, *words]
+    done = subprocess.run([*command, made], capture_output=True, text=True)
+    assert "validation accuracy" in done.stdout, done.stderr
+    (first, parameters), second, average = load_network(run.folder), load_network(kept)[0], load_network(made)
+    for name, value in average[0].named_parameters():
+        expected = 0.75 * first.get_parameter(name) + 0.25 * second.get_parameter(name)
+        assert torch.allclose(value, expected, atol=1e-6)
+    assert average[1].recipe.test_time_crop == 44 and average[1].data["0.75 of"] == parameters.weights
+    evaluate(TrainedRun(made, data), "cpu")
+    refused = subprocess.run([*command, kept], capture_output=True, text=True)
+    assert refused.returncode == 2 and "expected a folder of its own" in refused.stderr
