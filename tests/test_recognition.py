@@ -220,6 +220,15 @@ def test_predict_follows_the_faces_of_a_video_and_writes_a_video_and_json_lines(
     assert [(row["frame"], row["seconds"], row["face"]) for row in rows] == [(0, 0.0, 0), (2, 0.2, 0), (4, 0.4, 0)]
     drawn = cv2.VideoCapture(str(tmp_path / "drawn" / "talk.mp4"))
     assert drawn.get(cv2.CAP_PROP_FRAME_COUNT) == 3
+    assert drawn.get(cv2.CAP_PROP_FPS) == pytest.approx(5), "every second of 10 a second: the speed stays"
+
+
+def test_earlier_rows_stay_where_no_picture_can_be_read(model, tmp_path):
+    output = tmp_path / "faces.csv"
+    assert predict("README.md", "--model", model, "--output", output, ok=False).returncode == 2 and not output.exists()
+    output.write_text("earlier")
+    assert predict("README.md", "--model", model, "--output", output, ok=False).returncode == 2
+    assert output.read_text() == "earlier"
 
 
 @pytest.mark.parametrize(

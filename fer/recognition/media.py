@@ -26,6 +26,7 @@ class Frame:
     image: np.ndarray  # uint8, grey (height, width) or RGB (height, width, 3)
     number: int | None = None
     seconds: float | None = None
+    rate: float | None = None  # frames a second that are looked at
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -96,7 +97,7 @@ def video_frames(capture: cv2.VideoCapture, name: str, every: int) -> Iterator[F
                 readable, image = capture.retrieve()
                 if readable:
                     seconds = number / rate if rate > 0 else None
-                    yield Frame(name, cv2.cvtColor(image, cv2.COLOR_BGR2RGB), number, seconds)
+                    yield Frame(name, cv2.cvtColor(image, cv2.COLOR_BGR2RGB), number, seconds, rate / every or None)
             number += 1
     finally:
         capture.release()

@@ -79,6 +79,7 @@ def look(
     tracker = Tracker(options.smoothing)
     with Gallery(options.drawn, name) as gallery:
         for frame in frames:
+            write.begin()
             counts["pictures"] += 1
             moving = frame.number is not None
             smallest = options.smallest or (2 * SMALLEST if moving else SMALLEST)
@@ -107,6 +108,15 @@ class RowWriter:
     def __init__(self, handle: TextIO, classes: tuple[str, ...], form: str):
         self.columns = [*COLUMNS, *(f"p_{name}" for name in classes)]
         self.handle, self.csv = handle, csv.writer(handle, lineterminator="\n") if form == ".csv" else None
+        self.begun = False
+
+    def begin(self) -> None:
+        """Empty the file of what an earlier call wrote, and write the header, at the first picture that is read."""
+        if self.begun:
+            return
+        self.begun = True
+        if self.handle is not sys.stdout:
+            self.handle.truncate(0)
         if self.csv:
             self.csv.writerow(self.columns)
 
@@ -133,8 +143,14 @@ def open_rows(output: Path | None, classes: tuple[str, ...]) -> Iterator[RowWrit
     if form not in (".csv", ".jsonl"):
         raise FerError(f"--output {output}: expected a name that ends in .csv or .jsonl")
     output.parent.mkdir(parents=True, exist_ok=True)
-    with open(output, "w", encoding="utf-8", newline="") as handle:
-        yield RowWriter(handle, classes, form)
+    new = not output.exists()
+    with open(output, "a", encoding="utf-8", newline="") as handle:
+        writer = RowWriter(handle, classes, form)
+        try:
+            yield writer
+        finally:
+            if new and not writer.begun:
+                output.unlink()
 
 
 class Gallery:
@@ -155,7 +171,7 @@ class Gallery:
         if self.video is None:
             size = picture.shape[1::-1]
             path = self.free_name(".mp4")
-            self.video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 25, size)
+            self.video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), frame.rate or 25, size)
             if not self.video.isOpened():
                 raise FerError(f"{path} cannot be written: OpenCV has no encoder for MP4 here")
         self.video.write(picture)
