@@ -202,7 +202,11 @@ def test_a_worker_that_the_system_kills_as_when_memory_runs_out_is_told_in_one_l
         while not (workers := workers_of(process)) and process.poll() is None:
             time.sleep(0.02)
         os.kill(workers[0], signal.SIGKILL)
-        errors = process.communicate(timeout=300)[1]
+        try:
+            errors = process.communicate(timeout=300)[1]
+        except subprocess.TimeoutExpired:  # else leaving this block would wait for it for ever
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
     assert process.returncode == 2 and errors == "error: a worker process died; is the machine out of memory?\n"
     assert disturbed.contents() == contents
     finishes(line, "align", disturbed, contents)
