@@ -3,8 +3,8 @@
     python benchmarks/validation.py studies/real/runs/fer2013-fer_baseline/0.0 --root studies/real --crops 46 44 42
 
 The test part is not opened. `image` is the image and its mirror image; `ten crops` the four corners and the middle,
-enlarged to the network's input, each mirrored; `14 views` the image, four shifts by 2 pixels
-and two zooms, each mirrored.
+enlarged to the network's input, each mirrored; `14 views` the image, four shifts by 2 pixels and two zooms, each
+mirrored.
 """
 
 from __future__ import annotations
