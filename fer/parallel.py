@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
-from collections import deque
+import traceback
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from functools import cache
 from multiprocessing import forkserver, get_context
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 from fer.errors import FerError
@@ -58,32 +58,77 @@ def ordered_map(
 def _by_processes(
     function: Callable[[Item], Result], items: Iterator[Item], initializer: Callable[[], None] | None
 ) -> Iterator[Result]:
-    """At most two chunks a worker are in flight, so neither inputs nor results pile up."""
-    count = workers()
+    """Each worker has a pipe of its own and one chunk at a time, so one that dies is noticed and holds up nothing.
+
+    Not concurrent.futures: where a worker dies while a task is sent, its pool waits for ever in Python below 3.11.5
+    (https://github.com/python/cpython/issues/94777). Results ahead of their turn wait here: at most two chunks a
+    worker.
+    """
+    count, context = workers(), _context(function)
+    chunks = enumerate(batched(items, CHUNK))
+    processes: dict[Connection, BaseProcess] = {}
+    idle: list[Connection] = []
+    busy: dict[Connection, int] = {}
+    done: dict[int, list[Result]] = {}
+    turn = 0
+    try:
+        while True:
+            while len(busy) < count and len(busy) + len(done) < 3 * count and (task := next(chunks, None)):
+                number, chunk = task
+                pipe = idle.pop() if idle else _start(context, processes, function, initializer)
+                with _told_of_death():
+                    pipe.send(chunk)
+                busy[pipe] = number
+            if not busy:
+                return
+            for pipe in wait(busy):
+                with _told_of_death():
+                    results, error = pipe.recv()
+                if error:
+                    raise error
+                done[busy.pop(pipe)] = results
+                idle.append(pipe)
+            while turn in done:
+                yield from done.pop(turn)
+                turn += 1
+    finally:
+        for pipe, process in processes.items():
+            pipe.close()
+            process.terminate()
+            process.join()
+
+
+@contextmanager
+def _told_of_death() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, ConnectionError) as error:
+        raise FerError("a worker process died; is the machine out of memory?") from error
+
+
+def _context(function: Callable) -> BaseContext:
+    """Return how workers are started: forked from a server that has imported the module of `function`, once for all."""
     context = get_context("forkserver")
     module = getattr(function, "func", function).__module__  # a partial's own would be functools
-    context.set_forkserver_preload([module])  # imported once, not by every worker
+    context.set_forkserver_preload([module])
     with uninterrupted():
         try:
             forkserver.ensure_running()
         except OSError:  # the path of the folder for temporary files is longer than a socket's may be, 107 bytes
             context = get_context("spawn")
-    lifeline, held = context.Pipe(duplex=False)
-    with held, ProcessPoolExecutor(count, context, _prepare, (lifeline, initializer)) as pool:
-        pending = deque()
-        try:
-            for chunk in batched(items, CHUNK):
-                with uninterrupted():  # the first tasks start the workers
-                    pending.append(pool.submit(_apply, function, chunk))
-                if len(pending) > 2 * count:
-                    yield from pending.popleft().result()
-            while pending:
-                yield from pending.popleft().result()
-        except BrokenProcessPool as error:
-            raise FerError("a worker process died; is the machine out of memory?") from error
-        finally:
-            for future in pending:
-                future.cancel()
+    return context
+
+
+def _start(
+    context: BaseContext, processes: dict[Connection, BaseProcess], function: Callable, initializer: Callable | None
+) -> Connection:
+    """Start a worker, note it in `processes` and return the pipe to it."""
+    here, there = context.Pipe()
+    process = context.Process(target=_work, args=(there, function, initializer), daemon=True)
+    with uninterrupted(), there:  # a copy of the worker's end held here would hide its death
+        process.start()
+        processes[here] = process
+    return here
 
 
 @contextmanager
@@ -106,18 +151,20 @@ def uninterrupted() -> Iterator[None]:
             answer(*noted[0])
 
 
-def _prepare(lifeline: Connection, initializer: Callable[[], None] | None) -> None:
-    """Make a worker end with the job it works for, even one that is killed, then prepare it."""
-
-    def watch() -> None:
-        with suppress(EOFError, OSError):
-            lifeline.recv()  # nothing is ever sent: this returns when the other end is gone
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-    if initializer:
-        initializer()
+def _work(pipe: Connection, function: Callable[[Item], Result], initializer: Callable[[], None] | None) -> None:
+    """Answer chunks until the other end of the pipe is gone: a worker ends with its job, though that is killed."""
+    prepare = cache(initializer or (lambda: None))
+    with suppress(EOFError, ConnectionError):
+        while True:
+            pipe.send(_answer(function, prepare, pipe.recv()))
 
 
-def _apply(function: Callable[[Item], Result], chunk: list[Item]) -> list[Result]:
-    return [function(item) for item in chunk]
+def _answer(
+    function: Callable[[Item], Result], prepare: Callable[[], None], chunk: list[Item]
+) -> tuple[list[Result], Exception | None]:
+    try:
+        prepare()
+        return [function(item) for item in chunk], None
+    except Exception as error:
+        error.add_note(traceback.format_exc())  # pickling loses the traceback
+        return [], error

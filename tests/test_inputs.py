@@ -65,8 +65,8 @@ def test_a_template_changes_the_digest_of_the_stage_that_names_it(package):
 
 
 def test_a_default_of_one_command_changes_the_digest_of_that_command_alone(package):
-    found = changed(package, "cli/networks.py", "corrupted or 1000", "corrupted or 500")
-    assert found == {("evaluate", "dnn"), ("evaluate", "attentional_cnn")}
+    found = changed(package, "cli/networks.py", "] = 60,", "] = 600,")
+    assert found == {("train", "dnn"), ("train", "attentional_cnn")}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The report on real faces comes from kept predictions alone: `fer report real`."""
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,12 +12,14 @@ import pandas as pd
 import pytest
 
 from fer import layout, params
+from fer.cli.runs import settings
 from fer.layout import Layout
 from fer.params import Study
 from fer.reporting import external, names
 from fer.reporting.kept_files import half_precision
+from fer.reporting.provenance import command
 from fer.reporting.results import collect
-from fer.runs import study_runs
+from fer.runs import Run, study_runs
 from fer.stages.evaluate import evaluate
 from fer.stages.train import train
 from fer.storage import read_json, write_json
@@ -78,6 +81,24 @@ def test_the_figures_of_the_report_on_real_faces_are_those_of_the_runs(kept):
         row["command"].startswith(f"fer train {EXPERIMENT} --fold 0 --seed 0") and str(place.root) not in row["command"]
     )
     assert row["trained"] == "3 of 500 epochs, 48 px"
+
+
+def test_the_command_of_a_run_is_one_for_a_shell_and_names_the_average():
+    changes = {"epochs": 2, "augmentation": {"rotation": 12, "scale": 0.2}}
+    run = Run(EXPERIMENT, "0", 1, changes, 1, Layout(Path("studies/test")))
+    recorded = {"averaged": {"run": "an earlier run", "share": 0.2}, "recipe": {"test_time_crop": 44}}
+    trained, averaged = command(run, recorded).split(" && ")
+    words = shlex.split(trained)
+    changed = settings([words[place + 1] for place, word in enumerate(words) if word == "--set"])
+    assert params.resolve(run.experiment, params.experiment_file(run.name), changed) == run.system
+    assert shlex.split(averaged)[2:7] == [
+        f"studies/test/runs/{EXPERIMENT}/0.1",
+        "an earlier run",
+        "--share",
+        "0.2",
+        "--crop",
+    ]
+    assert command(run, {}) == trained
 
 
 def test_the_report_is_made_again_byte_by_byte_without_the_runs(kept):

@@ -16,6 +16,7 @@ from fer.errors import FerError
 from fer.folds import folds
 from fer.networks import load_network, of_classes, untrained
 from fer.params import Augmentation, Input, Recipe
+from fer.params.run import Averaged
 from fer.runs import Run, TrainedRun
 from fer.stages import train as stage
 from fer.stages.evaluate import evaluate, evaluate_on
@@ -492,7 +493,8 @@ def test_the_weights_of_a_run_and_of_the_one_it_started_from_are_averaged_into_a
     for name, value in average[0].named_parameters():
         expected = 0.75 * first.get_parameter(name) + 0.25 * second.get_parameter(name)
         assert torch.allclose(value, expected, atol=1e-6)
-    assert average[1].recipe.test_time_crop == 44 and average[1].data["0.75 of"] == parameters.weights
+    assert average[1].recipe.test_time_crop == 44 and average[1].data["averaged_run"] == parameters.weights
+    assert average[1].averaged == Averaged(run=str(kept), share=0.25)
     evaluate(TrainedRun(made, data), "cpu")
     refused = subprocess.run([*command, kept], capture_output=True, text=True)
     assert refused.returncode == 2 and "expected a folder of its own" in refused.stderr

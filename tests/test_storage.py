@@ -1,8 +1,11 @@
 """Files are whole or absent."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -158,6 +161,43 @@ def test_a_worker_that_dies_is_an_error_and_no_hang(monkeypatch):
     monkeypatch.setattr("fer.parallel.ALONE", 0)
     with pytest.raises(FerError, match="worker process died"):
         list(ordered_map(storage.os._exit, [1]))
+
+
+def test_a_worker_that_dies_while_more_is_sent_than_a_pipe_holds_is_an_error_and_no_hang(monkeypatch):
+    monkeypatch.setattr("fer.parallel.ALONE", 0)
+    for _ in range(3):
+        with pytest.raises(FerError, match="worker process died"):
+            list(ordered_map(die, [bytes(100_000)] * 300))
+
+
+def die(_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("error", [EOFError, ConnectionResetError])
+def test_an_error_of_the_work_itself_is_not_taken_for_a_death(error, monkeypatch):
+    monkeypatch.setattr("fer.parallel.ALONE", 0)
+    with pytest.raises(error, match="of the work") as raised:
+        list(ordered_map(partial(fail, error), range(300)))
+    assert "in fail" in raised.value.__notes__[0]
+
+
+def fail(error, _):
+    raise error("of the work")
+
+
+def test_results_ahead_of_a_slow_one_do_not_pile_up(monkeypatch):
+    monkeypatch.setattr("fer.parallel.ALONE", 0)
+    monkeypatch.setattr("fer.parallel.workers", lambda: 2)
+    taken = []
+    results = ordered_map(slow_first, (taken.append(number) or number for number in range(2_000)))
+    assert next(results) == 0 and len(taken) <= 6 * 32
+    assert list(results) == list(range(1, 2_000))
+
+
+def slow_first(number):
+    time.sleep(0.5 if number == 0 else 0)
+    return number
 
 
 def test_an_array_with_too_many_rows_is_refused_and_not_kept(tmp_path):

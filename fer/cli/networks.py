@@ -94,7 +94,7 @@ def evaluate(
     from fer.stages.evaluate import evaluate_on
 
     if not on:
-        announce("evaluate", name, lambda: work(run, device, corrupted or 1000))
+        announce("evaluate", name, lambda: work(run, device, corrupted))
     else:
         announce("evaluate", name, lambda: evaluate_on(run, others, contempt, device))
 

@@ -11,6 +11,15 @@ from fer.params.dataset import Alignment, Blocks
 from fer.params.system import Input, Recipe
 
 
+class Averaged(BaseModel):
+    """Weights averaged with those of an earlier run (`workflow/scripts/average.py`)."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    run: str = Field(description="folder of the earlier run")
+    share: float = Field(ge=0, le=1, description="share of its weights")
+
+
 class RunParameters(BaseModel):
     """Everything that decides what a run trains, and everything needed to use its network again anywhere.
 
@@ -42,6 +51,7 @@ class RunParameters(BaseModel):
     overrides: dict[str, Any] = Field(default_factory=dict, description="what the study or --set changed")
     data: dict[str, str] = Field(default_factory=dict, description="sha256 of every file that training read, by name")
     weights: str | None = Field(None, description="sha256 of the weights that training left")
+    averaged: Averaged | None = Field(None, description="what the weights that training left were averaged with")
     started_on: dict[str, str] = Field(
         default_factory=dict,
         description="what the networks behind the weights it started from have seen: dataset → part (`part_seen`)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pandas as pd
@@ -31,7 +32,7 @@ def facts_of(run: Run, summary: dict) -> dict:
         "never_learned": summary["never_learned"],
         "robustness": accuracies_by_severity(pd.DataFrame(summary["robustness"])),
         "environment": {key: machine[key] for key in MACHINE if key in machine},
-        "command": command(run),
+        "command": command(run, parameters),
     }
 
 
@@ -43,12 +44,27 @@ def accuracies_by_severity(table: pd.DataFrame) -> dict:
     return {"n": int(table["n"].max())} | accuracies.to_dict()
 
 
-def command(run: Run) -> str:
-    """Return what trains the run by hand; of a folder elsewhere, as if it were the study's own."""
+def command(run: Run, parameters: dict) -> str:
+    """Return what makes the run's weights by hand; of a folder elsewhere, as if it were the study's own."""
     root = run.layout.root if not run.layout.root.is_absolute() else Path("studies") / run.layout.root.name
     words = f"fer train {run.name} --fold {run.fold} --seed {run.seed} --threads {run.threads} --root {root}"
     words += " --bf16-on-cpu" if run.bf16_on_cpu else ""
-    return words + "".join(f" --set {name}={value}" for name, value in run.overrides.items())
+    words += "".join(f" --set {shlex.quote(f'{name}={value}')}" for name, value in flattened(run.overrides).items())
+    if not (averaged := parameters.get("averaged")):
+        return words
+    both = f"{root}/runs/{run.name}/{run.fold}.{run.seed} {shlex.quote(averaged['run'])}"
+    words += f" && python workflow/scripts/average.py {both} --share {averaged['share']:g}"
+    words += f" --crop {crop}" if (crop := parameters["recipe"]["test_time_crop"]) else ""
+    return f"{words} --root {root} --output averaged"
+
+
+def flattened(changes: dict, prefix: str = "") -> dict:
+    """Return nested changes of a recipe with the keys that `--set` takes: augmentation.rotation."""
+    found = {}
+    for name, value in changes.items():
+        key = f"{prefix}{name}"
+        found |= flattened(value, f"{key}.") if isinstance(value, dict) else {key: value}
+    return found
 
 
 def alike(name: str, runs: list[Run], summaries: list[dict]) -> dict:

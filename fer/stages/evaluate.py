@@ -32,10 +32,10 @@ from fer.training.data import Part, load_part
 from fer.training.prediction import predict, probabilities_of
 
 
-def evaluate(run: TrainedRun, device: str = "auto", corrupted: int = 1000) -> str:
+def evaluate(run: TrainedRun, device: str = "auto", corrupted: int | None = None) -> str:
     """Open the test part once and write what the trained network says of it; return a line for the terminal.
 
-    At most `corrupted` of its images are corrupted, to see how robust the network is.
+    At most `corrupted` (default 1,000) of its images are corrupted, to see how robust the network is.
     """
     run.require_same(run.data)
     chosen = choose_device(device, run.threads)
@@ -51,7 +51,7 @@ def evaluate(run: TrainedRun, device: str = "auto", corrupted: int = 1000) -> st
     pairs = pd.DataFrame({"actual": names[labels], "predicted": names[table["predicted"]]})
     write_text(run.folder / layout.CONFUSION, pairs.to_csv(index=False, lineterminator="\n"))
     channels, views = parameters.input.channels, parameters.recipe.test_time_views
-    robust = robustness(lambda part: classify(network, part, parameters), part, channels, corrupted)
+    robust = robustness(lambda part: classify(network, part, parameters), part, channels, corrupted or 1000)
     price = cost(network, part.images[:1], parameters.input, views)
     exact = probabilities.astype(np.float64)
     figures = metrics(labels, exact, classes) | interval_of(table)

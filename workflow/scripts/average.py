@@ -4,7 +4,8 @@
 
 A network and one that it started from (`start_from`) lie in one basin of the loss, and their average often does better
 than either (Wortsman et al., Model soups, ICML 2022, section 3). The test part is not opened. The new run records
-the sha256 of the weights behind it under `data`; its history and environment are those of the first folder named.
+the share, and the sha256 of the weights behind it under `data`; its history and environment are those of the first
+folder named.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from fer import layout
 from fer.errors import FerError
 from fer.layout import Layout
 from fer.networks import load_network
+from fer.params.run import Averaged
 from fer.runs import TrainedRun
 from fer.stages.evaluate import classify
 from fer.storage import sha256, write_bytes, write_json
@@ -48,9 +50,12 @@ def average(folder: Path, earlier: Path, share: float, crop: int | None, output:
     if apart := [name for name in same if getattr(parameters, name) != getattr(seen, name)]:
         raise FerError(f"{folder} and {earlier} differ in {', '.join(apart)}: expected two runs of one training")
     weights = save(averaged(network.state_dict(), other.state_dict(), share))
-    behind = {f"{1 - share:g} of": parameters.weights, f"{share:g} of": seen.weights}
-    recipe = parameters.recipe.override({"test_time_crop": crop})
-    recorded = {"weights": sha256(weights), "recipe": recipe, "data": parameters.data | behind}
+    recorded = {
+        "weights": sha256(weights),
+        "recipe": parameters.recipe.override({"test_time_crop": crop}),
+        "averaged": Averaged(run=str(earlier), share=share),
+        "data": parameters.data | {"averaged_run": parameters.weights, "averaged_earlier": seen.weights},
+    }
     write_bytes(output / layout.WEIGHTS, weights)
     write_json(output / layout.PARAMETERS, parameters.model_copy(update=recorded).dump())
     for name in (layout.HISTORY, layout.ENVIRONMENT):
