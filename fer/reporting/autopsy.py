@@ -98,8 +98,8 @@ def formatted(result: Result, base: str, comparison: Comparison) -> dict[str, st
         "row": ROWS[result.kind],
         "change": result.first.experiment.change,
         "against": comparison.against,
-        "protocol": protocol_of(result),
-        **figures(result),
         "difference": comparison.remark or comparison.shown(),
         "p": "" if comparison.p is None else f"{comparison.p:.3g}",
+        "protocol": protocol_of(result),
+        **figures(result),
     }
