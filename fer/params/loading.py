@@ -43,7 +43,7 @@ def read_anew() -> None:
     _results = None
 
 
-def kept(load: Callable) -> Callable:
+def memoised(load: Callable) -> Callable:
     """Let a loader return what it returned before, after `read_once`."""
 
     @wraps(load)
@@ -72,7 +72,7 @@ def experiment_file(name: str) -> Path:
     return FOLDER / "experiments" / f"{name}.yaml"
 
 
-@kept
+@memoised
 def load_dataset(name: str) -> Dataset:
     """Return the parameters of a dataset, from `params/datasets/<name>.yaml` in the current folder.
 
@@ -94,7 +94,7 @@ def load_dataset(name: str) -> Dataset:
     return dataset
 
 
-@kept
+@memoised
 def load_system(name: str) -> System:
     """Return the parameters of a system, from `params/systems/<name>.yaml` in the current folder.
 
@@ -121,7 +121,7 @@ def experiment_files(name: str) -> list[Path]:
     return [own] if base is None else [experiment_file(base), own]
 
 
-@kept
+@memoised
 def load_experiment(name: str) -> Experiment:
     """Return an experiment, from `params/experiments/<name>.yaml` in the current folder.
 
@@ -329,7 +329,7 @@ def check_cross_dataset(study: Study, path: Path) -> None:
 # --- what a run is made of: system ← experiment ← study -------------------------------------------------------------
 
 FROM_EXPERIMENT = ("modality", "views")  # options of a system that the experiment says
-SIDES = {"size": ("input", "size"), "weights": ("architecture", "weights"), "draws": ("recipe", "offline", "draws")}
+KEY_PATHS = {"size": ("input", "size"), "weights": ("architecture", "weights"), "draws": ("recipe", "offline", "draws")}
 
 
 def resolve(
@@ -344,7 +344,7 @@ def resolve(
     Args:
         path: the experiment's file, for error messages.
         overrides: what a study (file `where`, at `key`) or the command line changes: keys of the recipe, and those of
-            `SIDES`.
+            `KEY_PATHS`.
     """
     system = load_system(experiment.system)
     given = {"architecture": experiment.architecture, "input": experiment.input, "recipe": experiment.recipe}
@@ -356,7 +356,7 @@ def by_section(overrides: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return overrides by section of the system: `{"size": 64, "epochs": 2}` → input.size and recipe.epochs."""
     sections: dict[str, Any] = {"architecture": {}, "input": {}, "recipe": {}}
     for name, value in overrides.items():
-        for part in reversed(SIDES.get(name, ("recipe", name))):
+        for part in reversed(KEY_PATHS.get(name, ("recipe", name))):
             value = {part: value}
         sections = deep_merge(sections, value)
     return sections

@@ -21,13 +21,13 @@ from fer.storage import array_writer, open_parquet, read_array, read_rows, write
 from fer.wording import counted
 
 PARTS = ("eyes", "mouth")
-SIDES = ("x", "y", "width", "height")
+BOX = ("x", "y", "width", "height")
 SCHEMA = pa.schema(
     [
         ("sample", pa.int32()),
         ("source", pa.string()),  # landmarks, or canonical: boxes of the full frame, for want of a detection
         # Level boxes in pixels of the original: turned by `angle` about its own centre each covers its block.
-        *((f"{part}_{side}", pa.float32()) for part in PARTS for side in SIDES),
+        *((f"{part}_{side}", pa.float32()) for part in PARTS for side in BOX),
         ("angle", pa.float32()),  # of the line through the eyes, degrees, positive when its right end is lower
     ]
 )
