@@ -7,7 +7,7 @@ eyes, so that it means the same at every resolution.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import numpy as np
@@ -52,6 +52,9 @@ class Boxes:
     mouth: Box
     angle: float
     source: Literal["landmarks", "canonical"]
+
+
+COLUMNS = {part: [f"{part}_{side.name}" for side in fields(Box)] for part in ("eyes", "mouth")}  # of a table of boxes
 
 
 def cut_blocks(parameters: Dataset, original: dict) -> tuple[Boxes, np.ndarray, np.ndarray]:

@@ -10,12 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fer.faces.blocks import Box, cut
+from fer.faces.blocks import COLUMNS, Box, cut
 from fer.faces.crops import decode
 from fer.storage import read_array, read_frame, read_originals
-
-SIDES = ("x", "y", "width", "height")
-NUMBERS = [f"{block}_{side}" for block in ("eyes", "mouth") for side in SIDES]
 
 
 def box_numbers(boxes: Path, faces: Path) -> np.ndarray:
@@ -23,7 +20,7 @@ def box_numbers(boxes: Path, faces: Path) -> np.ndarray:
 
     They are shares of the frame, 0 to 255, cut off beyond it: at FERG's 256 pixels the integers that the original has.
     """
-    numbers = read_frame(boxes, NUMBERS).to_numpy(np.float64)
+    numbers = read_frame(boxes, COLUMNS["eyes"] + COLUMNS["mouth"]).to_numpy(np.float64)
     frames = read_frame(faces, ["width", "height"]).to_numpy(np.float64)
     shares = numbers / np.tile(frames, 4)
     return np.clip(np.round(255 * shares), 0, 255).astype(np.uint8)
@@ -35,7 +32,6 @@ def constant_blocks(raw: Path, boxes: Path, like: Path, block: str) -> np.ndarra
     last = shape[0] - 1
     (_, image) = next(read_originals(raw, np.array([last])))
     pixels = decode(image, 3 if len(shape) == 4 else 1, f"sample {last} of {raw}")
-    columns = [f"{block}_{side}" for side in SIDES]
-    table = read_frame(boxes, [*columns, "angle"])
-    rows = table[[*columns, "angle"]].itertuples(index=False, name=None)
+    columns = [*COLUMNS[block], "angle"]
+    rows = read_frame(boxes, columns)[columns].itertuples(index=False, name=None)
     return np.stack([cut(pixels, Box(*sides), angle, shape[1]) for *sides, angle in rows])

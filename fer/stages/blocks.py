@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from fer.faces.blocks import Boxes, cut_blocks, locate
+from fer.faces.blocks import COLUMNS, Boxes, cut_blocks, locate
 from fer.faces.crops import decode
 from fer.parallel import ordered_map
 from fer.params import Dataset
@@ -20,14 +20,12 @@ from fer.stages.align import BATCH, prepare_worker
 from fer.storage import array_writer, open_parquet, read_array, read_rows, write_rows
 from fer.wording import counted
 
-PARTS = ("eyes", "mouth")
-BOX = ("x", "y", "width", "height")
 SCHEMA = pa.schema(
     [
         ("sample", pa.int32()),
         ("source", pa.string()),  # landmarks, or canonical: boxes of the full frame, for want of a detection
         # Level boxes in pixels of the original: turned by `angle` about its own centre each covers its block.
-        *((f"{part}_{side}", pa.float32()) for part in PARTS for side in BOX),
+        *((name, pa.float32()) for names in COLUMNS.values() for name in names),
         ("angle", pa.float32()),  # of the line through the eyes, degrees, positive when its right end is lower
     ]
 )
@@ -91,7 +89,7 @@ def blocks(
 
 def box_row(places: Boxes) -> dict:
     """Return the boxes of a face as a row: x, y, width and height of each in pixels, the angle, their source."""
-    sides = {f"{part}_{side}": value for part in PARTS for side, value in asdict(getattr(places, part)).items()}
+    sides = dict(zip(COLUMNS["eyes"] + COLUMNS["mouth"], (*astuple(places.eyes), *astuple(places.mouth)), strict=True))
     return {**sides, "angle": places.angle, "source": places.source}
 
 
