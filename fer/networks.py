@@ -13,7 +13,7 @@ from fer import layout, systems
 from fer.errors import FerError
 from fer.params import RunParameters, System
 from fer.params.run import part_seen
-from fer.runs import Run, TrainedRun, read_parameters, require_run, same_images
+from fer.runs import Run, TrainedRun, read_parameters, same_images, start_of
 from fer.storage import file_sha256, require, whole
 
 
@@ -25,26 +25,42 @@ def untrained(run: Run, device: torch.device) -> nn.Module:
         other = predecessor(run, "infrared_from")
         network.start_infrared(weights_of(other.folder, other.parameters))
     if run.recipe.start_from:
-        start(network, run, Path(run.recipe.start_from))
+        require_unseen(run)
+        start(network, run)
     return to_device(network, device)
 
 
-def start(network: nn.Module, run: Run, folder: Path) -> None:
-    """Give the network of `run` the weights of a trained one.
+def start(network: nn.Module, run: Run) -> None:
+    """Give the network of `run` the weights that it starts from (`start_from` of its recipe).
 
     If the classes differ, all that has a size for each class keeps its random weights.
 
     Raises:
-        FerError: `folder` has no trained run, its network is another one, or its weights have seen other parts of the
-            dataset of `run`: what they were trained on might be tested here.
+        FerError: there is no trained run, or its weights are not those of such a network.
     """
-    require_run(folder, f"{run.name}: start_from: ")
-    other = TrainedRun(folder, run.layout)
-    if other.parameters.system != run.experiment.system:
+    other = start_of(run)
+    weights = weights_of(other.folder, other.parameters)
+    if other.parameters.classes != run.dataset.classes:
+        weights |= of_classes(network, run)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        differing = other.parameters.differences(run.parameters).items()
+        trained = ", ".join(f"{name} {there}, here {here}" for name, (there, here) in differing)
         raise FerError(
-            f"{run.name}: start_from: {folder} holds a network of {other.parameters.system}, this run trains one of "
-            f"{run.experiment.system}. Give a run of the same system"
-        )
+            f"{run.name}: start_from: the weights in {other.folder} do not fit the network to train. "
+            f"Trained with {trained or f'an older version of {other.parameters.system}'}: "
+            f"{str(error).splitlines()[-1].strip()} Give a run whose network is the same, or no start_from"
+        ) from error
+
+
+def require_unseen(run: Run) -> None:
+    """Refuse weights to start from that may have seen images which `run` is tested on.
+
+    Raises:
+        FerError: they have seen other parts of the dataset of `run`.
+    """
+    other = start_of(run)
     for dataset, part in other.parameters.trained_on.items():
         if not same_images(dataset, run.experiment.dataset):
             continue
@@ -52,20 +68,10 @@ def start(network: nn.Module, run: Run, folder: Path) -> None:
         own = part_seen(run.experiment.protocol, run.fold, data)
         if part != own:
             raise FerError(
-                f"{run.name}: start_from: {folder} was trained on {dataset} ({part}), this run is on "
+                f"{run.name}: start_from: {other.folder} was trained on {dataset} ({part}), this run is on "
                 f"{run.experiment.dataset} ({own}): its weights may have seen images that are tested here. "
                 "Give a network that was trained on the same parts, or on another dataset"
             )
-    weights = weights_of(folder, other.parameters)
-    if other.parameters.classes != run.dataset.classes:
-        weights |= of_classes(network, run)
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise FerError(
-            f"{run.name}: start_from: {folder} holds a network of {other.parameters.system} that does not fit the one "
-            f"to train, {run.experiment.system}: {str(error).splitlines()[-1].strip()}"
-        ) from error
 
 
 def of_classes(network: nn.Module, run: Run) -> dict[str, Tensor]:

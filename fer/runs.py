@@ -209,12 +209,28 @@ class TrainedRun(RunFiles):
 
 def require_run(folder: Path, what: str = "") -> None:
     """Refuse a folder without a trained run; `what` begins the message."""
-    for name in (PARAMETERS, WEIGHTS):
-        if not (folder / name).exists():
-            raise FerError(
-                f"{what}{folder} is not the folder of a trained run: it has no {name}. Expected a folder such as "
-                "runs/fer2013-dnn/0.0 or fer/pretrained/fer2013-fer_baseline"
-            )
+    if lacking := [name for name in (PARAMETERS, WEIGHTS) if not (folder / name).exists()]:
+        raise FerError(
+            f"{what}{folder} is not the folder of a trained run: it has no {' and no '.join(lacking)}. "
+            "Expected a folder such as runs/fer2013-dnn/0.0 or fer/pretrained/fer2013-fer_baseline"
+        )
+
+
+def start_of(run: Run) -> TrainedRun:
+    """Return the trained run whose weights the training of `run` starts from (`start_from` of its recipe).
+
+    Raises:
+        FerError: the folder has no trained run, or that of another system.
+    """
+    folder, where = Path(run.recipe.start_from), f"{run.name}: start_from: "
+    require_run(folder, where)
+    other = TrainedRun(folder, run.layout)
+    if other.parameters.system != run.experiment.system:
+        raise FerError(
+            f"{where}{folder} holds a network of {other.parameters.system}, this run trains one of "
+            f"{run.experiment.system}. Give a run of the same system"
+        )
+    return other
 
 
 def same_images(first: str, second: str) -> bool:

@@ -76,6 +76,7 @@ def test_imports_run_one_way():
         "layers": base,
         "runs": base,
         "networks": base | {"systems", "runs"},
+        "starting": base | {"runs", "networks"},
         "devices": base,
         "tracking": base | {"runs"},
         "closure": set(),

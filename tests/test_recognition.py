@@ -1,7 +1,9 @@
 """Using what was trained: from Python, and by `fer predict`. Faces are drawn, networks untrained: mechanics count."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,6 +19,9 @@ import fer
 from fer import params, systems
 from fer.datasets import synthetic
 from fer.errors import FerError
+from fer.recognition.media import Frame
+from fer.recognition.predict import Options
+from fer.recognition.predict import predict as run_predict
 from fer.recognition.recognizer import Face
 from fer.recognition.tracking import Tracker
 
@@ -133,7 +138,10 @@ def test_what_is_not_an_image_is_an_error_that_says_what_was_given(recognizer, i
 def test_an_unknown_model_is_an_error_that_names_the_released_ones(tmp_path):
     with pytest.raises(FerError, match="no model is called 'fer2013-nothing'. Released: "):
         fer.load("fer2013-nothing")
-    with pytest.raises(FerError, match="weights.safetensors is missing"):
+    with pytest.raises(FerError, match="trained run: it has no parameters.json and no weights.safetensors. Expected"):
+        fer.load(tmp_path)
+    (tmp_path / "parameters.json").write_text("{}")
+    with pytest.raises(FerError, match="trained run: it has no weights.safetensors"):
         fer.load(tmp_path)
 
 
@@ -221,6 +229,62 @@ def test_predict_follows_the_faces_of_a_video_and_writes_a_video_and_json_lines(
     drawn = cv2.VideoCapture(str(tmp_path / "drawn" / "talk.mp4"))
     assert drawn.get(cv2.CAP_PROP_FRAME_COUNT) == 3
     assert drawn.get(cv2.CAP_PROP_FPS) == pytest.approx(5), "every second of 10 a second: the speed stays"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interruption_leaves_the_earlier_rows(model, party, tmp_path, number):
+    """The second picture is a pipe that nobody has written to yet: the rows of the first are there by then."""
+    cv2.imwrite(str(tmp_path / "party.png"), party[..., ::-1])
+    os.mkfifo(tmp_path / "later.png")
+    output = tmp_path / "faces.csv"
+    output.write_text("earlier")
+    words = [tmp_path / "party.png", tmp_path / "later.png", "--model", model, "--output", output, "--threads", 1]
+    process = subprocess.Popen([sys.executable, "-m", "fer", "predict", *map(str, words)], stderr=subprocess.PIPE)
+    with open(tmp_path / "later.png", "wb"):  # once the process reads it
+        process.send_signal(number)
+        process.wait(60)
+    assert process.returncode != 0 and output.read_text() == "earlier"
+    assert number == signal.SIGKILL or not list(tmp_path.glob(".*.partial"))
+    predict(tmp_path / "party.png", "--model", model, "--output", output)
+    assert len(pd.read_csv(output)) == 2 and not list(tmp_path.glob(".*.partial"))
+
+
+def test_ctrl_c_ends_a_camera_and_its_rows_are_written(recognizer, party, tmp_path, monkeypatch):
+    def pictures(number, every):
+        yield Frame("camera 0", party, 0, 0.0)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fer.recognition.media.camera_frames", pictures)
+    output = tmp_path / "faces.jsonl"
+    assert run_predict(recognizer, [], output, Options(smallest=40), camera=0).startswith("1 picture, 2 faces")
+    assert [json.loads(line)["face"] for line in output.read_text().splitlines()] == [0, 1]
+
+
+def test_the_boxes_of_a_large_photograph_are_in_its_own_pixels(recognizer, party, tmp_path):
+    large = cv2.resize(party, (3200, 2400), interpolation=cv2.INTER_CUBIC)
+    cv2.imwrite(str(tmp_path / "large.png"), large[..., ::-1])
+    for one, other in zip(recognizer(tmp_path / "large.png"), recognizer(large), strict=True):
+        np.testing.assert_array_equal(one.box, other.box)
+    first = recognizer(tmp_path / "large.png")[0]
+    assert 360 * 5 < first.box[0] < first.box[2] < (360 + SIDE) * 5
+
+
+def test_a_folder_s_images_of_a_kind_that_is_not_read_are_named_and_hidden_files_are_passed_over(
+    model, party, tmp_path
+):
+    cv2.imwrite(str(tmp_path / "party.avif"), party[..., ::-1])
+    (tmp_path / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0")
+    (tmp_path / "._party.jpg").write_bytes(b"\0\5\x16\7")  # which macOS leaves on a memory stick
+    result = predict(tmp_path, "--model", model)
+    assert result.stdout.count(f"{tmp_path / 'party.avif'},") == 2 and "1 file unreadable" in result.stderr
+    assert "phone.HEIC: HEIC is not read: convert it to JPEG or PNG" in result.stderr and "._" not in result.stderr
+
+
+def test_rows_that_cannot_be_written_are_an_error_and_no_unreadable_picture(model, party, tmp_path):
+    cv2.imwrite(str(tmp_path / "party.png"), party[..., ::-1])
+    (tmp_path / "drawn").touch()
+    result = predict(tmp_path / "party.png", "--model", model, "--draw", tmp_path / "drawn", ok=False)
+    assert result.returncode == 1 and "unreadable" not in result.stderr and "drawn" in result.stderr
 
 
 def test_earlier_rows_stay_where_no_picture_can_be_read(model, tmp_path):

@@ -1,5 +1,6 @@
 """Other people's predictions beside ours: `fer score`."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -96,6 +97,15 @@ def certain(table):
         (lambda table: table.assign(label="hapy"), "70 answers that the dataset has no class for, such as 'hapy'"),
         (lambda table: table.rename(columns={"label": "answer"}), "neither a column `label` nor a probability"),
         (lambda table: table.rename(columns={"sample": "image"}), "expected `sample` or `path`"),
+        (
+            lambda table: certain(table).drop(columns=["sad", "neutral"]),
+            "probabilities for some classes alone, in angry, disgust, fear, happy, surprise; without one: sad, neutral"
+            ". Give a column for each class",
+        ),
+        (
+            lambda table: certain(table).drop(columns=["label", "sad"]),
+            "probabilities for some classes alone, in angry, disgust, fear, happy, surprise, neutral; without one: sad",
+        ),
         (lambda table: table.drop(columns="label").assign(**dict.fromkeys(CLASSES, 0.5)), "must sum to 1"),
         (lambda table: table.drop(columns="label").assign(**dict.fromkeys(CLASSES, -1.0)), "probabilities, not logits"),
         (
@@ -115,6 +125,32 @@ def test_answers_that_do_not_fit_are_refused_with_what_was_expected(data, test_p
     result = score(data, tmp_path / "theirs.csv", ok=False)
     assert result.returncode == 2 and words in result.stderr and "Traceback" not in result.stderr
     assert not (data.root / "external").exists()
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("{},happy,", "is not a valid CSV file: Length of header"),
+        ("{};happy", "has the columns sample;label; expected `sample` or `path` among them, with commas between"),
+    ],
+)
+def test_a_file_whose_cells_are_no_columns_is_refused(data, test_part, tmp_path, row, words):
+    header = row.format("sample").replace("happy", "label").rstrip(",")
+    (tmp_path / "theirs.csv").write_text("\n".join([header, *map(row.format, test_part["sample"])]))
+    result = score(data, tmp_path / "theirs.csv", ok=False)
+    assert result.returncode == 2 and words in result.stderr
+
+
+def test_what_spreadsheets_write_is_read(data, test_part, tmp_path):
+    """A byte order mark, other ends of lines, quotes, blanks, capitals, and the classes in another order."""
+    right = np.eye(len(CLASSES))[test_part["label"]]
+    table = pd.DataFrame(right, columns=[f"P_{name.upper()}" for name in CLASSES]).iloc[:, ::-1]
+    table.insert(0, " Sample ", test_part["sample"])
+    table["LABEL"] = [f" {CLASSES[code].upper()} " for code in test_part["label"]]
+    written = table.to_csv(index=False, lineterminator="\r\n", quoting=csv.QUOTE_ALL)
+    (tmp_path / "theirs.csv").write_bytes(written.encode("utf-8-sig"))
+    score(data, tmp_path / "theirs.csv")
+    assert read_json(data.external("fer2013", "official", "theirs", "json"))["accuracy"] == 1
 
 
 def test_sample_0_answered_twice_is_refused_and_once_is_scored():

@@ -13,7 +13,7 @@ from fer.evaluation.metrics import confidence_bins
 from fer.evaluation.significance import mcnemar
 from fer.evaluation.summary import partners, summary
 from fer.params import Study
-from fer.reporting import autopsy, calibration, comparison, figures, robustness, significance
+from fer.reporting import autopsy, budget, calibration, comparison, figures, robustness, significance
 from fer.reporting.results import Result, collect
 from fer.reporting.significance import by_pair
 from fer.reporting.tables import Table
@@ -327,3 +327,12 @@ def test_a_wide_table_is_several_of_a_page_s_width_in_latex():
     assert text.count(r"\begin{tabular}") == 3 and text.count("a-b &") == 3 and text.count("A note.") == 1
     assert all(f"\\caption{{Wide ({number} of 3)}}" in text for number in (1, 2, 3))
     assert all(len(line) < 150 for line in text.splitlines()), "no row is wider than a page"
+
+
+@pytest.mark.parametrize(("flip", "crops"), [(False, "5 crops"), (True, "10 crops")])
+def test_the_budget_names_the_crops_of_a_test_image(data, flip, crops):
+    (result,) = collected(data, {BASE: {}})
+    recipe = result.first.recipe.override({"test_time_crop": 44, "test_time_flip": flip})
+    recorded = result.first.resolved() | {"recipe": recipe.model_dump(mode="json")}
+    history = pd.DataFrame({"epoch": [0]})
+    assert budget.measure([result.first], [history], recorded).each().endswith(f"{crops} at test time")

@@ -51,6 +51,10 @@ def train(
 ) -> None:
     """Train one run; an interrupted one resumes from its last saved epoch."""
     run = resolve(experiment, fold, seed, set_, threads, root, bf16_on_cpu)
+    if run.recipe.start_from:
+        from fer.starting import require_start
+
+        require_start(run)
     from fer.stages.train import train as work
 
     announce("train", f"{experiment} {fold}.{seed}", lambda: work(run, device, checkpoint_seconds))

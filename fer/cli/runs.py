@@ -39,12 +39,10 @@ def resolve(
     bf16_on_cpu: bool = False,
 ):
     """Return the run that the options describe, checked before torch is imported."""
-    from fer.runs import Run, require_run
+    from fer.runs import Run
 
     run = Run(experiment, fold, seed, settings(changes), threads, Layout(root), bf16_on_cpu)
     _ = run.system  # a wrong override is an error now
-    if run.recipe.start_from:
-        require_run(Path(run.recipe.start_from), f"{experiment}: start_from: ")
     return run
 
 

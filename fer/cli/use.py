@@ -96,7 +96,10 @@ def predict(
         ),
     ] = "fer2013-fer_baseline",
     output: Annotated[
-        Path | None, typer.Option(help="Write a row for each face to this .csv or .jsonl file instead of the terminal.")
+        Path | None,
+        typer.Option(
+            help="Write a row for each face to this .csv or .jsonl file instead of the terminal, once all is read."
+        ),
     ] = None,
     draw: Annotated[
         Path | None, typer.Option(help="Folder for copies of the pictures and videos with the faces marked.")

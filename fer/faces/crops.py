@@ -29,13 +29,13 @@ LARGEST = 1 << 21  # pixels: a larger photograph is reduced as soon as it is dec
 # --- decoding -------------------------------------------------------------------------------------------------------
 
 
-def native(data: bytes, name: str) -> np.ndarray:
+def native(data: bytes, name: str, largest: int | None = LARGEST) -> np.ndarray:
     """Return the image as its file holds it: uint8 or uint16, grey (height, width) or RGB (height, width, 3).
 
     Palettes and CMYK become RGB; transparency is composited on `BACKGROUND`; the EXIF orientation is obeyed, as every
     viewer does, so that faces stand upright; of an animation or several pages the first is returned. An image of more
-    than `LARGEST` pixels is reduced to that many: faces that are used here are far larger than a detector needs, and a
-    photograph of 108 megapixels would cost as much as thousands of others.
+    than `largest` pixels is reduced to that many (None: none is): the faces of datasets are far larger than a detector
+    needs, and a photograph of 108 megapixels would cost as much as thousands of others.
 
     Raises:
         FerError: the data are truncated, not an image, or of more than 2²⁷ pixels, or their numbers are neither of 8
@@ -51,7 +51,8 @@ def native(data: bytes, name: str) -> np.ndarray:
         raise FerError(f"{name} cannot be decoded: the image is truncated or damaged")
     if image.dtype not in (np.uint8, np.uint16):
         raise FerError(f"{name} holds {image.dtype} numbers; expected 8 or 16 bits a pixel: convert it to one of these")
-    image = reduced(upright(image, data))
+    image = upright(image, data)
+    image = image if largest is None else reduced(image, largest)
     if image.ndim == 2:
         return image
     if image.shape[2] == 4:
@@ -79,10 +80,10 @@ def upright(image: np.ndarray, data: bytes) -> np.ndarray:
     return np.ascontiguousarray(image)
 
 
-def reduced(image: np.ndarray) -> np.ndarray:
-    """Return the image with at most about `LARGEST` pixels."""
+def reduced(image: np.ndarray, largest: int) -> np.ndarray:
+    """Return the image with at most about `largest` pixels."""
     height, width = image.shape[:2]
-    scale = math.sqrt(LARGEST / (height * width))
+    scale = math.sqrt(largest / (height * width))
     return image if scale >= 1 else resized(image, max(1, round(width * scale)), max(1, round(height * scale)))
 
 

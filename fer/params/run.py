@@ -65,6 +65,16 @@ class RunParameters(BaseModel):
         part += ", augmented before the split" if self.augment_before_split else ""
         return self.started_on | {self.dataset: part}
 
+    def differences(self, other: RunParameters) -> dict[str, tuple[Any, Any]]:
+        """Return what may give the networks of two runs of one system other shapes: key → its value here and there."""
+        here, there = (
+            {f"input.{name}": getattr(each.input, name) for name in ("size", "channels")}
+            | {f"architecture.{name}": value for name, value in each.architecture.items() if name != "weights"}
+            for each in (self, other)
+        )
+        names = sorted(here.keys() | there.keys())
+        return {name: (here.get(name), there.get(name)) for name in names if here.get(name) != there.get(name)}
+
     def dump(self) -> dict[str, Any]:
         """Return the parameters ready for JSON, without those that are not set."""
         return {name: value for name, value in self.model_dump(mode="json").items() if value is not None}

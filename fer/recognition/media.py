@@ -11,11 +11,10 @@ import numpy as np
 
 from fer.errors import FerError
 from fer.faces import crops
+from fer.sources.guard import is_clutter
+from fer.sources.reading import IMAGES, OTHER_IMAGES, image_fault
 
 VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"}
-IMAGE_SUFFIXES = {
-    *(".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
-}
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Frame:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Return a photograph as uint8, grey (height, width) or RGB (height, width, 3), upright.
+    """Return a photograph as uint8, grey (height, width) or RGB (height, width, 3), upright and in its full size.
 
     Raises:
         FerError: the file is missing, empty, damaged or not an image.
@@ -40,14 +39,16 @@ def read_image(path: Path) -> np.ndarray:
     if path.is_dir():
         raise FerError(f"{path} is a folder; expected an image")
     data = path.read_bytes()
-    if not data:
-        raise FerError(f"{path} is empty")
-    image = crops.native(data, str(path))
+    if fault := image_fault(data):
+        raise FerError(f"{path}: {fault}")
+    image = crops.native(data, str(path), largest=None)
     return crops.converted(image, 1 if image.ndim == 2 else 3)
 
 
 def expand(sources: list[Path]) -> list[Path]:
     """Return the files to read: a folder stands for its images and videos, at any depth, sorted by path.
+
+    Images of a kind that is not read, such as HEIC, are among them, so that they are named; hidden files are not.
 
     Raises:
         FerError: a source does not exist, or a folder holds neither images nor videos.
@@ -57,11 +58,13 @@ def expand(sources: list[Path]) -> list[Path]:
         if not source.exists():
             raise FerError(f"{source} does not exist; expected an image, a video or a folder of them")
         if source.is_dir():
-            known = IMAGE_SUFFIXES | VIDEO_SUFFIXES
-            found = sorted(path for path in source.rglob("*") if path.suffix.lower() in known and path.is_file())
+            endings = (*IMAGES, *OTHER_IMAGES, *VIDEO_SUFFIXES)
+            inside = (path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file())
+            found = [source / name for name in inside if name.lower().endswith(endings) and not is_clutter(name)]
             if not found:
-                raise FerError(f"{source} holds no images and no videos (known endings: {', '.join(sorted(known))})")
-            files += found
+                known = ", ".join(sorted((*IMAGES, *VIDEO_SUFFIXES)))
+                raise FerError(f"{source} holds no images and no videos (known endings: {known})")
+            files += sorted(found)
         else:
             files.append(source)
     return files

@@ -8,7 +8,7 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -23,6 +23,7 @@ from fer.recognition.drawing import draw_faces
 from fer.recognition.media import VIDEO_SUFFIXES, Frame
 from fer.recognition.recognizer import Face, Recognizer, detector_name
 from fer.recognition.tracking import Tracker
+from fer.storage import atomic, write_bytes
 from fer.wording import counted
 
 logger = logging.getLogger("fer")
@@ -48,10 +49,10 @@ def predict(
 ) -> str:
     """Write a row for each face; return a line for the terminal.
 
-    A file that cannot be read is named in a warning, and the others are done.
+    A file that cannot be read is named in a warning, and the others are done. Ctrl-C ends a camera's pictures.
 
     Args:
-        output: `.csv` or `.jsonl`; None: CSV to the standard output.
+        output: `.csv` or `.jsonl`, written whole or not at all; None: CSV to the standard output, as faces are found.
 
     Raises:
         FerError: nothing could be read at all, or `output` has another ending.
@@ -60,16 +61,22 @@ def predict(
     counts: Counter[str] = Counter()
     with open_rows(output, recognizer.classes) as write:
         if camera is not None:
-            look(recognizer, media.camera_frames(camera, options.every), f"camera-{camera}", options, write, counts)
+            with suppress(KeyboardInterrupt):
+                look(recognizer, media.camera_frames(camera, options.every), f"camera-{camera}", options, write, counts)
         for path in track(files, len(files), "predict"):
-            try:
-                look(recognizer, media.frames(path, options.every), path.name, options, write, counts)
-            except (FerError, OSError) as error:
-                logger.warning("%s", error)
-                counts["unreadable"] += 1
-    if not counts["pictures"]:
-        raise FerError("nothing could be read: no row was written")
+            look(recognizer, readable(media.frames(path, options.every), counts), path.name, options, write, counts)
+        if not counts["pictures"]:
+            raise FerError("nothing could be read: no row was written")
     return summary(counts, detector_name(options.detector))
+
+
+def readable(frames: Iterable[Frame], counts: Counter) -> Iterator[Frame]:
+    """Yield the frames of a file; where it cannot be read, say so and end. What cannot be written is an error."""
+    try:
+        yield from frames
+    except (FerError, OSError) as error:
+        logger.warning("%s", error)
+        counts["unreadable"] += 1
 
 
 def look(
@@ -79,14 +86,12 @@ def look(
     tracker = Tracker(options.smoothing)
     with Gallery(options.drawn, name) as gallery:
         for frame in frames:
-            write.begin()
             counts["pictures"] += 1
             moving = frame.number is not None
             smallest = options.smallest or (2 * SMALLEST if moving else SMALLEST)
             found = recognizer(frame.image, smallest, options.detector)
             numbered = tracker.follow(found) if moving else list(enumerate(found))
-            for number, face in numbered:
-                write.write_face(frame, number, face)
+            write.write_faces(frame, numbered)
             counts["faces"] += len(found)
             counts["without a face"] += not found
             gallery.add(frame, [(number if moving else None, face) for number, face in numbered])
@@ -110,47 +115,36 @@ class RowWriter:
         self.handle, self.csv = handle, csv.writer(handle, lineterminator="\n") if form == ".csv" else None
         self.begun = False
 
-    def begin(self) -> None:
-        """Empty the file of what an earlier call wrote, and write the header, at the first picture that is read."""
-        if self.begun:
-            return
-        self.begun = True
-        if self.handle is not sys.stdout:
-            self.handle.truncate(0)
+    def write_faces(self, frame: Frame, faces: list[tuple[int, Face]]) -> None:
+        """Write the faces of a frame at once, so that an interruption leaves all of them or none."""
+        rows = [self.row(frame, number, face) for number, face in faces]
         if self.csv:
-            self.csv.writerow(self.columns)
+            self.csv.writerows(rows if self.begun else [self.columns, *rows])
+            self.begun = True
+        else:
+            values = [dict(zip(self.columns, row, strict=True)) for row in rows]
+            self.handle.write("".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values))
 
-    def write_face(self, frame: Frame, number: int, face: Face) -> None:
-        """Write one face: its frame, its number (the person's, in a video), box in pixels, label and probabilities."""
+    def row(self, frame: Frame, number: int, face: Face) -> list:
+        """Return frame, number (the person's, in a video), box in pixels, label and probabilities of one face."""
         box = [round(float(value), 1) for value in face.box]
         seconds = None if frame.seconds is None else round(frame.seconds, 3)
         scores = [round(value, 6) for value in face.probabilities.values()]
         detected = round(face.detection_score, 3)
-        values = [frame.source, frame.number, seconds, number, *box, detected, face.label, *scores]
-        if self.csv:
-            self.csv.writerow(values)
-        else:
-            self.handle.write(json.dumps(dict(zip(self.columns, values, strict=True)), ensure_ascii=False) + "\n")
+        return [frame.source, frame.number, seconds, number, *box, detected, face.label, *scores]
 
 
 @contextmanager
 def open_rows(output: Path | None, classes: tuple[str, ...]) -> Iterator[RowWriter]:
-    """Yield a writer of rows to a .csv or .jsonl file; without one, as CSV to the terminal."""
+    """Yield a writer of rows to a .csv or .jsonl file, whole or absent; without one, as CSV to the terminal."""
     if output is None:
         yield RowWriter(sys.stdout, classes, ".csv")
         return
     form = output.suffix.lower()
     if form not in (".csv", ".jsonl"):
         raise FerError(f"--output {output}: expected a name that ends in .csv or .jsonl")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    new = not output.exists()
-    with open(output, "a", encoding="utf-8", newline="") as handle:
-        writer = RowWriter(handle, classes, form)
-        try:
-            yield writer
-        finally:
-            if new and not writer.begun:
-                output.unlink()
+    with atomic(output) as scratch, open(scratch, "w", encoding="utf-8", newline="") as handle:
+        yield RowWriter(handle, classes, form)
 
 
 class Gallery:
@@ -166,7 +160,7 @@ class Gallery:
         self.folder.mkdir(parents=True, exist_ok=True)
         picture = cv2.cvtColor(draw_faces(frame.image, faces), cv2.COLOR_RGB2BGR)
         if frame.number is None:
-            self.free_name(".png").write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+            write_bytes(self.free_name(".png"), cv2.imencode(".png", picture)[1].tobytes())
             return
         if self.video is None:
             size = picture.shape[1::-1]

@@ -13,9 +13,11 @@ import numpy as np
 
 from fer.errors import FerError
 from fer.faces import crops
+from fer.layout import PARAMETERS
 from fer.recognition.about import About
 from fer.recognition.detection import SMALLEST, DetectedFace, detect
 from fer.recognition.media import read_image
+from fer.runs import require_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -229,14 +231,11 @@ def find_faces(detector: str | None = None) -> Callable[[np.ndarray, int], list[
 
 def find(name: str | Path) -> Path:
     """Return the folder of a model: a run's, or that of a released one."""
-    for folder in (Path(name), PRETRAINED / str(name)):
-        if (folder / "parameters.json").exists() and (folder / "weights.safetensors").exists():
-            return folder
+    if str(name) in released() and not (Path(name) / PARAMETERS).exists():
+        return PRETRAINED / str(name)
     if Path(name).is_dir():
-        raise FerError(
-            f"{name} is not the folder of a trained run: parameters.json or weights.safetensors is missing. "
-            "Expected a folder such as runs/fer2013-dnn/0.0"
-        )
+        require_run(Path(name))
+        return Path(name)
     raise FerError(
         f"no model is called {str(name)!r}. Released: {', '.join(released()) or 'none'}. "
         "Or give the folder of a trained run, such as runs/fer2013-dnn/0.0, or an ONNX file of `fer export`"

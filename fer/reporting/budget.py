@@ -73,12 +73,10 @@ class Budget:
 
 def measure(runs: list[Run], histories: list[pd.DataFrame], parameters: dict) -> Budget:
     """Return the budget of runs, given their histories and the parameters that the first was trained with."""
-    recipe, asked = parameters["recipe"], own_recipe(runs[0])
+    recipe, asked = params.Recipe.model_validate(parameters["recipe"]), own_recipe(runs[0])
     unit = "epochs" if asked.recipe.epochs else "steps"
     done = [len(history) if unit == "epochs" else int(history["step"].iloc[-1]) for history in histories]
-    draws, full_draws = (
-        offline and offline["draws"] for offline in (recipe["offline"], asked.recipe.model_dump()["offline"])
-    )
+    draws, full_draws = (each.offline and each.offline.draws for each in (recipe, asked.recipe))
     return Budget(
         unit=unit,
         done=min(done),
@@ -90,7 +88,7 @@ def measure(runs: list[Run], histories: list[pd.DataFrame], parameters: dict) ->
         full_draws=full_draws,
         folds=len({run.fold for run in runs}),
         all_folds=len(experiment_folds(runs[0].experiment)),
-        crops=(10 if recipe["test_time_flip"] else 5) if recipe.get("test_time_crop") else None,
+        crops=recipe.test_time_views if recipe.test_time_crop else None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +15,19 @@ from fer.wording import counted
 
 
 def read_answers(file: Path) -> pd.DataFrame:
-    """Return a file of predictions as texts, its column names without blanks around them, unchecked otherwise."""
+    """Return a file of predictions as texts, its column names in lower case, without blanks around them; the rest is
+    unchecked.
+    """
     if file.is_dir() or not file.exists():
         what = "is a folder" if file.is_dir() else "does not exist"
         raise FerError(f"{file} {what}; expected a CSV file of predictions")
     try:
-        # As texts: pandas would read an empty label as a number, and a column of samples by whatever else is in it
-        table = pd.read_csv(file, dtype=str, na_filter=False, encoding="utf-8-sig")
-    except ValueError as error:
+        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):  # of cells without a column
+            # As texts: pandas would read an empty label as a number, and a column of samples by what else is in it
+            table = pd.read_csv(file, dtype=str, na_filter=False, encoding="utf-8-sig", index_col=False)
+    except (ValueError, pd.errors.ParserWarning) as error:
         raise FerError(f"{file} is not a valid CSV file: {error}") from error
-    table.columns = [str(name).strip() for name in table.columns]
+    table.columns = [str(name).strip().lower() for name in table.columns]
     if not table.columns.is_unique:
         raise FerError(f"{file} has two columns {table.columns[table.columns.duplicated()][0]!r}")
     if not len(table):
@@ -39,7 +43,10 @@ def rows_of_samples(table: pd.DataFrame, test: pd.DataFrame, file: Path) -> np.n
     """
     key = next((name for name in ("sample", "path") if name in table.columns), None)
     if key is None:
-        raise FerError(f"{file} has the columns {', '.join(table.columns)}; expected `sample` or `path` among them")
+        raise FerError(
+            f"{file} has the columns {', '.join(table.columns)}; expected `sample` or `path` among them, "
+            "with commas between the columns"
+        )
     given, wanted = table[key].str.strip(), test[key].astype(str)
     if key == "sample":
         given = given.str.replace(r"^0*(\d+)(\.0*)?$", r"\1", regex=True)  # 000350, as the images are called; 350.0
@@ -70,13 +77,17 @@ def answers(table: pd.DataFrame, classes: list[str], file: Path) -> tuple[np.nda
     """
     columns = columns_of(table, classes, file)
     codes = codes_of(table["label"], classes, file) if "label" in table.columns else None
-    if len(columns) < len(classes):
+    lacking = ", ".join(name for code, name in enumerate(classes) if code not in columns)
+    if not columns:
         if codes is None:
-            lacking = ", ".join(name for code, name in enumerate(classes) if code not in columns)
-            raise FerError(
-                f"{file} has neither a column `label` nor a probability for each class; without one: {lacking}"
-            )
+            raise FerError(f"{file} has neither a column `label` nor a probability for each class: {lacking}")
         return np.eye(len(classes), dtype=np.float32)[codes], False
+    if lacking:
+        raise FerError(
+            f"{file} has probabilities for some classes alone, in {', '.join(columns.values())}; without one: {lacking}"
+            ". Give a column for each class, of zeros for one that the system does not know; or leave out all of them, "
+            "and give a column `label`"
+        )
     given = probabilities(table[[columns[code] for code in range(len(classes))]], file)
     if codes is not None:
         rows = np.arange(len(given))

@@ -40,6 +40,9 @@ def train(run: Run, device: str = "auto", checkpoint_seconds: float = SECONDS) -
     chosen = choose_device(device, run.threads)
     precision = precision_in_effect(run.recipe.precision, chosen, run.bf16_on_cpu)
     recipe = run.recipe.model_copy(update={"precision": precision})
+    if not starts_random(run):
+        untrained(run, torch.device("cpu"))  # weights that do not fit are an error now, before images are read
+    taught_by = make_teacher(run, chosen)
     parts = {
         "train": load_part(run.source, "train", chosen),
         "val": load_part(run.source, recipe.choose_epoch_on, chosen),
@@ -56,7 +59,7 @@ def train(run: Run, device: str = "auto", checkpoint_seconds: float = SECONDS) -
             chosen,
             checkpoint,
             live.log,
-            make_teacher(run, chosen),
+            taught_by,
         )
     write_run(run, recipe, state)
     seconds = round(state.earlier + time.monotonic() - started, 1)
@@ -90,6 +93,12 @@ def write_run(run: Run, recipe: Recipe, state: State) -> None:
         "started_on": read_parameters(Path(recipe.start_from)).trained_on if recipe.start_from else {},
     }
     write_json(run.folder / layout.PARAMETERS, run.parameters.model_copy(update=recorded).dump())
+
+
+def starts_random(run: Run) -> bool:
+    """Return whether training starts from random weights alone, not from those of a backbone or another network."""
+    random = run.system.architecture.get("weights", "random") == "random"
+    return random and not run.recipe.start_from and "infrared_from" not in run.predecessors
 
 
 def make_teacher(run: Run, device: torch.device) -> Teacher | None:

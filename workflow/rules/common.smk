@@ -11,7 +11,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import Quietness
 from snakemake.utils import validate
 
-from fer import checkout, inputs, machine, params, runs
+from fer import checkout, inputs, machine, params, runs, starting
 from fer.errors import FerError
 from fer.reporting import names
 from fer.layout import (
@@ -40,6 +40,8 @@ STUDY_FILE = Path(config["study"])
 params.read_once()
 try:
     STUDY = params.load_study(STUDY_FILE)
+    if workflow.is_main_process:  # not each job anew
+        starting.require_starts(STUDY)
 except FerError as error:
     raise WorkflowError(f"{error}\nNothing was run.") from None
 

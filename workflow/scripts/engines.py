@@ -32,6 +32,7 @@ from fer.errors import FerError
 from fer.params import Study, load_study
 from fer.params.reading import mapping
 from fer.runs import Run, study_protocols, study_runs
+from fer.starting import require_starts
 from fer.storage import atomic, file_sha256, write_text
 from fer.wording import counted
 
@@ -509,7 +510,9 @@ def main() -> None:
     parser.add_argument("--study", type=Path, default=DEFAULT_STUDY, help="the study file")
     arguments = parser.parse_args()
     try:
-        inputs.write(load_study(arguments.study))
+        study = load_study(arguments.study)
+        require_starts(study)
+        inputs.write(study)
         match arguments.command:
             case "inputs":
                 pass  # they are written

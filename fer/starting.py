@@ -1,0 +1,36 @@
+"""Whether the trained network that a training starts from fits, known before data are read or any job runs.
+
+torch is imported only where the two networks may differ in more than their classes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fer.params import Study
+from fer.runs import Run, start_of, study_runs
+
+
+def require_start(run: Run) -> None:
+    """Refuse weights to start from (`start_from` of the recipe of `run`) that its network cannot take.
+
+    Raises:
+        FerError: the folder has no trained run, or one of another system or with weights of other shapes.
+    """
+    if start_of(run).parameters.differences(run.parameters):
+        from fer.networks import blank, start
+
+        start(blank(run.experiment.system, run.system, len(run.dataset.classes)), run)
+
+
+def require_starts(study: Study) -> None:
+    """Refuse a study with an experiment that starts from weights which its network cannot take.
+
+    A folder that does not exist yet, or that the study itself makes, is left to its trainings.
+    """
+    runs = study_runs(study)
+    own = {run.folder.resolve() for run in runs}
+    for run in {run.name: run for run in runs}.values():
+        start = run.recipe.start_from
+        if start and Path(start).exists() and Path(start).resolve() not in own:
+            require_start(run)
