@@ -45,7 +45,7 @@ def atomic(target: Path) -> Iterator[Path]:
     sweep(target)
     scratch = target.with_name(f".{target.name}.{HOST}.{os.getpid()}.partial")
     try:
-        with naming(target):
+        with naming(target, scratch):
             yield scratch
             with open(scratch, "rb+") as handle:
                 os.fsync(handle.fileno())
@@ -76,12 +76,12 @@ def alive(process: int) -> bool:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Name the file or folder for which there is no room: a failed write, unlike a failed open, names none."""
+def naming(path: Path, scratch: Path | None = None) -> Iterator[None]:
+    """Name the file or folder that cannot be written: a failed open names its `scratch` file, a full disk none."""
     try:
         yield
     except OSError as error:
-        if error.errno in FULL and error.filename is None:
+        if (error.errno in FULL and error.filename is None) or (scratch and error.filename in (scratch, str(scratch))):
             raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
         raise
 

@@ -70,6 +70,13 @@ def test_a_mistake_is_one_clear_error_and_no_traceback(arguments, message):
     assert "Traceback" not in result.stderr
 
 
+def test_a_call_outside_the_project_s_folder_says_so(tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
+    for words in (["acquire", "fer2013"], ["train", "fer2013-dnn"]):
+        result = fer(*words, cwd=tmp_path, env=environment)
+        assert result.returncode == 2 and "here: call fer in the project's folder" in result.stderr
+
+
 def test_a_stage_without_the_one_before_it_says_so_and_leaves_no_folder(tmp_path):
     result = fer("index", "fer2013", "--root", str(tmp_path / "nowhere"))
     assert result.returncode == 2 and "nowhere/data/raw/fer2013.parquet does not exist" in result.stderr

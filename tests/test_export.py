@@ -181,6 +181,7 @@ def test_a_run_is_found_by_folder_by_name_and_as_a_released_model(trained):
     (("x", "--quantize", "int8", "--precision", "fp16"), "either"),
     (("x", "--output", "x.pt"), "ends in .onnx"),
     (("x",), "no model is called 'x'"),
+    (("x.onnx",), "x.onnx is an ONNX file; expected a released model"),
 ])  # fmt: skip
 def test_what_cannot_be_exported_is_one_error_line(words, said):
     result = command("export", *words, ok=False)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 import fer
@@ -173,6 +174,8 @@ def test_every_released_model_is_small_recognises_faces_and_says_how_accurate_it
     from fer.recognition.recognizer import PRETRAINED, released
 
     assert "fer2013-fer_baseline" in released()
+    words = str(fer.load("fer2013-fer_baseline", threads=1).about)
+    assert "trained on fer2013 (official, fold 0)" in words and "earlier run, which make up 20 %" in words
     assert sum(path.stat().st_size for path in PRETRAINED.rglob("*") if path.is_file()) < 6_000_000
     for name in released():
         recognizer = fer.load(name, threads=1)
@@ -258,6 +261,20 @@ def test_ctrl_c_ends_a_camera_and_its_rows_are_written(recognizer, party, tmp_pa
     output = tmp_path / "faces.jsonl"
     assert run_predict(recognizer, [], output, Options(smallest=40), camera=0).startswith("1 picture, 2 faces")
     assert [json.loads(line)["face"] for line in output.read_text().splitlines()] == [0, 1]
+
+
+def test_a_pil_image_of_any_mode_of_8_bits_is_seen_as_its_file_is(recognizer, faces, tmp_path):
+    picture = Image.fromarray(faces[0])
+    clear = picture.convert("RGBA")
+    clear.putalpha(Image.fromarray(np.pad(np.full((SIDE - 40, SIDE), 255, np.uint8), ((40, 0), (0, 0)))))
+    for number, image in enumerate([picture.convert("P"), picture.convert("LA"), clear]):
+        image.save(tmp_path / f"{number}.png")
+        (one,), (other,) = recognizer([tmp_path / f"{number}.png", image])
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
+    (one,), (other,) = recognizer([faces[0], picture.convert("CMYK")])
+    np.testing.assert_allclose(one.scores, other.scores, atol=0.01)
+    with pytest.raises(FerError, match="smallest: given 0; expected a side in pixels, 1 or more"):
+        recognizer(picture, smallest=0)
 
 
 def test_the_boxes_of_a_large_photograph_are_in_its_own_pixels(recognizer, party, tmp_path):

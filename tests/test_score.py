@@ -112,6 +112,11 @@ def certain(table):
             lambda table: certain(table).assign(sad="high"),
             "probabilities, not logits. Not so in 70 rows, such as row 1",
         ),
+        (
+            lambda table: certain(table).assign(contempt=0.0),
+            "has a column 'contempt', but the dataset has no such class",
+        ),
+        (lambda table: table.assign(p_hapy=1.0), "has a column 'p_hapy', but the dataset has no such class"),
         (lambda table: certain(table).assign(p_sad=0.0), "has two columns for sad: sad and p_sad"),
         (
             lambda table: certain(table).assign(label=["sad", "joy", *table["label"][2:]]),

@@ -299,3 +299,9 @@ def test_reading_rows_holds_one_group_of_them_in_memory(tmp_path):
     held = [pa.total_allocated_bytes() - before for _ in storage.read_rows(tmp_path / "x.parquet")]
     assert len(held) == 20 * storage.ROW_GROUP
     assert max(held) < 4 * 1000 * storage.ROW_GROUP
+
+
+def test_a_file_that_cannot_be_opened_is_named_and_not_its_scratch_file(tmp_path):
+    with pytest.raises(OSError, match="File name too long") as caught:
+        storage.write_text(tmp_path / ("x" * 250), "")
+    assert caught.value.filename == str(tmp_path / ("x" * 250))

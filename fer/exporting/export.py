@@ -60,6 +60,8 @@ def find_run(name: str | Path, root: Path | None = None) -> TrainedRun:
     Args:
         root: folder of the study's artifacts; None: the one that the run lies in, else the current folder.
     """
+    if Path(name).suffix == ".onnx":
+        raise FerError(f"{name} is an ONNX file; expected a released model, or the folder of a trained run")
     inside = (root or Path()) / "runs" / name
     folder = inside if (inside / "parameters.json").exists() else find(name)
     if root is None and folder.absolute().parents[1].name == "runs":

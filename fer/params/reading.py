@@ -27,6 +27,8 @@ def known(path: Path, kind: str, where: str = "") -> Path:
         raise FerError(f"{where}{kind} {error}") from None
     if path.exists():
         return path
+    if not path.parent.exists():
+        raise FerError(f"{where}there is no folder {path.parent} here: call fer in the project's folder")
     names = sorted(file.stem for file in path.parent.glob("*.yaml"))
     raise FerError(
         f"{where}unknown {kind} {path.stem!r}{suggestion(path.stem, names)}. "

@@ -86,10 +86,9 @@ def about(folder: Path, parameters: RunParameters) -> About:
     elif (folder / layout.METRICS).exists():
         figures = read_json(folder / layout.METRICS)
         known |= {"n": figures["n"], "accuracy": figures["accuracy"], "interval": figures["interval"]["accuracy"]}
-    if not (folder / ABOUT).exists():
-        known["notes"] = origin(parameters)
-        if (folder / layout.SUMMARY).exists():
-            known["synthetic"] = read_json(folder / layout.SUMMARY).get("synthetic")
+    if not (folder / ABOUT).exists() and (folder / layout.SUMMARY).exists():
+        known["synthetic"] = read_json(folder / layout.SUMMARY).get("synthetic")
+    known["notes"] = [*known.get("notes", []), *origin(parameters)]
     if known.get("interval"):
         known["interval"] = tuple(known["interval"][:2])
     for key in ("notes", "limits"):
@@ -102,6 +101,8 @@ def origin(parameters: RunParameters) -> list[str]:
     """Return what a run's figures are to be read with: its defects, and what its starting weights were trained on."""
     started = parameters.started_on.items()
     notes = [f"its weights started from a network trained on {name} ({part})" for name, part in started]
+    if averaged := parameters.averaged:
+        notes.append(f"its weights are averaged with those of an earlier run, which make up {100 * averaged.share:g} %")
     if parameters.recipe.choose_epoch_on == "test":
         notes.append("its epoch was chosen on the test images: the accuracy is not a test result")
     if parameters.augment_before_split:

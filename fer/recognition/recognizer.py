@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
+from PIL import Image
 
 from fer.errors import FerError
 from fer.faces import crops
@@ -97,14 +97,15 @@ class Recognizer:
         """Return the faces of an image, the largest first; of a list of images, a list for each.
 
         Args:
-            images: a path, or uint8 pixels, grey (height, width) or RGB (height, width, 3; a PIL image will do), or a
-                list of these.
-            smallest: side of the smallest face to look for, in pixels.
+            images: a path, a PIL image, or uint8 pixels, grey (height, width), RGB (height, width, 3) or RGBA; or a
+                list of these. Transparent pixels are black.
+            smallest: side of the smallest face to look for, in pixels, 1 or more.
             detector: "blazeface", which finds more faces, faster, and needs ONNX Runtime; or "hog" (dlib); None:
                 blazeface where ONNX Runtime is installed.
 
         Raises:
-            FerError: a file is missing or not an image, or an array is not uint8 of such a shape.
+            FerError: a file is missing or not an image, an array is not uint8 of such a shape, or `smallest` is not
+                positive.
 
         Examples:
             >>> import numpy as np, fer
@@ -112,6 +113,8 @@ class Recognizer:
             >>> recognizer(np.zeros((120, 160), np.uint8))  # no face in the dark
             []
         """
+        if smallest < 1:
+            raise FerError(f"smallest: given {smallest}; expected a side in pixels, 1 or more")
         if isinstance(images, list | tuple):
             pixels = [as_pixels(image) for image in images]
             find = find_faces(detector)
@@ -251,6 +254,8 @@ def as_pixels(image: Any) -> np.ndarray:
     """Return an image as uint8, grey (height, width) or RGB (height, width, 3)."""
     if isinstance(image, str | Path):
         return read_image(Path(image))
+    if isinstance(image, Image.Image) and not image.mode.startswith(("I", "F")):  # these have more than 8 bits
+        image = image if image.mode in ("L", "RGB") else image.convert("RGBA")  # a palette's codes are no pixels
     pixels = np.asarray(image)
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4)):
         raise FerError(
@@ -260,5 +265,5 @@ def as_pixels(image: Any) -> np.ndarray:
     if not pixels.size:
         raise FerError(f"an image has no pixels: its shape is {pixels.shape}")
     if pixels.ndim == 3 and pixels.shape[2] == 4:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB)
+        pixels = crops.composited(pixels)
     return pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else np.ascontiguousarray(pixels)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fer.errors import FerError
-from fer.expressions import expression
+from fer.expressions import EXPRESSIONS, expression
 from fer.wording import counted
 
 
@@ -105,11 +105,21 @@ def answers(table: pd.DataFrame, classes: list[str], file: Path) -> tuple[np.nda
 
 
 def columns_of(table: pd.DataFrame, classes: list[str], file: Path) -> dict[int, str]:
-    """Return the columns of probabilities by the code of their class."""
+    """Return the columns of probabilities by the code of their class.
+
+    Raises:
+        FerError: a class has two, or one is of a class that the dataset does not have.
+    """
     named, columns = codes_by_expression(classes), {}
     for column in table.columns:
-        if (code := class_of(column.removeprefix("p_"), named)) is None:
-            continue
+        name = column.removeprefix("p_")
+        if (code := class_of(name, named)) is None:
+            if name == column and not is_expression(name):
+                continue  # not an answer
+            raise FerError(
+                f"{file} has a column {column!r}, but the dataset has no such class. Its classes: {', '.join(classes)}"
+                ". Leave the column out, and divide the others by their sum"
+            )
         if code in columns:
             raise FerError(f"{file} has two columns for {classes[code]}: {columns[code]} and {column}")
         columns[code] = column
@@ -153,6 +163,11 @@ def codes_of(labels: pd.Series, classes: list[str], file: Path) -> np.ndarray:
 def codes_by_expression(classes: list[str]) -> dict[str, int]:
     """Return the codes of a dataset's classes by the common names of their expressions."""
     return {expression(name): code for code, name in enumerate(classes)}
+
+
+def is_expression(name: str) -> bool:
+    """Return whether a name is that of an expression, of this dataset or another."""
+    return class_of(name, dict.fromkeys(EXPRESSIONS, 0)) is not None
 
 
 def class_of(name: str, named: dict[str, int]) -> int | None:

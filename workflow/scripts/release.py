@@ -69,7 +69,7 @@ def release(run: TrainedRun, name: str) -> dict:
         "n_without_leaked": int(clean.sum()),
         "accuracy_without_leaked": float(correct[clean].mean()) if clean.any() else None,
         "epochs": len(read_csv(run.folder / layout.HISTORY)),
-        "notes": [f"{len(data) / 1e6:.1f} MB, {dataset.citation}. Weights in half precision, measured as released."],
+        "notes": [f"Dataset: {dataset.citation}.", "Measured as released: weights in half precision."],
     }
     write_json(target / ABOUT, about)
     return about
