@@ -1,6 +1,6 @@
 """fer: a reproducible benchmark of facial-expression recognition.
 
-The line of stages is acquire → index → align → blocks → split → augment → train → evaluate → explain → report. Each
+The stages are acquire → index → align → blocks → split → augment → train → evaluate → explain → report. Each
 word is a module in `fer.stages`, a sub-command of `fer`, a file in `workflow/rules/` and a folder in `logs/`.
 
 Imports run one way: cli → stages → (sources, datasets, faces, leakage, systems, training, evaluation, explain,

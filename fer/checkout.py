@@ -25,7 +25,7 @@ VERSIONED = ("data", "runs", "reports")  # the folders of a study that hold its 
 def obstacle(root: Path) -> str | None:
     """Return in one line why DVC cannot record a study with this root and what to do; None if it can.
 
-    Every command that records, checks or fetches asks here, and a run asks before its first job.
+    Every command that records, checks or fetches calls this, and a run calls it before its first job.
     """
     return next(obstacles(root), None)
 
@@ -93,7 +93,7 @@ class Owner:
 def owner() -> Owner:
     """Return this checkout's owner, a random name that it keeps when it is moved and that no copy or clone shares.
 
-    A copy of the folder brings the file along. It is told by the inode of the file's folder, which a move or a
+    A copy of the folder brings the file along. It is recognised by the inode of the file's folder, which a move or a
     container leaves as it is, and by the original, where that is still in its place.
     """
     known = own_note()
@@ -108,7 +108,7 @@ def owner() -> Owner:
 
 
 def own_note() -> dict | None:
-    """Return what this checkout's file says, or None where there is none yet, or another checkout's, copied along."""
+    """Return what this checkout's file says; None if there is none yet, or one copied along from another checkout."""
     known = read_note(OWNER)
     return known if known and known["inode"] == inode(OWNER) and not original_elsewhere(known) else None
 

@@ -29,7 +29,7 @@ PROSE = {"help", "description", "epilog"}  # arguments that document an option o
 def listing(command: str, plugin: str = "") -> str:
     """Return digest and name of every file that determines the output of `fer <command>`, one per line.
 
-    The digests leave out comments, docstrings and the help of options, so that editing prose changes none.
+    The digests leave out comments, docstrings and the help of options, so that editing prose does not change them.
 
     Args:
         plugin: the adapter or the system that the command imports by name.
@@ -53,7 +53,7 @@ def sources() -> str:
 
 @cache
 def facts(path: Path, command: str | None) -> tuple[str, list[Path]]:
-    """Return a file's digest and the files of the package that it needs; of the command line, those of one command."""
+    """Return a file's digest and the package files it needs; for the command line, those that one command needs."""
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".py":  # a template may include others
         return digest(text), [file for name, file in templates().items() if name in text]

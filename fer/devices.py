@@ -41,8 +41,8 @@ def choose_device(device: str, threads: int) -> torch.device:
 def free_gpu() -> int:
     """Return the first visible GPU without a `fer` process on it; where all have one, share one.
 
-    A scheduler that assigns devices shows a job one GPU alone: nothing is left to choose. Locks bear the GPU's own
-    identifier, for jobs that see different GPUs count each from 0.
+    A scheduler that assigns devices shows a job only one GPU: nothing is left to choose. Locks are named after the
+    GPU's own identifier, because jobs that see different GPUs each count theirs from 0.
     """
     count = torch.cuda.device_count()
     for number in range(count if count > 1 else 0):

@@ -6,9 +6,9 @@
   of the two faces correlates once they are registered (`fer.faces.likeness`), which confirms it. Under one light,
   before one background, other expressions of a person pass the first two tests and fail the third.
 
-Near duplicates are looked for among visible images only: so small, the infrared faces of different people are alike,
-and a pair is judged by its visible image anyway. Blank images, one constant value, show nothing that could leak and
-are nobody's duplicate.
+Near duplicates are looked for only among visible images: at this size the infrared faces of different people look
+alike, and a pair is judged by its visible image anyway. Blank images, one constant value, show nothing that could leak
+and are nobody's duplicate.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ def duplicates(samples: pd.DataFrame, raw: Path, faces: Path, crops_file: Path, 
         dataset: its `audit` holds the thresholds, its `alignment` says how the crops were made.
 
     Returns:
-        One row a pair, sorted: first < second (int32 samples), exact (bool), distance (uint8, differing bits),
+        One row per pair, sorted: first < second (int32 samples), exact (bool), distance (uint8, differing bits),
         correlation and likeness (float32, -1 to 1, of the thumbnails and of the faces' detail; 1 for exact duplicates).
 
     Raises:
-        FerError: so many images are alike that the pairs cannot be held.
+        FerError: so many images are alike that the pairs do not fit in memory.
     """
     audit = dataset.audit
     seen = samples[~samples["blank"]].sort_values("sample", ignore_index=True)
@@ -113,7 +113,7 @@ def close_hashes(hashes: np.ndarray, distance: int) -> tuple[np.ndarray, np.ndar
 
 
 def require_memory(pairs: int, what: str) -> None:
-    """Refuse more pairs than can be held; `what` says in words how the images are alike."""
+    """Refuse more pairs than fit in memory; `what` says in words how the images are alike."""
     if pairs > MOST_PAIRS:
         raise FerError(
             f"more than {MOST_PAIRS:,} pairs of images {what}: these images are too similar for this criterion. "
@@ -157,8 +157,8 @@ def likenesses(
 ) -> np.ndarray:
     """Return how alike the faces of each pair are in detail (float32, -1 to 1; see `fer.faces.likeness`).
 
-    Compared are the crops. Where they were cut by landmarks and only one image of a pair has any, the other one is cut
-    by those of the first: the whole pictures nearly coincide.
+    The crops are compared. If they were cut by landmarks and only one image of a pair has any, the other one is cut by
+    the first one's: the whole pictures nearly coincide.
     """
     by_landmarks = dataset.alignment.crop == "similarity"
     has_face = detected.set_index("sample")["detected"]

@@ -30,7 +30,7 @@ class Faults:
 
     @contextmanager
     def of(self, path: str) -> Iterator[None]:
-        """Gather the fault of one file, an error that begins with its path, instead of stopping at it."""
+        """Gather the fault of one file (an error that begins with its path) instead of stopping at it."""
         try:
             yield
         except FerError as error:

@@ -22,11 +22,11 @@ class Layout:
     root: Path = Path()
 
     def raw(self, dataset: str) -> Path:
-        """Every original image as distributed, encoded, with its path, SHA-256 and annotation, one row a sample."""
+        """Every original image as distributed, encoded, with its path, SHA-256 and annotation, one row per sample."""
         return self.root / "data" / "raw" / f"{dataset}.parquet"
 
     def index(self, dataset: str) -> Path:
-        """What each sample shows: label, official part, subject, modality, pair, sequence; one row a sample."""
+        """What each sample shows: label, official part, subject, modality, pair, sequence; one row per sample."""
         return self.root / "data" / "index" / f"{dataset}.parquet"
 
     def counts(self, dataset: str) -> Path:
@@ -34,7 +34,7 @@ class Layout:
         return self.root / "data" / "index" / f"{dataset}.counts.json"
 
     def faces(self, dataset: str) -> Path:
-        """Detection outcome and landmarks, one row a sample."""
+        """Detection outcome and landmarks, one row per sample."""
         return self.root / "data" / "faces" / f"{dataset}.parquet"
 
     def crops(self, dataset: str) -> Path:
@@ -46,7 +46,7 @@ class Layout:
         return self.root / "data" / "faces" / f"{dataset}.counts.json"
 
     def blocks(self, dataset: str) -> Path:
-        """The boxes of the eyes and mouth blocks, one row a sample."""
+        """The boxes of the eyes and mouth blocks, one row per sample."""
         return self.root / "data" / "blocks" / f"{dataset}.parquet"
 
     def eyes(self, dataset: str) -> Path:

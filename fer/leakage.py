@@ -128,7 +128,7 @@ def in_several(members: dict[str, pd.DataFrame], key: str) -> list[str]:
 
 
 def members_of(pairs: pd.DataFrame) -> dict[str, list[int]]:
-    """Return the samples of the exact pairs, and those that are of near pairs alone."""
+    """Return the samples of the exact pairs, and those that are only in near pairs."""
     exact = pairs["exact"].to_numpy(bool)
     equal, near = (np.unique(pairs.loc[rows, ["first", "second"]]) for rows in (exact, ~exact))
     return {"exact": equal.astype(int).tolist(), "near": np.setdiff1d(near, equal).astype(int).tolist()}
@@ -209,7 +209,7 @@ def share(part: int, whole: int) -> str:
 
 
 def excessive(lost: dict[str, dict], kept: pd.DataFrame, most: float) -> str:
-    """Return in words why the remedy takes too much, of the fold in which it takes most; "" where it does not.
+    """Return in words why the remedy takes too much, for the fold in which it takes most; "" if it does not.
 
     Args:
         lost: what `dropped` returned.
@@ -237,7 +237,7 @@ def removals(split: pd.DataFrame, samples: pd.DataFrame, pairs: pd.DataFrame) ->
     """Return the rows of `split` that must go so that no duplicate crosses its parts.
 
     Test stays as it is. A val sample goes if it duplicates one of test, a train sample if it duplicates one of test or
-    of what is left of val; with a sample goes its partner, visible or infrared.
+    of what is left of val; its partner, visible or infrared, goes with it.
     """
     partner = samples.set_index("sample")["pair"]
     gone = []

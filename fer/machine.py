@@ -1,4 +1,4 @@
-"""What machine and which code a figure was measured with. Imports nothing heavy: the Snakefile asks here too."""
+"""On what machine and with which code a figure was measured. Imports nothing heavy: the Snakefile uses it, too."""
 
 from __future__ import annotations
 

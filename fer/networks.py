@@ -33,7 +33,7 @@ def untrained(run: Run, device: torch.device) -> nn.Module:
 def start(network: nn.Module, run: Run) -> None:
     """Give the network of `run` the weights that it starts from (`start_from` of its recipe).
 
-    If the classes differ, all that has a size for each class keeps its random weights.
+    If the classes differ, the weights whose shape depends on the number of classes stay random.
 
     Raises:
         FerError: there is no trained run, or its weights are not those of such a network.
@@ -121,7 +121,7 @@ def load_network(folder: str | Path, device: torch.device | str = "cpu") -> tupl
 
 
 def blank(name: str, system: System | RunParameters, classes: int) -> nn.Module:
-    """Return a system's network to be filled: the weights of a pretrained backbone are neither read nor downloaded."""
+    """Return a system's network, to be filled: the weights of a pretrained backbone are not read or downloaded."""
     architecture = system.architecture
     if "weights" in architecture:
         system = system.model_copy(update={"architecture": architecture | {"weights": "random"}})
@@ -149,7 +149,7 @@ def predecessor(run: Run, key: str) -> TrainedRun:
 
 
 def weights_of(folder: Path, parameters: RunParameters) -> dict[str, Tensor]:
-    """Return the weights that a run's training left."""
+    """Return the weights that a run's training produced."""
     path = require(folder / layout.WEIGHTS)
     if parameters.weights not in (None, file_sha256(path)):  # not recorded by older versions
         raise FerError(f"{path} is not the file that {layout.PARAMETERS} beside it describes. Train again")

@@ -1,4 +1,4 @@
-"""Work spread over processes, where it is worth that, with the order kept and memory bounded."""
+"""Work spread over processes where that pays off, in order and with bounded memory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def workers() -> int:
 def ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item], initializer: Callable[[], None] | None = None
 ) -> Iterator[Result]:
-    """Yield `function(item)` for every item, in order: a second's worth here, the rest by `workers()` processes.
+    """Yield `function(item)` for every item, in order: a second's worth here, the rest in `workers()` processes.
 
     Starting them takes longer than a small dataset does. An exception of `function` is raised here; a worker that
     dies (out of memory, say) is a `FerError`.
@@ -60,7 +60,7 @@ def _by_processes(
 ) -> Iterator[Result]:
     """Each worker has a pipe of its own and one chunk at a time, so one that dies is noticed and holds up nothing.
 
-    Not concurrent.futures: where a worker dies while a task is sent, its pool waits for ever in Python below 3.11.5
+    Not concurrent.futures: where a worker dies while a task is sent, its pool waits forever in Python below 3.11.5
     (https://github.com/python/cpython/issues/94777). Results ahead of their turn wait here: at most two chunks a
     worker.
     """
@@ -152,7 +152,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def _work(pipe: Connection, function: Callable[[Item], Result], initializer: Callable[[], None] | None) -> None:
-    """Answer chunks until the other end of the pipe is gone: a worker ends with its job, though that is killed."""
+    """Answer chunks until the other end of the pipe is gone: a worker ends with its job, even if that is killed."""
     prepare = cache(initializer or (lambda: None))
     with suppress(EOFError, ConnectionError):
         while True:

@@ -51,7 +51,7 @@ class Transfer:
         self.bar.stop()
 
     def update(self, count: int) -> None:
-        """Advance by so many bytes."""
+        """Advance by `count` bytes."""
         self.done += count
         self.bar.update(self.task, completed=self.done, total=self.total or None)
         if self.bar.disable and time.monotonic() - self.last > SECONDS:

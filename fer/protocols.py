@@ -24,7 +24,7 @@ CARVED = 0.1  # share of an official train that becomes val where the owners mad
 
 
 def assign(protocol: str, index: pd.DataFrame, dataset: Dataset, seed: int) -> pd.DataFrame:
-    """Return the split: one row a fold and sample, with columns sample (int32), fold (str) and part (str).
+    """Return the split: one row per fold and sample, with columns sample (int32), fold (str) and part (str).
 
     Rows are in the order of `folds` and of the samples. The same seed gives the same split, whatever the order of the
     rows of `index`.
@@ -81,7 +81,7 @@ def assign(protocol: str, index: pd.DataFrame, dataset: Dataset, seed: int) -> p
 def official(index: pd.DataFrame, dataset: Dataset, seed: int) -> pd.Series:
     """The parts that the dataset's owners defined.
 
-    Where they defined no val (RAF-DB), a tenth of train becomes it, stratified by label. Samples in no part stay out.
+    If they defined no val (RAF-DB), a tenth of train becomes val, stratified by label. Samples in no part are left out.
     """
     parts = index["part"].copy()
     if parts.isna().all():
@@ -117,7 +117,7 @@ def stratified(index: pd.DataFrame, val: float, test: float, seed: int) -> pd.Se
 
 
 def size(groups: int, share: float) -> int:
-    """Return how many of so many groups a share is, rounded: at least one, unless the share is 0."""
+    """Return how many of the groups make up a share, rounded: at least one, unless the share is 0."""
     return max(1, round(groups * share)) if share else 0
 
 

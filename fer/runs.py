@@ -32,7 +32,7 @@ class Source:
 
 
 class RunFiles:
-    """The files from which a run's network gets what it sees: of a run that a study asks for, and of a trained one."""
+    """The files from which a run's network gets what it sees, for a run in a study and for a trained one."""
 
     parameters: RunParameters
     layout: Layout
@@ -110,7 +110,7 @@ class Run(RunFiles):
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The dataset as its file in params/ describes it; `source` and `samples` are not as the study has them."""
+        """The dataset as its file in params/ describes it; `source` and `samples` are not those of the study."""
         return params.load_dataset(self.experiment.dataset)
 
     @property
@@ -129,7 +129,7 @@ class Run(RunFiles):
         return {key: replace(self, name=name, overrides={}) for key, name in self.experiment.predecessors.items()}
 
     def as_trained(self) -> TrainedRun:
-        """Return the run as its folder says that it was trained."""
+        """Return the run as its folder records its training."""
         return TrainedRun(self.folder, self.layout, self.threads)
 
     @cached_property
@@ -162,7 +162,7 @@ class Run(RunFiles):
 
 @dataclass(frozen=True)
 class TrainedRun(RunFiles):
-    """A run as its folder says that it was trained, whatever params/ says today."""
+    """A run as its folder records its training, whatever params/ says today."""
 
     folder: Path
     layout: Layout
@@ -281,7 +281,7 @@ def transfer_runs(study: params.Study, name: str) -> list[Run]:
 
 
 def experiment_folds(experiment: Experiment) -> list[str]:
-    """Return the names of all folds of an experiment's protocol, of which a study may make fewer."""
+    """Return the names of all folds of an experiment's protocol; a study may run fewer."""
     return folds(experiment.protocol, params.load_dataset(experiment.dataset))
 
 

@@ -1,4 +1,4 @@
-"""Whether the trained network that a training starts from fits, known before data are read or any job runs.
+"""Whether the network that a training starts from fits: checked before data are read or any job runs.
 
 torch is imported only where the two networks may differ in more than their classes.
 """

@@ -38,7 +38,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room for a file: the erro
 def atomic(target: Path) -> Iterator[Path]:
     """Yield a scratch path beside `target`; on success it takes the target's name, on failure it is removed.
 
-    The scratch name, `.<name>.<host>.<process>.partial`, belongs to this process alone, also where several machines
+    The scratch name, `.<name>.<host>.<process>.partial`, belongs to this process alone, even if several machines
     share the folder. What killed jobs left behind is removed first.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +117,7 @@ def write_rows(
 ) -> int:
     """Stream `rows` into a Parquet file, a row group at a time; return their number.
 
-    `metadata` is asked after the last row for what the file is to say of itself.
+    `metadata` is called after the last row and returns what the file says about itself.
     """
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
@@ -214,7 +214,7 @@ def read_array(path: Path) -> np.ndarray:
 
 @contextmanager
 def whole(path: Path) -> Iterator[None]:
-    """Turn what readers raise of a damaged file into an error that names it, and the way to have it back."""
+    """Turn what readers raise for a damaged file into an error that names the file and says how to restore it."""
     try:
         yield
     except damage() as error:
@@ -263,7 +263,7 @@ class ArrayWriter:
 
 
 def remove_others(folder: Path, wanted: list[Path]) -> None:
-    """Remove from a folder that DVC records as a whole what is not wanted: files of a study that was another before."""
+    """Remove what is not wanted from a folder that DVC records as a whole: files of an earlier version of the study."""
     for path in set(folder.glob("*")) - set(wanted):
         path.unlink()
 

@@ -55,7 +55,7 @@ def options(
 def open_log(log: Path) -> logging.FileHandler:
     """Open a stage's log; that of an unfinished attempt is continued.
 
-    Snakemake deletes a job's log before it runs the job again: under its second, hidden name it is found nevertheless.
+    Snakemake deletes a job's log before it runs the job again: it is found again under its second, hidden name.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     kept = log.with_name(f".{log.stem}")
@@ -84,7 +84,7 @@ def out_of_memory(error: Exception) -> bool:
 
 
 def terminated(number: int, frame: FrameType | None) -> None:
-    """Answer SIGTERM, which ends a job that timed out or is preempted, as Ctrl-C: training saves its last epoch."""
+    """Treat SIGTERM, which ends a job that timed out or is preempted, like Ctrl-C: training saves its last epoch."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the saving
     answer = signal.getsignal(signal.SIGINT)  # to wait (fer/parallel.py), or none in a background job
     (answer if callable(answer) else signal.default_int_handler)(number, frame)

@@ -17,7 +17,7 @@ from fer.layout import Layout
 app = typer.Typer()
 
 
-@app.command(epilog="Example: `fer augment EXPERIMENT --fold 0`, for an experiment whose recipe has `offline`")
+@app.command(epilog="Example: `fer augment EXPERIMENT --fold 0`, for an experiment whose recipe has the key `offline`")
 def augment(experiment: ExperimentName, fold: Fold = "0", set_: Overrides = None, root: Root = Path()) -> None:
     """Make the offline variants of a fold's training images, as the recipe specifies."""
     run = resolve(experiment, fold, 0, set_, 1, root)
@@ -77,11 +77,13 @@ def evaluate(
         ),
     ] = None,
     contempt: Annotated[
-        bool, typer.Option("--contempt", help="With --on: count contempt among the expressions.")
+        bool, typer.Option("--contempt", help="With --on: include contempt among the expressions.")
     ] = False,
     corrupted: Annotated[
         int | None,
-        typer.Option(min=1, help="Largest number of test images to corrupt when robustness is measured; default 1000."),
+        typer.Option(
+            min=1, help="Largest number of test images to corrupt when robustness is measured; default: 1000."
+        ),
     ] = None,
     threads: Threads = 1,
     device: Device = "auto",

@@ -22,7 +22,7 @@ Fold = Annotated[str, typer.Option(help="Fold of the experiment's protocol.")]
 Seed = Annotated[int, typer.Option(min=0, max=params.LARGEST_SEED, help="Seed of weights, order and augmentation.")]
 Device = Annotated[str, typer.Option(help="auto (the first available of CUDA, MPS and CPU), cpu, cuda or mps.")]
 Threads = Annotated[
-    int, typer.Option(min=1, max=1024, help="CPU threads. With the same number a run is repeatable to the bit.")
+    int, typer.Option(min=1, max=1024, help="CPU threads. Only with the same number is a run repeatable to the bit.")
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -30,7 +30,7 @@ Overrides = Annotated[
         "--set",
         metavar="KEY=VALUE",
         help="Override the recipe (epochs=5, augmentation.rotation=15), the input's size, a backbone's weights, or the "
-        "draws of each offline transform. Repeatable.",
+        "number of draws of each offline transform. Repeatable.",
     ),
 ]
 

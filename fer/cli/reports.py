@@ -1,4 +1,4 @@
-"""Commands that report a study, and show it in MLflow."""
+"""Commands that report a study or show it in MLflow."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def track(
 
 @reporting.callback(invoke_without_command=True, epilog="Example: `fer report --study params/study.yaml`")
 def report(context: typer.Context, study: StudyFile = Path("params/study.yaml")) -> None:
-    """Make the tables, figures and pages of a study, or some of them."""
+    """Make the tables, figures and pages of a study; with a command, only some of them."""
     if context.invoked_subcommand:
         return
     from fer.stages.report import report as work
@@ -45,7 +45,7 @@ def report(context: typer.Context, study: StudyFile = Path("params/study.yaml"))
 
 @reporting.command(epilog="Example: `fer report tables --study params/study.yaml`")
 def tables(study: StudyFile = Path("params/study.yaml")) -> None:
-    """Make the tables of a study, and reports/results.json, from which its page is made."""
+    """Make the tables of a study, and reports/results.json, from which `fer report page` makes the page."""
     from fer.stages.tables import tables as work
 
     loaded = params.load_study(study)
@@ -73,11 +73,11 @@ def real(
     root: Annotated[
         Path | None, typer.Option(help="Folder that holds the study's artifacts, if it is not the study's own.")
     ] = None,
-    into: Annotated[Path, typer.Option(help="Folder of the report and, below it, of the predictions.")] = Path(
+    into: Annotated[Path, typer.Option(help="Folder for the report and, below it, the predictions.")] = Path(
         "reports/real"
     ),
 ) -> None:
-    """Keep the predictions of finished runs and outside scores, and write the report on real faces from them."""
+    """Keep the predictions of finished runs and of outside systems, and write the report on real faces."""
     loaded = params.load_study(study)
     from fer.stages.real import keep
 

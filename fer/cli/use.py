@@ -21,7 +21,7 @@ app = typer.Typer()
 logger = logging.getLogger("fer")
 
 RootOfRun = Annotated[
-    Path | None, typer.Option(help="Folder that holds the study's artifacts; default: where the run lies.")
+    Path | None, typer.Option(help="Folder that holds the study's artifacts; default: that of the run.")
 ]
 AllThreads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all available.")]
 
@@ -39,14 +39,14 @@ def score(
     protocol: Annotated[str, typer.Option(help="Protocol whose test part was classified.")] = ...,
     name: Annotated[
         str | None,
-        typer.Option(help="Name of the system; default: made of the file's name."),
+        typer.Option(help="Name of the system; default: taken from the file's name."),
     ] = None,
     trained_on: Annotated[str, typer.Option(help="Training data, as stated by the system's authors.")] = "not stated",
     saw_test: Annotated[
         str,
         typer.Option(
-            help="Whether the test images were among the training data: no, yes, chosen (not trained on, but its epoch "
-            "or rates were chosen by them) or unknown."
+            help="Whether the test images were among the training data: no, yes, chosen (not trained on, but used to "
+            "choose its epoch or rates) or unknown."
         ),
     ] = "unknown",
     images: Annotated[
@@ -72,7 +72,7 @@ def score(
 
 
 def name_of(file: Path) -> str:
-    """Return the name of a system after its file: `my predictions (2).csv` is my_predictions_2."""
+    """Return the name that a system gets from its file: `my predictions (2).csv` gives my_predictions_2."""
     name = re.sub(r"[^\w-]+|--+", "_", file.stem, flags=re.ASCII).strip("_-")[:LONGEST_NAME].rstrip("-")
     if not name:
         raise FerError(f"no name of a system can be made of the file name {file.name}: give one by --name")
@@ -91,26 +91,26 @@ def predict(
     model: Annotated[
         str,
         typer.Option(
-            help="Name of a released model, folder of a trained run, such as runs/fer2013-dnn/0.0, or an ONNX file of "
-            "`fer export`."
+            help="Name of a released model, folder of a trained run, such as runs/fer2013-dnn/0.0, ONNX file of "
+            "`fer export`, or model in MLflow's registry, such as models:/fer2013@champion."
         ),
     ] = "fer2013-fer_baseline",
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Write a row for each face to this .csv or .jsonl file instead of the terminal, once all is read."
+            help="Write a row for each face to this .csv or .jsonl file, once all input is read, not to the terminal."
         ),
     ] = None,
     draw: Annotated[
         Path | None, typer.Option(help="Folder for copies of the pictures and videos with the faces marked.")
     ] = None,
-    camera: Annotated[int | None, typer.Option(min=0, help="Read from a camera; 0 is the first. Ctrl-C ends.")] = None,
+    camera: Annotated[int | None, typer.Option(min=0, help="Read from a camera; 0 is the first. Ctrl-C stops.")] = None,
     every: Annotated[int, typer.Option(min=1, help="Analyse every n-th frame of a video.")] = 1,
     smallest: Annotated[
         int | None,
         typer.Option(
             min=20,
-            help="Side of the smallest face to detect, in pixels; default 40, in videos 80. Smaller is slower.",
+            help="Side of the smallest face to detect, in pixels; default: 40, in videos 80. Smaller is slower.",
         ),
     ] = None,
     smoothing: Annotated[
@@ -126,7 +126,7 @@ def predict(
     threads: AllThreads = None,
     device: Device = "cpu",
 ) -> None:
-    """Recognise the expression of every face in images, videos or the pictures of a camera."""
+    """Recognise the expression of every face in images, in videos or from a camera."""
     from fer.recognition import load
     from fer.recognition.predict import Options
     from fer.recognition.predict import predict as work
@@ -150,7 +150,7 @@ def predict(
 )
 def export(
     run: Annotated[
-        str, typer.Argument(help="Folder of a run, a run of the study such as fer2013-dnn/0.0, or a released model.")
+        str, typer.Argument(help="Folder of a run, run of the study such as fer2013-dnn/0.0, or released model.")
     ],
     output: Annotated[
         Path | None, typer.Option(help="File to write; default: named after the run, in the current folder.")
@@ -158,15 +158,18 @@ def export(
     precision: Annotated[str, typer.Option(help="Precision of the weights: fp32, or fp16 (half the size).")] = "fp32",
     quantize: Annotated[
         str | None,
-        typer.Option(help="int8: a quarter of the size, calibrated on the run's training images, which must exist."),
+        typer.Option(
+            help="int8: a quarter of the size, calibrated on the run's training images, which must be available."
+        ),
     ] = None,
     threads: AllThreads = None,
     root: RootOfRun = None,
 ) -> None:
     """Export a trained network as one ONNX file, compare it with the original, and measure its accuracy.
 
-    The file takes uint8 images and returns probabilities; its metadata describe how faces are cropped. Where the data
-    are available, it is compared on the whole test part. A file whose answers differ from its network's is refused.
+    The file takes uint8 images and returns probabilities; its metadata describe how faces are cropped. If the data are
+    available, it is compared on the whole test part. A file whose answers differ too much from the network's is
+    refused.
     """
     if precision not in ("fp32", "fp16"):
         raise FerError(f"--precision {precision}: expected fp32 or fp16")
@@ -187,15 +190,15 @@ def export(
 
 @app.command(
     epilog="Examples: `fer demo --open`; `fer demo runs/fer2013-dnn/0.0 --output dnn.html`; `fer demo dnn.onnx`; "
-    "offline `fer demo --runtime onnxruntime-web-1.30.0.tgz`, after `npm pack onnxruntime-web@1.30.0` elsewhere"
+    "offline: `fer demo --runtime onnxruntime-web-1.30.0.tgz`, after `npm pack onnxruntime-web@1.30.0` elsewhere"
 )
 def demo(
     run: Annotated[
-        str, typer.Argument(help="Released model, folder of a run, run of the study, or an ONNX file of `fer export`.")
+        str, typer.Argument(help="Released model, folder of a run, run of the study, or ONNX file of `fer export`.")
     ] = "fer2013-fer_baseline",
     output: Annotated[
         Path | None,
-        typer.Option(help="Page to write; default: reports/demo.html, beside the study's page, which links it."),
+        typer.Option(help="Page to write; default: reports/demo.html, to which the study's page links."),
     ] = None,
     runtime: Annotated[
         Path | None,

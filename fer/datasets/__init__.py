@@ -65,8 +65,8 @@ class Adapter(ABC):
     """Reads one dataset in the layout of its owners. A subclass has three methods and the decorator `@register`.
 
     Keyword-only arguments of an adapter's own constructor are the `options` of its parameter file. `left_out` says
-    which files of the source are not among the originals, and why: {reason: paths}; `remarks` says what is special
-    about some that are.
+    which files of the source are not originals, and why: {reason: paths}; `remarks` says what is special about some
+    of the originals.
 
     Examples:
         >>> from fer.params import load_dataset
@@ -88,10 +88,10 @@ class Adapter(ABC):
         self.left_out.setdefault(reason, []).append(path)
 
     def each_once(self, source: Path, identify: Callable[[str], str | None], reason: str) -> Iterator[Original]:
-        """Yield the images that bear their annotation in their path; the same one in two places is an error.
+        """Yield the images whose path holds their annotation; the same one in two places is an error.
 
         Args:
-            identify: returns what tells an image from the others, by its path, or None for any other file.
+            identify: returns what distinguishes an image from the others, given its path; None for any other file.
             reason: why those files are left out.
         """
         seen: dict[str, str] = {}
@@ -120,7 +120,7 @@ class Adapter(ABC):
             where: file or row, for the error message.
 
         Raises:
-            FerError: no class of the dataset is called so.
+            FerError: no class of the dataset has that name.
         """
         codes = {expression(own): code for code, own in enumerate(self.classes)}
         try:
@@ -132,7 +132,7 @@ class Adapter(ABC):
     def originals(self, source: Path) -> Iterator[Original]:
         """Yield every original of `source` (archive, folder or file), in the same order each time.
 
-        Files that are none are passed to `leave_out`.
+        Files that are not originals are passed to `leave_out`.
 
         Raises:
             FerError: the source has another layout, or files are missing, damaged or contradict each other.
@@ -140,7 +140,7 @@ class Adapter(ABC):
 
     @abstractmethod
     def describe(self, path: str, annotation: dict[str, str]) -> Sample:
-        """Return what the original at `path` shows, from its path and its annotation alone.
+        """Return what the original at `path` shows, using only its path and its annotation.
 
         Raises:
             FerError: the label or the subject is unknown.

@@ -121,7 +121,7 @@ class CKPlus(Adapter):
     def of_class_folders(self, sequences: dict[str, list[str]]) -> dict[str, dict]:
         """Return {path: annotation} of the frames taken where folders are the labels.
 
-        Frames of a folder neutral are taken as they are, where neutral is among the classes.
+        Frames in a folder `neutral` are taken as they are if neutral is among the classes.
         """
         taken: dict[str, dict] = {}
         faults = Faults()

@@ -4,7 +4,7 @@ Layouts read, packed or not, at any depth:
 
     fer2013.tar.gz → fer2013/fer2013.csv          columns emotion,pixels,Usage
     icml_face_data.csv                            columns emotion, Usage, pixels (leading blanks)
-    train.csv                                     columns emotion,pixels: the Training images alone
+    train.csv                                     columns emotion,pixels: only the Training images
     train/<class>/Training_<n>.jpg                the folder form, with
     test/<class>/{PublicTest,PrivateTest}_<n>.jpg, where class is a name or an official code; part folders may have
                                                   other names or lie below the classes: Usage is in the image's name

@@ -16,11 +16,11 @@ with params/datasets/mine.yaml (`fer.params.Dataset` says what else may stand th
     samples: 200                              # of the synthetic source, to try the line without the files
     alignment: {crop: similarity, size: 96, channels: 3, enlarge: [1, 2], padding: 0, missing: drop}
 
-Class folders bear the names of the `classes` in the parameter file, or synonyms of them (angry for anger, joy for
+Class folders have the names of the `classes` in the parameter file, or synonyms of them (angry for anger, joy for
 happiness), in upper or lower case, with a number before them or not (0_angry). Part folders lie above the classes or
 below them and may be called training, valid, validation and so on; all images are in a part or none is.
-Folders around all of it do not matter, nor others between a class and its images. Each part and each class may be an
-archive of its own (train.zip, happy.tar.gz).
+Folders around all of this do not matter, nor do others between a class and its images. Each part and each class may be
+an archive of its own (train.zip, happy.tar.gz).
 
 Option `nested: true`: class folders may lie in folders that are neither parts nor classes (S01/happy and S02/happy, or
 emotions/happy beside neutral). Without it these are refused, since several may hold versions of the same images.
@@ -201,7 +201,7 @@ class Folders(Adapter):
         return self.known[folder]
 
     def check(self, annotations: dict[str, dict[str, str]], what: str = "class folder") -> None:
-        """Refuse annotations with unknown classes, or with parts for some images alone.
+        """Refuse annotations with unknown classes, or with parts for only some of the images.
 
         Args:
             annotations: {path: class and part}.

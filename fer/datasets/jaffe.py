@@ -5,7 +5,7 @@ Layout read, packed or not, at any depth:
     jaffe.zip → KA.AN1.39.tiff        subject . expression and its index . number of the image
 
 Expressions: AN anger, DI disgust, FE fear, HA happy, NE neutral, SA sad, SU surprise, each posed two to four times by
-ten women: KA KL KM KR MK NA NM TM UY YM. The labels are the expressions that were asked for.
+ten women: KA KL KM KR MK NA NM TM UY YM. The labels are the expressions that the women were asked to pose.
 """
 
 from __future__ import annotations

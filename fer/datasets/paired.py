@@ -8,7 +8,7 @@ images are a pair when class and all numbers in their names are the same (`0012`
 an error that lists it. Two options help where names are different:
 
     number     a regular expression with one group, on a file's name without its ending: where the number stands
-    unpaired   "leave_out": do without the images that have no partner
+    unpaired   "leave_out": leave out the images that have no partner
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LISTED = 40  # images that an error names
 
 
 class Shot(NamedTuple):
-    """What one file shows. The two modalities of one pair differ in `modality` alone."""
+    """What one file shows. The two images of a pair differ only in `modality`."""
 
     label: int
     subject: str | None
@@ -48,7 +48,7 @@ class Shot(NamedTuple):
 class Paired(Adapter):
     """A dataset of such archives.
 
-    `dataset` is what their names start with. Of the synthetic source, `seed` makes people who are in no other dataset,
+    `dataset` is what their names start with. For the synthetic source, `seed` makes people who are in no other dataset,
     and `synthetic_files` are the archives and the names inside them, with the fields {number} and {subject}.
     """
 

@@ -11,7 +11,7 @@ Layouts read, packed or not, at any depth:
 
 Codes: 1 surprise, 2 fear, 3 disgust, 4 happiness, 5 sadness, 6 anger, 7 neutral; the label is the code less one.
 Official parts: train and test. Subjects are not known. The photographs before alignment (`basic/Image/original`) and
-the compound set, whose images bear the same names, are left out.
+the compound set, whose images have the same names, are left out.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ COMPOUND = re.compile(r"(^|/)compound(\.\w+)*/", re.IGNORECASE)
 
 
 class Face(NamedTuple):
-    """What tells an image from the others: `train_00001` is ("train", 1)."""
+    """What distinguishes an image from the others: `train_00001` is ("train", 1)."""
 
     part: str
     number: int

@@ -5,7 +5,7 @@ after EMFACS). Each unit moves some of the 68 landmarks of a neutral face; ident
 it; then it is drawn from its landmarks, which are therefore true. The infrared rendering shares the visible geometry.
 
 The pixels are the same bytes on every x86-64. Vectorised floating-point code is not: NumPy and OpenCV choose it by the
-processor, and it differs in the last bit. So pixels are computed in integers throughout, by OpenCV's exact modes alone
+processor, and it differs in the last bit. So pixels are computed in integers throughout, only by OpenCV's exact modes
 (`EXACT`, `blurred`); numbers in float64 (geometry, light) are rounded to integers that are coarser by a factor of 10¹⁰
 before they reach a pixel.
 

@@ -15,7 +15,7 @@ from fer.evaluation.metrics import metrics
 class Scores:
     """Figures of one system's predictions; where there are several seeds, their means.
 
-    A subclass has `predictions`, one row a test image, fold and seed (columns fold, seed, sample, cluster, label and
+    A subclass has `predictions`, one row per test image, fold and seed (columns fold, seed, sample, cluster, label and
     predicted), and `by_seed`, the metrics of each seed over all its folds (`fer.evaluation.metrics`).
     """
 
@@ -47,9 +47,9 @@ class Scores:
 
     @cached_property
     def samples(self) -> pd.DataFrame:
-        """One row a test image of a fold: `correct`, the share of the seeds that are right, and its `cluster`.
+        """One row per test image of a fold: `correct`, the share of the seeds that are right, and its `cluster`.
 
-        The rows are indexed by fold, sample and image: of one sample there are several where variants are tested, too.
+        The rows are indexed by fold, sample and image: a sample has several images if its variants are tested, too.
         """
         rows = self.predictions.assign(correct=self.predictions["label"] == self.predictions["predicted"])
         rows["image"] = rows.groupby(["fold", "seed", "sample"]).cumcount()
@@ -77,8 +77,8 @@ class Answers(Scores):
     """Predictions of one system, and the figures of them.
 
     Args:
-        predictions: one row a test image, fold and seed, with columns fold, seed, sample (row of the dataset's index),
-            cluster (what the sample shares with others), label and predicted (class codes) and `p_<class>`,
+        predictions: one row per test image, fold and seed, with columns fold, seed, sample (row of the dataset's
+            index), cluster (what the sample shares with others), label and predicted (class codes) and `p_<class>`,
             probabilities in [0, 1].
         classes: names in the order of their codes.
     """

@@ -13,12 +13,12 @@ said beside each interval:
 - *Student's t* with K - 1 degrees of freedom below `FEW` clusters, by the linearised variance of a ratio (Cochran,
   Sampling Techniques, 3rd edition, 1977, section 6.3): K/(K - 1) · Σ(s - pm)²/(Σm)².
 - *BCa*: SciPy's bias-corrected and accelerated bootstrap over clusters (Efron, JASA 82:171, 1987) from `FEW` on.
-- Both of them are too narrow near 0 and 1, where all errors lie in few clusters: of 100 times they cover as few as 40.
+- Both are too narrow near 0 and 1, where all errors lie in few clusters: they cover as rarely as 40 times in 100.
   So the interval spans theirs and that of the *likelihood* of the beta-binomial (Williams, Biometrics 31:949, 1975), in
   which each cluster has an accuracy of its own: the p whose likelihood, with the best correlation between the images of
   a cluster, is not too far below the highest one. Too far is half the square of Student's t with 2(K - 1) degrees of
   freedom: chi-square's quantile, right for many clusters, covers too rarely with six. Where Student's t leaves [0, 1]
-  the likelihood alone counts, unless the accuracy, in which large clusters weigh more, lies outside of it.
+  only the likelihood counts, unless the accuracy, in which large clusters weigh more, lies outside of it.
 
 How often they cover is in benchmarks/README.md: 92 to 98 times in 100, and up to 100 times at an accuracy of 0.99 with
 few clusters, where few draws have more than one cluster with errors.
@@ -102,8 +102,9 @@ def accuracy_interval(correct: np.ndarray, clusters: np.ndarray | None = None) -
 def difference_interval(first: np.ndarray, second: np.ndarray, clusters: np.ndarray | None = None) -> Interval:
     """Return the interval of the mean of `first` less that of `second`, the answers of two systems to the same samples.
 
-    Two samples are added of which either system alone is right. So a difference of few samples is not taken for certain
-    (Bonett and Price, British Journal of Mathematical and Statistical Psychology 65:497, 2012), nor one of none.
+    Two samples are added: one that only the first system gets right, and one that only the second does. So a difference
+    of few samples is not taken for certain (Bonett and Price, British Journal of Mathematical and Statistical
+    Psychology 65:497, 2012), nor one of none.
 
     Args:
         first, second: (n,) bool or float in [0, 1], in the same order of samples.
@@ -122,7 +123,7 @@ def difference_interval(first: np.ndarray, second: np.ndarray, clusters: np.ndar
 def mean_interval(values: np.ndarray, clusters: np.ndarray | None = None) -> Interval:
     """Return the interval of the mean of `values`, float (n,), of any size; `clusters` as in `accuracy_interval`.
 
-    Of a single value there is none: both bounds are that value.
+    A single value has none: both bounds are that value.
     """
     values, codes, found = cluster_codes(values, clusters)
     return Interval(*ratio_bounds(np.bincount(codes, values), np.bincount(codes)), found)
@@ -131,7 +132,7 @@ def mean_interval(values: np.ndarray, clusters: np.ndarray | None = None) -> Int
 def cluster_codes(values: np.ndarray, clusters: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, int]:
     """Return the values as float, the code of each one's cluster, and how many clusters there are.
 
-    Where all values are one cluster each has a code of its own.
+    If all values form one cluster, each gets a code of its own.
     """
     values, alone = np.asarray(values, float), np.arange(len(values))
     if clusters is None:
@@ -148,7 +149,7 @@ def clopper_pearson(accuracy: float, trials: float) -> tuple[float, float]:
 
 
 def trials_of(values: np.ndarray) -> float:
-    """Return how many independent trials have the variance of the mean of `values`: at least one a value."""
+    """Return how many independent trials have the variance of the mean of `values`: at least one per value."""
     spread = variance(values, np.ones(len(values))) if len(values) > 1 else 0.0
     mean = values.mean()
     return max(mean * (1 - mean) / spread, len(values)) if spread > 0 else len(values)

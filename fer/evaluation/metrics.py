@@ -1,6 +1,6 @@
 """Figures of merit of one set of predictions; their intervals are in `fer.evaluation.intervals`.
 
-All follow from two tables of sums, the confusion matrix and the bins of confidence. Those of several folds are added.
+All follow from two tables of sums, the confusion matrix and the bins of confidence, which are added over folds.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ def figures(matrix: np.ndarray, bins: pd.DataFrame, classes: list[str]) -> dict:
 
 
 def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Return how often each class (row) was answered by each class (column), int (classes, classes).
+    """Return how often each class (row) was predicted as each class (column), int (classes, classes).
 
-    Written out because scikit-learn's import takes a second, which every job of a study would wait for.
+    Written out because importing scikit-learn takes a second, for which every job of a study would wait.
     """
     return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
@@ -93,14 +93,14 @@ def calibration_error(bins: pd.DataFrame) -> float:
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = ECE_BINS) -> pd.DataFrame:
-    """Return how often predictions are right, by how sure they are (see `diagram`). Arguments as those of `metrics`."""
+    """Return how often predictions are right, by how sure they are (see `diagram`). Arguments as for `metrics`."""
     return diagram(confidence_bins(labels, probabilities, bins))
 
 
 def diagram(bins: pd.DataFrame) -> pd.DataFrame:
     """Return the reliability diagram (Guo et al., figure 1) of the sums that `confidence_bins` returns.
 
-    One row a bin: `bin_low`, `bin_high`, the number `n` of samples in it, their mean
+    One row per bin: `bin_low`, `bin_high`, the number `n` of samples in it, their mean
     `confidence` and their `accuracy`, both missing where n is 0.
     """
     bounds, n = np.arange(len(bins) + 1) / len(bins), bins["n"].where(bins["n"] > 0)
@@ -112,8 +112,8 @@ def confidence_bins(labels: np.ndarray, probabilities: np.ndarray, bins: int = E
     """Return sums over the samples by how sure the predictions are.
 
     One row for each of `bins` equal widths of the probability of the predicted class: the number `n` of samples in it,
-    the sum of their `confidence`, and how many are `correct`. A bin holds its lower bound, the last one also 1.
-    Arguments as those of `metrics`.
+    the sum of their `confidence`, and how many are `correct`. A bin includes its lower bound, the last one
+    also 1. Arguments as for `metrics`.
     """
     confidence = probabilities.max(1)
     correct = probabilities.argmax(1) == labels

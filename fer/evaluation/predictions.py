@@ -1,4 +1,4 @@
-"""Predictions of a test part as a table, one row a sample, and what is said of them as a whole."""
+"""Predictions of a test part as a table, one row per sample, and summaries of the whole."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fer.storage import read_frame
 
 
 def clusters_of(index: Path, samples: np.ndarray) -> np.ndarray:
-    """Return of each sample what it shares with others: its subject, else its sequence, else its own number.
+    """Return what each sample shares with others: its subject, else its sequence, else its own number.
 
     The kind is part of the name, as in "subject:2", which has nothing to do with "sample:2".
     """
@@ -29,7 +29,7 @@ def evenly_spaced(number: int, most: int) -> np.ndarray:
 def predictions(
     samples: np.ndarray, clusters: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, classes: list[str]
 ) -> pd.DataFrame:
-    """Return one row a sample: cluster, label, predicted class and every probability."""
+    """Return one row per sample: cluster, label, predicted class and every probability."""
     table = pd.DataFrame({"sample": samples, "cluster": clusters, "label": labels})
     table["predicted"] = probabilities.argmax(1)
     for code, name in enumerate(classes):

@@ -50,12 +50,12 @@ def robustness(classify: Callable[[Part], np.ndarray], part: Part, channels: int
 
     Args:
         classify: returns probabilities or logits (n, classes) of a part, as the network is evaluated.
-        part: the test part; of more than `most` images only so many are taken, at even spacing.
+        part: the test part; if it has more than `most` images, that many are taken, at even spacing.
         channels: of one plane (see `corrupt`).
-        most: how many images are corrupted: fifteen more predictions of each are what the table costs.
+        most: how many images to corrupt: the table costs fifteen more predictions of each.
 
     Returns:
-        One row a corruption and severity with columns `COLUMNS`, after one of the same images untouched (corruption
+        One row per corruption and severity with columns `COLUMNS`, after one of the same images untouched (corruption
         "none", severity 0). No rows where there is no image to corrupt: 1×1 pixels, the view "boxes".
     """
     if part.images.shape[-1] == 1:
@@ -84,9 +84,9 @@ def corrupt(
 ) -> np.ndarray:
     """Return corrupted images, uint8 like `images` (n, planes × channels, side, side).
 
-    Each plane (a view or modality of the sample) is an image of its own: it is corrupted alone, but by the same draw,
-    so that a square lies in the same place of each. What is drawn depends on seed, corruption and sample alone, neither
-    on the batch nor on the severity: of one image the severities are degrees of the same disturbance.
+    Each plane (a view or modality of the sample) is an image of its own: it is corrupted by itself, but with the same
+    draw, so that a square lies in the same place of each. What is drawn depends only on seed, corruption and sample,
+    not on the batch or the severity: the severities of one image are degrees of the same disturbance.
 
     Args:
         samples: int (n,), rows of the images in the dataset's index.

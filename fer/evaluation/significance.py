@@ -3,7 +3,7 @@
 Which test is used depends on the data, and is said beside each p-value:
 
 - *McNemar* (Psychometrika 12, 1947), where a sample is answered once by each system and stands for itself: the samples
-  that one system alone gets right are a fair coin under the null hypothesis. Exact (binomial) below `FEW` of them, else
+  that only one system gets right are a fair coin under the null hypothesis. Exact (binomial) below `FEW` of them, else
   chi-square with the continuity correction of Edwards (Psychometrika 13, 1948).
 - *clustered*, where samples are grouped (McNemar's test takes each for independent evidence, which the images of one
   person or sequence are not) or answered several times. With d the right answers of one system less those of the other
@@ -59,11 +59,11 @@ def comparisons(systems: list[Predictions]) -> pd.DataFrame:
         systems: the answers of each system; those of one dataset are compared.
 
     Returns:
-        One row a pair. `n` samples, `clusters` of them; `first_only_right` and `second_only_right` count those that one
-        system alone gets right (with several seeds: the mean over all pairs of a seed of either); `difference` of the
-        accuracies, first less second, in [-1, 1]; `p`, two-sided; `p_holm`, corrected over all pairs of the dataset;
-        `test`, the one that was used. Pairs whose test samples differ are not comparable, `test` says so, and their
-        figures are missing.
+        One row per pair. `n` samples, `clusters` of them; `first_only_right` and `second_only_right` count those that
+        only one system gets right (with several seeds: the mean over all pairs of a seed of either); `difference` of
+        the accuracies, first less second, in [-1, 1]; `p`, two-sided; `p_holm`, corrected over all pairs of the
+        dataset; `test`, the one that was used. Pairs whose test samples differ are not comparable, `test` says so, and
+        their figures are missing.
 
     Examples:
         >>> known = pd.DataFrame({"sample": range(8), "cluster": range(8), "label": 1})
@@ -129,13 +129,13 @@ def paired_test(first: pd.DataFrame, second: pd.DataFrame) -> dict | None:
 
 
 def by_sample(table: pd.DataFrame) -> pd.DataFrame:
-    """Return of each sample, in their order, how often it was answered (`asked`), how often `right`, its `cluster`."""
+    """Return how often each sample, in order, was answered (`asked`) and answered `right`, and its `cluster`."""
     table = table.assign(right=table["label"] == table["predicted"])
     return table.groupby("sample").agg(right=("right", "sum"), asked=("right", "size"), cluster=("cluster", "first"))
 
 
 def mcnemar(first_only: int, second_only: int) -> tuple[float, str]:
-    """Return two-sided p and the name of the test, given how many samples each system alone gets right."""
+    """Return two-sided p and the name of the test, given how many samples only one of the systems gets right."""
     discordant = first_only + second_only
     if discordant < FEW:
         from scipy.stats import binomtest  # as long to import as all else of the report
@@ -147,7 +147,7 @@ def mcnemar(first_only: int, second_only: int) -> tuple[float, str]:
 
 
 def clustered_test(differences: np.ndarray) -> tuple[float, str]:
-    """Return two-sided p and the name of the test, given of each cluster the right answers of the first system less
+    """Return two-sided p and the name of the test, given for each cluster the right answers of the first system less
     those of the second, int (clusters,).
     """
     if np.count_nonzero(differences) < FEW:

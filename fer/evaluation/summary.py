@@ -1,6 +1,6 @@
-"""Everything that the report needs of one run, in one file: `summary.json`.
+"""Everything that the report needs from one run, in one file: `summary.json`.
 
-Tables, figures and pages are made of these files alone, so that they need not open every file of every run.
+Tables, figures and pages are made from these files alone, so that they need not open every file of every run.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def summary(
         cost: see `fer.evaluation.cost`.
 
     Returns:
-        `answers`, `bins`, `robustness` and `history`, tables, of which `answers` has one row a test image (see
-        `partners` for that column); `cost`; `never_learned`, whether nothing came of the training; `parameters`
-        and `environment`, what the files of these names hold. `evaluate` adds `synthetic`, whether the faces are drawn.
+        the tables `answers` (one row per test image; see `partners` for that column), `bins`, `robustness` and
+        `history`; `cost`; `never_learned`, whether nothing came of the training; `parameters` and `environment`, the
+        contents of the files of these names. `evaluate` adds `synthetic`, whether the faces are drawn.
     """
     history, parameters = read_csv(run.folder / layout.HISTORY), read_json(run.folder / layout.PARAMETERS)
     answers = predictions.assign(partner=partners(run.data["index"])[predictions["sample"]])[ANSWERS]
@@ -45,7 +45,7 @@ def summary(
 
 
 def partners(index: Path) -> np.ndarray:
-    """Return of each sample of an index the other image of its pair, visible or infrared, else itself: int (n,)."""
+    """Return, for each sample of an index, the other image of its pair, visible or infrared, else itself: int (n,)."""
     table = read_frame(index, ["sample", "pair"])
     pairs = table.groupby("pair")["sample"]
     other = pairs.transform("min") + pairs.transform("max") - table["sample"]
@@ -53,7 +53,7 @@ def partners(index: Path) -> np.ndarray:
 
 
 def never_learned(run: Run | TrainedRun, predictions: pd.DataFrame, history: pd.DataFrame, recipe: dict) -> bool:
-    """Return whether a run gives one answer for all, or is on validation no better than the largest class."""
+    """Return whether a run gives one answer for all, or does no better on validation than the largest class's share."""
     if predictions["predicted"].nunique() == 1 < predictions["label"].nunique():
         return True
     reached = kept_epoch(history, recipe["keep"])["val_accuracy"]

@@ -8,10 +8,10 @@ from fer.expressions import expression
 
 
 def transfer(probabilities: np.ndarray, trained: list[str], shared: list[str]) -> np.ndarray:
-    """Return float64 (n, shared): what a network trained on other classes says of the shared ones alone.
+    """Return float64 (n, shared): what a network trained on other classes says of the shared ones only.
 
-    Its probabilities (n, trained) of the other classes are dropped and the rest scaled to sum to one: the question
-    put to it is which of the shared expressions it sees.
+    Its probabilities (n, trained) of the other classes are dropped and the rest scaled to sum to one: the network
+    is asked which of the shared expressions it sees.
     """
     columns = [list(map(expression, trained)).index(name) for name in shared]
     kept = probabilities[:, columns].astype(np.float64)

@@ -1,4 +1,4 @@
-"""The explanation of a network: every method's map of every sample, their scores, and what of it is worth knowing."""
+"""The explanation of a network: every method's map of every sample, and their scores."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ METHODS = {
 class Explanation:
     """What was found of n samples.
 
-    `maps`: of each method float32 (n, planes, side, side), NaN where a method says nothing of a sample; those of the
-    system's own attention stand last. `crops`: float32 as the network's images, what its spatial transformer made of
+    `maps`: for each method float32 (n, planes, side, side), NaN where a method says nothing about a sample; those of
+    the system's own attention come last. `crops`: float32 as the network's images, what its spatial transformer made of
     them, or None. `correct`: bool (n,), which samples are classified correctly. `predicted`: int (n,).
-    `scores`: of each method and of the random control {"deletion": (n,), "insertion": (n,)}, NaN for a sample that is
+    `scores`: for each method and for the random control {"deletion": (n,), "insertion": (n,)}, NaN for a sample that is
     classified wrongly.
     """
 
@@ -83,7 +83,7 @@ def explain_network(
 
 
 def resolution(network: nn.Module, image: Tensor) -> list[str]:
-    """Return how many places Grad-CAM tells apart before its map is upsampled."""
+    """Return how many places Grad-CAM distinguishes before its map is upsampled."""
     sizes = {plane: "×".join(map(str, layer.places)) for plane, layer in last_map_layers(network, image).items()}
     kinds = sorted(set(sizes.values()))
     return [

@@ -1,9 +1,9 @@
 """Grad-CAM: Selvaraju et al., Grad-CAM: visual explanations from deep networks via gradient-based localization, ICCV
-2017, eqs. 1 and 2, by captum; on the last map that still has places, of each branch its own.
+2017, eqs. 1 and 2, by captum; on the last map that still has places, one for each branch.
 
 The paper takes the output of the last convolution. That is too literal for networks that do something with it before
-the places are gone: the last convolution of a residual network is one summand of the last map (in `fer_baseline` the
-shortcut alone), and that of `local_global_resnet50` is what its local part adds. So it is the last map itself.
+the places are gone: the last convolution of a residual network is one summand of the last map (in `fer_baseline` only
+the shortcut), and that of `local_global_resnet50` is what its local part adds. So it is the last map itself.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Occlusion: hide a square of the image, ask again, and put what changed where the square was.
+"""Occlusion: hide a square of the image, classify again, and write what changed where the square was.
 
 The method of Minaee, Minaei, Abdolrashidi (Deep-Emotion, Sensors 21(9):3046, 2021, Figs. 11 and 12), after Zeiler and
 Fergus (Visualizing and understanding convolutional networks, ECCV 2014, section 4.2). The paper gives neither the size
@@ -32,7 +32,7 @@ def coverage(side: int, fraction: float, stride: float) -> Tensor:
 
 
 def count_windows(side: int, fractions: list[float], stride: float) -> int:
-    """Return how many copies of an image `occlusion` asks about for each of its planes."""
+    """Return how many copies of an image `occlusion` classifies for each of its planes."""
     return sum(len(coverage(side, fraction, stride)) ** 2 for fraction in fractions)
 
 
@@ -53,8 +53,8 @@ def occlusion(
         value: of the hidden pixels, in the network's own units; its zero is 0.
 
     Returns:
-        Two maps, float32 (planes, side, side). Of the windows that cover a pixel: the share for which the prediction is
-        wrong, in [0, 1], which says something only of an image that is classified correctly when nothing is hidden;
+        Two maps, float32 (planes, side, side), over the windows that cover a pixel: the share for which the prediction
+        is wrong, in [0, 1], which says something only of an image that is classified correctly when nothing is hidden;
         and the mean drop of the true class's probability, in [-1, 1].
     """
     side = image.shape[-1]

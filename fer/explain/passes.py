@@ -12,7 +12,7 @@ BATCH = 64
 
 @torch.inference_mode()
 def altered_probabilities(network: nn.Module, image: Tensor, masks: Tensor, other: Tensor) -> Tensor:
-    """Return the class probabilities of copies of an image in which the pixels under a mask are another's.
+    """Return the class probabilities of copies of an image in which the pixels under a mask come from another.
 
     Args:
         image: float (planes·channels, side, side).

@@ -36,11 +36,11 @@ PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 
 
 def register(runs: list[Run], drawn: bool = False, threads: int = 1) -> str:
-    """Make the best sound run of each dataset the champion of the model that is called after the dataset.
+    """Make the best sound run of each dataset the champion of the model named after the dataset.
 
     The best one is that of the highest validation accuracy. A champion of another checkout or study stays unless it is
-    beaten; one that was trained on real faces is beaten by no network of drawn ones. What is a champion already is left
-    alone. The runs must have been entered (`fer track`).
+    beaten; one that was trained on real faces is never beaten by a network of drawn ones. A run that is already
+    champion is left as it is. The runs must have been entered (`fer track`).
 
     Args:
         drawn: register networks trained on synthetic faces, too, whose answers on real faces mean nothing.
@@ -104,7 +104,7 @@ def version_tags(run: Run) -> dict[str, str]:
 
 
 def wins(run: Run, current: ModelVersion | None) -> bool:
-    """Say whether a run takes the place of the champion that there is."""
+    """Say whether a run takes the place of the current champion."""
     if current is None or OWNER not in current.tags:
         return True
     mine = version_tags(run)

@@ -1,4 +1,4 @@
-"""demo: one HTML file that recognises expressions in a browser, by camera or picture, and asks nobody for anything."""
+"""demo: one HTML file that recognises expressions in a browser, by camera or picture, and sends no requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The images on which an exported file is compared with its original, and by which it is quantised."""
+"""The images on which an exported file is compared with its original, and those that calibrate its quantisation."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def training_images(run: TrainedRun, count: int) -> np.ndarray:
 
 
 def random_images(shape: tuple[int, int, int]) -> Examples:
-    """Return images of random spots, the same for the same shape, to compare on where there are no others."""
+    """Return images of random spots, the same for the same shape, to compare on if there are no others."""
     height, width = shape[1:]
     generator = np.random.default_rng(0)
     images = np.empty((RANDOM, *shape), np.uint8)

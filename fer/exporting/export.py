@@ -78,8 +78,8 @@ def export(run: TrainedRun, precision: str = "fp32", threads: int = 1) -> Export
         precision: fp32; fp16, weights of half the size; int8, a quarter of it, calibrated on training images.
 
     Raises:
-        FerError: the file's answers would differ from its network's (`fer.exporting.parity`), a package is missing, or
-            int8 is asked for and the training images are not available.
+        FerError: the file's answers would differ too much from its network's (`fer.exporting.parity`), a package is
+            missing, or int8 is requested and the training images are not available.
 
     Example:
         >>> run = find_run("fer2013-fer_baseline")
@@ -158,7 +158,7 @@ def measure(
     exported: np.ndarray,
     facts: dict,
 ) -> Description:
-    """Return the description with the accuracy of the very file in place of its network's."""
+    """Return the description with the file's own measured accuracy in place of its network's."""
     correct = exported == on.labels
     found = accuracy_interval(correct, clusters_of(run.data["index"], on.samples))
     update = {"n": len(correct), "accuracy": float(correct.mean()), "interval": (found.low, found.high)}

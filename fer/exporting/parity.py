@@ -1,4 +1,4 @@
-"""Whether an exported file answers as the network that it was made from."""
+"""Whether an exported file gives the answers of the network that it was made from."""
 
 from __future__ import annotations
 

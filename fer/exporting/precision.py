@@ -46,7 +46,7 @@ def to_half(model: ModelProto) -> ModelProto:
 
 
 def to_int8(model: ModelProto, images: np.ndarray) -> ModelProto:
-    """Return a model whose weights are int8, one scale a channel, and whose values are uint8 between its layers.
+    """Return a model whose weights are int8, one scale per channel, and whose values are uint8 between its layers.
 
     Static quantisation: the range of every layer's values is the one that it has for the images.
 

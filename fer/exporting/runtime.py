@@ -1,4 +1,4 @@
-"""ONNX Runtime Web, which computes in the page of `fer demo`: a folder or archive of the user's, or fetched once."""
+"""ONNX Runtime Web, which computes in the page of `fer demo`: from the user's folder or archive, or fetched once."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def fetch_files() -> dict[str, bytes]:
 
 
 def reason(error: Exception) -> str:
-    """Return in a few words why a place has not given the files."""
+    """Return in a few words why a place did not provide the files."""
     if isinstance(error, requests.Timeout | subprocess.TimeoutExpired):
         return "does not answer"
     if isinstance(error, requests.HTTPError):

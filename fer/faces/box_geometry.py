@@ -1,7 +1,8 @@
 """What the places of the blocks say without the picture in them.
 
-The project behind `prior_attention` cut every block from one left-over image, so that its network saw the geometry of
-the landmark boxes alone. Both ways of asking what that gives: the blocks of one constant image, and the bare numbers.
+The project behind `prior_attention` cut every block from one left-over image, so that its network saw only the
+geometry of the landmark boxes. Two ways to find out what that gives: the blocks of one constant image, and the bare
+numbers.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Faces of one dataset cut as another dataset's are: a network must be shown faces framed as it was trained.
+"""Faces of one dataset cut like those of another: a network must be shown faces framed as in its training.
 
-FER2013's faces are used as its owners cut them; others are cut here so that the eyes lie at fixed places. Shown to a
-network as they are, the faces of one kind are too large or too small for what it learned from the other, and the figure
-would say more of the frame than of the face.
+FER2013's faces are used as its owners cut them; others are cut here so that the eyes lie at fixed places. A network
+trained on one kind finds the faces of the other too large or too small, and the figure would say more about the frame
+than about the face.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def framed(raw: Path, faces: Path, alignment: Alignment, samples: np.ndarray) ->
 
     Args:
         raw, faces: the originals of a dataset and the landmarks in them.
-        alignment: of the dataset that they are to be framed as.
+        alignment: that of the dataset whose framing is wanted.
         samples: int (n,), rows of the index, sorted and each once.
     """
     landmarks = read_frame(faces, ["landmarks"])["landmarks"]

@@ -90,7 +90,7 @@ def model_path(name: str = PREDICTOR_FILE) -> Path:
 
 @cache
 def predictor():
-    """Return dlib's landmark predictor, loaded once a process."""
+    """Return dlib's landmark predictor, loaded once per process."""
     import dlib  # only workers pay for it
 
     return dlib.shape_predictor(str(model_path()))
@@ -98,7 +98,7 @@ def predictor():
 
 @cache
 def detector(kind: Detector):
-    """Return dlib's detector as a function from a uint8 image to its (score, box) pairs, loaded once a process."""
+    """Return dlib's detector as a function from a uint8 image to its (score, box) pairs, loaded once per process."""
     import dlib
 
     if kind == "cnn":

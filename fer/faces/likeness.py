@@ -1,7 +1,7 @@
 """Whether two pictures show the same moment of a face: the correlation of their detail, one laid upon the other.
 
 Under one light, before one background, the whole pictures of two expressions of a person correlate nearly as well as
-two frames of one expression do; brows, lids and mouth do not. Copies that were cropped elsewhere must be registered
+two frames of one expression do; brows, lids and mouth do not. Copies that were cropped differently must be registered
 first, or they look like other expressions.
 """
 

@@ -1,1 +1,1 @@
-"""What several systems share and is no system: a CNN's maps as a sequence, spatial transformers, first weights."""
+"""Layers that several systems share: a CNN's maps as a sequence, spatial transformers, initial weights."""

@@ -1,7 +1,7 @@
 """What `cnn_lstm`, `cnn_alstm` and `acnn_alstm` share: convolutions, the sequence made of them, and attention over it.
 
 After Ming, Qian, Guangyuan, Computational Intelligence and Neuroscience 2022, 7450637, and a project re-implementing
-it, whose layers these are. The article's own kernels and sizes are not known to us. No system itself.
+it, whose layers these are. The article's own kernels and sizes are not known to us. Not a system itself.
 
     layers                                       output      parameters
     conv 3×3 (32), max-pool 2, ReLU              32×24×24           320
@@ -19,10 +19,10 @@ to the same bits and gradients; pooled first, ReLU has a quarter of the work.
 
 (`acnn_alstm` weighs the features first: its LSTM has 132,096 parameters either way.)
 
-Convolutions and linear layers start as He et al. have them (Delving deep into rectifiers, ICCV 2015); the article does
-not say how. From PyTorch's default (`initialisation: default`, the project's) `cnn_lstm` still answered the most
+Convolutions and linear layers are initialised as in He et al. (Delving deep into rectifiers, ICCV 2015); the article
+does not say how. From PyTorch's default (`initialisation: default`, the project's) `cnn_lstm` still predicted the most
 frequent class after 1,200 steps on 800 synthetic faces (Adam, 1e-3, batches of 8); from He's it was past that in 600.
-The LSTM starts as Keras has it. From PyTorch's default, `cnn_alstm` still answered the most frequent class of 800
+The LSTM is initialised as in Keras. From PyTorch's default, `cnn_alstm` still predicted the most frequent class of 800
 synthetic faces after 14 epochs (Adam, 2e-3, batches of 8); from this one it was past that in six.
 
 A sequence of one step has nothing to remember and nothing to attend to: the recurrent weights meet a state of zeros, a

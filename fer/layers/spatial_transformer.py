@@ -1,7 +1,8 @@
 """Spatial transformer: Jaderberg, Simonyan, Zisserman, Kavukcuoglu, NeurIPS 2015, arXiv 1506.02025.
 
-A localisation network reads six numbers θ from a grey image, the 2×3 matrix of an affine map, and whatever is to be
-warped is sampled along it: bilinearly, with zeros outside. Shared by `attentional_cnn` and `deepfer`; no system itself.
+A localisation network reads six numbers θ from a grey image, the 2×3 matrix of an affine map, and the image or map
+to be warped is sampled along it: bilinearly, with zeros outside. Shared by `attentional_cnn` and `deepfer`; not a
+system itself.
 
     layers                                             output for 48×48   parameters   for 256×256   parameters
     conv 7×7 (8), max-pool 2, ReLU                     8×21×21                   400   8×125×125            400

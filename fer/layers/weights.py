@@ -1,4 +1,4 @@
-"""The weights a torchvision backbone starts from: random ones, torchvision's own for ImageNet, or a local file's.
+"""The weights a torchvision backbone starts from: random, torchvision's own for ImageNet, or those of a local file.
 
 A file holds the state of the whole torchvision network, tensors by name; its classifier (`fc`) is left out. Files are
 read without unpickling anything but tensors.
@@ -30,7 +30,7 @@ def load_backbone(network: nn.Module, weights: str, imagenet: WeightsEnum) -> No
         imagenet: the torchvision weights that "imagenet" stands for.
 
     Raises:
-        FerError: the weights cannot be had, or are those of another network.
+        FerError: the weights cannot be loaded or downloaded, or belong to another network.
     """
     if weights == "random":
         return

@@ -32,7 +32,7 @@ _results: dict | None = None  # what was loaded, by loader and name, between `re
 
 
 def read_once() -> None:
-    """Keep what is loaded from now on: drawing the DAG of a study asks hundreds of times, and no file changes."""
+    """Keep what is loaded from now on: drawing the DAG loads files hundreds of times, and none of them changes."""
     global _results
     _results = {}
 

@@ -59,7 +59,7 @@ def mapping(path: Path) -> dict[str, Any]:
 
 @lru_cache(maxsize=512)
 def parse(text: str) -> Any:
-    """Return what a YAML text says; a study asks for the same ones hundreds of times, and changes none."""
+    """Return what a YAML text says; a study parses the same ones hundreds of times, and changes none."""
     return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 — both are safe
 
 

@@ -1,4 +1,4 @@
-"""Use what was trained: find the faces of photographs and videos, and recognise their expressions.
+"""Use a trained network: find the faces in photographs and videos, and recognise their expressions.
 
     import fer
 

@@ -73,7 +73,7 @@ class About:
 
 
 def about(folder: Path, parameters: RunParameters) -> About:
-    """Return what the folder of a model says of it: `about.json` of a released one, else what evaluate measured."""
+    """Return what a model's folder says about it: `about.json` of a released one, else what evaluate measured."""
     known = {
         "name": parameters.experiment,
         "system": parameters.system,
@@ -98,7 +98,7 @@ def about(folder: Path, parameters: RunParameters) -> About:
 
 
 def origin(parameters: RunParameters) -> list[str]:
-    """Return what a run's figures are to be read with: its defects, and what its starting weights were trained on."""
+    """Return what to know when reading a run's figures: its defects, and what its starting weights were trained on."""
     started = parameters.started_on.items()
     notes = [f"its weights started from a network trained on {name} ({part})" for name, part in started]
     if averaged := parameters.averaged:

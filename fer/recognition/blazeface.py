@@ -32,8 +32,8 @@ APART = 0.2  # of the distance between the eyes: landmarks whose eyes lie farthe
 def detect(image: np.ndarray, smallest: int = SMALLEST) -> list[DetectedFace]:
     """Return all faces of a grey image, the largest first.
 
-    The network looks at the whole image, then at ever smaller windows, half of which overlap, until the smallest face
-    is large enough in them.
+    The network looks at the whole image, then at ever smaller windows that overlap by half, until the smallest face is
+    large enough in them.
 
     Args:
         image: uint8 (height, width).
@@ -74,7 +74,7 @@ def look(image: np.ndarray, left: int, top: int, side: int) -> np.ndarray:
 
 
 def distinct(rows: np.ndarray) -> list[np.ndarray]:
-    """Return the best row of each face: of windows that overlap, several see it, some only a part of it."""
+    """Return the best row for each face: several overlapping windows see it, some of them only a part."""
     kept: list[np.ndarray] = []
     for row in rows[np.argsort(-rows[:, 0], kind="stable")]:
         if all(alike(row[1:5], other[1:5]) < SAME for other in kept):

@@ -33,7 +33,7 @@ def detect(image: np.ndarray, smallest: int = SMALLEST) -> list[DetectedFace]:
     Args:
         image: uint8 (height, width).
         smallest: side of the smallest face to look for, in pixels. Half of it takes four times as long. In images so
-            large that the detector's copy would exceed `MOST_PIXELS` only larger faces are found.
+            large that the detector's copy would exceed `MOST_PIXELS`, only larger faces are found.
     """
     height, width = image.shape
     scale = min(DETECTOR_SIDE / smallest, (MOST_PIXELS / (height * width)) ** 0.5)

@@ -1,8 +1,8 @@
 """A recogniser from an ONNX file of `fer export`: ONNX Runtime computes, and PyTorch need not be installed.
 
-The network of such a file takes `images`, uint8 (n, planes × channels, size, size), and answers `probabilities`,
+The network of such a file takes `images`, uint8 (n, planes × channels, size, size), and returns `probabilities`,
 float32 (n, classes). Scaling, mean and standard deviation, the views at test time and the softmax are part of its
-graph. What a caller does before, and what the file is, stand in its metadata: the keys of `Description`, JSON each.
+graph. What a caller must do first, and what the file is, are in its metadata: the keys of `Description`, each as JSON.
 """
 
 from __future__ import annotations

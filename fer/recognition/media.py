@@ -71,7 +71,7 @@ def expand(sources: list[Path]) -> list[Path]:
 
 
 def frames(path: Path, every: int = 1) -> Iterator[Frame]:
-    """Yield the frames of an image or a video, of a video every n-th.
+    """Yield the frames of an image or a video; every n-th frame of a video.
 
     Raises:
         FerError: the file cannot be read, or the video has no frames.

@@ -1,4 +1,4 @@
-"""predict: what a trained network says of the faces in images, videos and a camera's picture, one row a face."""
+"""predict: what a trained network says about the faces in images, videos and camera frames, one row per face."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def predict(
 ) -> str:
     """Write a row for each face; return a line for the terminal.
 
-    A file that cannot be read is named in a warning, and the others are done. Ctrl-C ends a camera's pictures.
+    A file that cannot be read is named in a warning, and the others are processed. Ctrl-C stops a camera.
 
     Args:
         output: `.csv` or `.jsonl`, written whole or not at all; None: CSV to the standard output, as faces are found.
@@ -71,7 +71,7 @@ def predict(
 
 
 def readable(frames: Iterable[Frame], counts: Counter) -> Iterator[Frame]:
-    """Yield the frames of a file; where it cannot be read, say so and end. What cannot be written is an error."""
+    """Yield the frames of a file; if it cannot be read, say so and end. Output that cannot be written is an error."""
     try:
         yield from frames
     except (FerError, OSError) as error:
@@ -82,7 +82,7 @@ def readable(frames: Iterable[Frame], counts: Counter) -> Iterator[Frame]:
 def look(
     recognizer: Recognizer, frames: Iterable[Frame], name: str, options: Options, write: RowWriter, counts: Counter
 ) -> None:
-    """Write the rows of one source, and what was found on its pictures where that is asked for."""
+    """Write the rows of one source and, if requested, its pictures with the faces marked."""
     tracker = Tracker(options.smoothing)
     with Gallery(options.drawn, name) as gallery:
         for frame in frames:

@@ -209,7 +209,7 @@ def registered(address: str) -> Path:
 
 
 def require_one_photograph(name: str | Path, modality: str, views: str) -> None:
-    """Refuse a network that needs more of a face than one photograph shows."""
+    """Refuse a network that needs more than one photograph of a face."""
     if modality != "visible":
         raise FerError(f"{name}: the network takes {modality} images; a photograph is a visible one")
     if views != "face":
@@ -217,14 +217,14 @@ def require_one_photograph(name: str | Path, modality: str, views: str) -> None:
 
 
 def detector_name(given: str | None = None) -> str:
-    """Return the name of the detector: the given one, else the better of those that are installed."""
+    """Return the name of the detector: the given one, else the better of the installed ones."""
     if given not in ("blazeface", "hog", None):
         raise FerError(f"unknown detector {given!r}; expected blazeface or hog")
     return given or ("blazeface" if find_spec("onnxruntime") else "hog")
 
 
 def find_faces(detector: str | None = None) -> Callable[[np.ndarray, int], list[DetectedFace]]:
-    """Return what finds the faces of a grey image, by the name of a detector (see `Recognizer.__call__`)."""
+    """Return the function that finds the faces of a grey image, given a detector's name (see `Recognizer.__call__`)."""
     if detector_name(detector) == "hog":
         return detect
     from fer.recognition import blazeface  # imports ONNX Runtime

@@ -1,4 +1,4 @@
-"""Follow faces from frame to frame by the overlap of their boxes, and smooth what is said of each."""
+"""Follow faces from frame to frame by the overlap of their boxes, and smooth the probabilities of each."""
 
 from __future__ import annotations
 

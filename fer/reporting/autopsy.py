@@ -1,4 +1,4 @@
-"""The autopsy: what each defect of an original does to the figure on the same data, and what each part is worth."""
+"""The autopsy: how each defect of an original changes the figure on the same data, and what each part is worth."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Comparison:
 
 
 def autopsy(results: list[Result]) -> Table:
-    """Published → reproduced with the defects → with one defect alone → sound, original by original."""
+    """Published → reproduced with its defects → with a single defect → sound, original by original."""
     title, kinds = "Autopsy: published results, known defects, corrected versions", ("as_published", "defect")
     what = (
         "The published figure, the original reproduced as far as it is known, each defect alone, and the sound version."
@@ -78,7 +78,7 @@ def table_of_variants(name: str, title: str, what: str, results: list[Result], k
 
 
 def beside(result: Result, results: dict[str, Result]) -> Comparison:
-    """Return a variant's difference from what it is compared with, which may lack: then why."""
+    """Return a variant's difference from what it is compared with, or why it is compared with nothing."""
     experiment = result.first.experiment
     if experiment.against is None:
         return Comparison(f"not compared: {experiment.not_compared}")

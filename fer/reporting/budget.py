@@ -20,9 +20,9 @@ RECIPE = {  # a study's override → where the recipe's own value lies
 class Budget:
     """What the runs of an experiment did: epochs or steps, size of the input, draws of offline variants, folds.
 
-    `done`, `size` and `draws` are what a run did, each beside what the recipe `asked` for; of runs of unlike length
-    `done` is the shortest's and `longest` the longest's. `size` is None where the system sees no image, `crops` where
-    a test image is classified as a whole.
+    `done`, `size` and `draws` are what a run did, each beside what the recipe `asked` for; if runs differ in length,
+    `done` is that of the shortest and `longest` that of the longest. `size` is None where the system sees no image,
+    `crops` where a test image is classified as a whole.
     """
 
     unit: str

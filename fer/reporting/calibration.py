@@ -1,4 +1,4 @@
-"""Is a system as often right as it is sure? The reliability diagram of one experiment."""
+"""Is a system right as often as it is confident? The reliability diagram of one experiment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def reliability(result: Result) -> pd.DataFrame:
 
 
 def diagram(result: Result, target: Path) -> None:
-    """Draw accuracy over confidence, with the gap to the diagonal, and below it how many predictions are how sure."""
+    """Draw accuracy over confidence, with the gap to the diagonal, and below it the predictions by confidence."""
     table = reliability(result)
     low, width, n = table["bin_low"], table["bin_high"] - table["bin_low"], table["n"]
     accuracy, gap = table["accuracy"].fillna(0), (table["confidence"] - table["accuracy"]).fillna(0)

@@ -35,7 +35,7 @@ UNPUBLISHED = (
 
 
 def overview(results: list[Result]) -> Table:
-    """Every sound experiment, whose name says system and modality: the published figure, ours, and the conditions."""
+    """Every sound experiment, named by its system and modality: the published figure, ours, and the conditions."""
     sound = [result for result in results if result.kind == "sound"]
     if not sound:
         empty = pd.DataFrame({"experiment": [], "ours %": []})
@@ -67,7 +67,7 @@ def of_system(name: str, results: list[Result]) -> Table:
 
 
 def rows_of(results: list[Result], before: tuple[str, ...], after: tuple[str, ...]) -> pd.DataFrame:
-    """Return one row an experiment, with some columns before and after the `figures` that every table has."""
+    """Return one row per experiment, with some columns before and after the `figures` that every table has."""
     rows = []
     for result in results:
         every = {
@@ -121,7 +121,7 @@ def protocol_of(result: Result) -> str:
 
 
 def figures(result: Result) -> dict[str, str]:
-    """Return the figures that no table shows without one another."""
+    """Return the figures that every table shows together."""
     return {
         "published %": result.published_cell,
         "ours %": result.plus_minus("accuracy"),
@@ -136,17 +136,17 @@ def figures(result: Result) -> dict[str, str]:
 
 
 def lost(result: Result) -> dict[str, str]:
-    """Return the cells of what was lost on the way to a figure."""
+    """Return the cells on images that were lost on the way to a figure."""
     return {"no face %": percent(result.losses.without_face, 1), "copies %": result.losses.copied()}
 
 
 def how(results: list[Result]) -> str:
-    """Return how the columns of `figures` are to be read."""
+    """Return how to read the columns of `figures`."""
     return f"{HOW} {UNPUBLISHED}" if any_synthetic(results) else HOW
 
 
 def without_faces(results: list[Result]) -> str:
-    """Return in words in what share of each class of a dataset no face was found, and how many images show several."""
+    """Return in words the share of each class in which no face was found, and how many images show several faces."""
     counts = read_json(results[0].first.layout.faces_counts(results[0].first.experiment.dataset))
     lines = []
     for modality, outcomes in counts["modalities"].items():
@@ -166,7 +166,7 @@ def without_faces(results: list[Result]) -> str:
 
 
 def numbers(results: list[Result]) -> pd.DataFrame:
-    """Return one row an experiment with unrounded figures; fractions lie in [0, 1]."""
+    """Return one row per experiment with unrounded figures; fractions lie in [0, 1]."""
     return pd.DataFrame([unrounded(result) for result in results])
 
 
@@ -234,7 +234,7 @@ def stamp(result: Result) -> str:
 
 
 def any_synthetic(results: list[Result]) -> bool:
-    """Return whether a table must bear the stamp: any of its figures is for synthetic faces."""
+    """Return whether a table must be stamped: whether any of its figures is for synthetic faces."""
     return any(result.synthetic for result in results)
 
 

@@ -37,7 +37,7 @@ class DataSummary:
 
     @cached_property
     def faces(self) -> dict[str, dict[str, list[int]]]:
-        """{modality: {samples, detected, several, used, blank: one number a class}}."""
+        """{modality: {samples, detected, several, used, blank: one number per class}}."""
         return read_json(self.layout.faces_counts(self.name))["modalities"]
 
     @cached_property
@@ -60,7 +60,7 @@ class DataSummary:
         return ", ".join(known) or "subjects are not known"
 
     def counts(self) -> pd.DataFrame:
-        """Return one row a part: images found in each class, their sum, and the official sum where there is one."""
+        """Return one row per part: images found in each class, their sum, and the official sum where there is one."""
         rows = []
         found = self.found["found"]
         for part in [part for part in (*PARTS, WHOLE) if part in found]:
@@ -75,7 +75,7 @@ class DataSummary:
         return pd.DataFrame(rows)
 
     def detections(self) -> pd.DataFrame:
-        """Return one row a modality: the share of faces found in each class, of all, and how many images are used."""
+        """Return one row per modality: the share of faces found in each class, of all, and how many images are used."""
         rows = []
         for modality, counts in self.faces.items():
             shares = [share(found, total) for found, total in zip(counts["detected"], counts["samples"], strict=True)]

@@ -1,4 +1,4 @@
-"""The whole report as data, `reports/results.json`: what its page, its Markdown and its cards are made of."""
+"""The whole report as data, `reports/results.json`, from which its page, Markdown and cards are made."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fer.reporting.tables import Table, cells
 
 
 def document(study: Study, results: list[Result], overview: Table, others: dict[str, Table]) -> dict:
-    """Return what the report says of a study, ready for JSON.
+    """Return what the report says about a study, ready for JSON.
 
     Args:
         overview: the table of results.

@@ -12,7 +12,7 @@ from fer.storage import read_json
 def explained(layout: Layout, experiment: str) -> dict:
     """Return what a page shows of an explanation, from the file that explain left, ready for JSON.
 
-    `table`: one row a method; no rows where no sample was classified correctly. `fold`, `seed`: of the run that was
+    `table`: one row per method; no rows where no sample was classified correctly. `fold`, `seed`: of the run that was
     explained. `scored`: the samples that the scores are of. `remarks`: sentences.
     """
     found = read_json(layout.explanation(experiment))
@@ -21,7 +21,7 @@ def explained(layout: Layout, experiment: str) -> dict:
 
 
 def scores_table(scores: list[dict]) -> pd.DataFrame:
-    """Return one row a method: areas under the curves in percent, 95 % intervals, and the gain on a random map."""
+    """Return one row per method: areas under the curves in percent, 95 % intervals, and the gain on a random map."""
     rows = []
     for method in scores:
         row = {"map": method["name"], "clusters": f"{method['clusters']:,}"}

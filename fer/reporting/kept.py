@@ -1,4 +1,4 @@
-"""What is kept of a system's runs on real faces: a table of predictions and, beside it, what they are read with."""
+"""What is kept of a system's runs on real faces: a table of predictions and, beside it, the facts to read it with."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ ELSEWHERE = (  # columns of what the runs answered on other datasets
 class Entry:
     """One row of the report on real faces: an experiment of this project, or a system outside it.
 
-    `facts` are the JSON file; `table` has a row a prediction, with columns fold, seed, sample, cluster, copy (whether
-    train of its fold holds a duplicate), label, predicted and `p_<class>`; `elsewhere` one an answer to an image of
+    `facts` is the JSON file; `table` has a row per prediction, with columns fold, seed, sample, cluster, copy (whether
+    train of its fold holds a duplicate), label, predicted and `p_<class>`; `elsewhere` one per answer to an image of
     another dataset, columns `ELSEWHERE`, of which label and predicted are expressions.
     """
 
@@ -102,7 +102,7 @@ class Entry:
 
     @property
     def ece(self) -> float | None:
-        """The expected calibration error, in [0, 1]; None for a system that gave labels alone."""
+        """The expected calibration error, in [0, 1]; None for a system that gave only labels."""
         return self.answers.mean("ece") if self.facts.get("probabilities", True) else None
 
     @cached_property
@@ -136,7 +136,7 @@ class Entry:
 
     @property
     def trained(self) -> str:
-        """How long, beside what the recipe asks for; of a system outside this project, on what its authors say."""
+        """How long it was trained, beside what the recipe asks for; for an outside system, its authors' words."""
         if self.external:
             return f"on: {self.facts['trained_on']}"
         idle = sum(run["never_learned"] for run in self.runs)

@@ -18,7 +18,7 @@ class Losses:
 
     `copies`: the share of test images with an exact or near duplicate in train of their fold, in [0, 1], and
     `without_copies`: the accuracy on the others, None where there are none; both None where variants of the training
-    images are tested by design. `unlearned`: how many of the `runs` answer one class alone, or were no better on
+    images are tested by design. `unlearned`: how many of the `runs` answer only one class, or were no better on
     validation than the largest class's share.
     """
 
@@ -49,8 +49,8 @@ def measure(run: Run, predictions: pd.DataFrame, idle: list[bool]) -> Losses:
 
     Args:
         run: its first.
-        predictions: one row a test sample, with columns sample, partner, label, predicted, fold and seed.
-        idle: of each run, whether it never learned.
+        predictions: one row per test sample, with columns sample, partner, label, predicted, fold and seed.
+        idle: for each run, whether it never learned.
     """
     correct = predictions["label"] == predictions["predicted"]
     copied = copies(run, predictions)
@@ -76,7 +76,8 @@ def without_face(run: Run) -> float:
 def copies(run: Run, predictions: pd.DataFrame) -> np.ndarray:
     """Return whether train of its fold holds a duplicate of each row of `predictions`, bool (rows,).
 
-    Of a pair, visible and infrared, the one is a copy where the other is: of the infrared only exact ones are known.
+    The images of a pair, visible and infrared, are both copies if one is: only exact copies are known among infrared
+    images.
     """
     experiment = run.experiment
     audit = read_json(run.layout.audit(experiment.dataset, experiment.protocol))

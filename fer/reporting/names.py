@@ -37,5 +37,5 @@ def tables(study: Study) -> list[str]:
 
 
 def drawn(study: Study) -> list[str]:
-    """Return the experiments of which figures are drawn: the sound ones; a variant has its rows in the tables."""
+    """Return the experiments whose figures are drawn: the sound ones; a variant has only its rows in the tables."""
     return [name for name in study.experiments if params.load_experiment(name).kind == "sound"]

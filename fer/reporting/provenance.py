@@ -1,4 +1,4 @@
-"""What the figures of a kept run are to be read with: its budget, epochs, machine, command and parameters."""
+"""The facts to read a kept run's figures with: its budget, epochs, machine, command and parameters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MACHINE = ("date", "commit", "processor", "cores", "threads", "device", "precisi
 
 
 def facts_of(run: Run, summary: dict) -> dict:
-    """Return what a run's figures are to be read with, ready for JSON."""
+    """Return the facts to read a run's figures with, ready for JSON."""
     history, parameters, machine = pd.DataFrame(summary["history"]), summary["parameters"], summary["environment"]
     best = kept_epoch(history, parameters["recipe"]["keep"])
     return {
@@ -37,7 +37,7 @@ def facts_of(run: Run, summary: dict) -> dict:
 
 
 def accuracies_by_severity(table: pd.DataFrame) -> dict:
-    """Return the accuracies on corrupted images, {corruption: [one a severity]}, and n, how many were corrupted."""
+    """Return the accuracies on corrupted images, {corruption: [one per severity]}, and n, how many were corrupted."""
     if table.empty:
         return {}
     accuracies = table.sort_values(["corruption", "severity"]).groupby("corruption")["accuracy"].agg(list)

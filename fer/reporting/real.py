@@ -61,7 +61,7 @@ def shown(table: pd.DataFrame) -> str:
 
 
 def in_order(entries: list[Entry]) -> list[Entry]:
-    """Return the entries by dataset; of each the sound ones and those outside, best first, then the variants."""
+    """Return the entries by dataset: first sound ones and outside systems, best first, then variants."""
     datasets = ["fer2013", "ferplus", "jaffe", "ckplus"]
 
     def key(entry: Entry) -> tuple:
@@ -82,7 +82,7 @@ def missing(entries: list[Entry], study: Study, pace: pd.DataFrame) -> pd.DataFr
     """Return which runs of the study are not kept, and about how many hours of one core they would take.
 
     Args:
-        pace: columns experiment and hours_a_run. Of other experiments the runs that are kept tell.
+        pace: columns experiment and hours_a_run; for other experiments, the kept runs give the hours.
     """
     kept = {entry.name: entry for entry in entries}
     hours = {name: entry.hours / len(entry.runs) for name, entry in kept.items() if entry.runs}

@@ -67,7 +67,7 @@ def label(entry: Entry) -> str:
 def calibration(entries: list[Entry], target: Path) -> None:
     """Draw accuracy over confidence of every sound and outside entry that gives probabilities, a panel each.
 
-    The larger a point, the more predictions are as sure; of fewer than `FEWEST` the accuracy says nothing.
+    The larger a point, the more predictions it stands for; the accuracy of fewer than `FEWEST` says nothing.
     """
     shown = [entry for entry in entries if entry.kind in ("sound", "external") and entry.ece is not None]
     rows = max(-(-len(shown) // PANELS), 1)

@@ -94,7 +94,7 @@ def runs(entries: list[Entry]) -> pd.DataFrame:
 
 
 def ledger(entries: list[Entry]) -> pd.DataFrame:
-    """Return of each experiment where it was trained, and the command of its first run."""
+    """Return where each experiment was trained, and the command of its first run."""
     rows = []
     for entry in entries:
         if entry.external:

@@ -46,7 +46,7 @@ def readable(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def autopsy(entries: list[Entry]) -> pd.DataFrame:
-    """Return each variant beside the experiment that differs from it by its change alone."""
+    """Return each variant beside the experiment that differs from it only by its change."""
     by_name, rows = {entry.name: entry for entry in entries}, []
     for entry in entries:
         if entry.kind in ("sound", "external"):
@@ -80,7 +80,7 @@ def classes(entries: list[Entry]) -> pd.DataFrame:
 
 
 def recalls(entries: list[Entry]) -> pd.DataFrame:
-    """Return of one dataset's sound and outside entries the recall of each class in percent."""
+    """Return the recall of each class in percent for one dataset's sound and outside entries."""
     return pd.DataFrame(
         [
             {"system": entry.name}

@@ -1,4 +1,4 @@
-"""Pages and documents of a template and its content."""
+"""Pages and documents, made from a template and its content."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(template: str, content: dict) -> str:
-    """Return a template of `fer/reporting/templates/` filled in; one of HTML escapes what it is given.
+    """Return a template of `fer/reporting/templates/` filled in; an HTML template escapes what it is given.
 
     Raises:
         jinja2.UndefinedError: the template names what `content` lacks.

@@ -28,7 +28,7 @@ VIEWS = {"both": "eyes and mouth", "eyes": "eyes alone", "mouth": "mouth alone",
 class Result(Scores):
     """One experiment of a study with all its runs, folds × seeds; `corrupted` is the study's.
 
-    What was measured comes from the runs' summaries (`fer.evaluation.summary`), what is said of it from params/.
+    What was measured comes from the runs' summaries (`fer.evaluation.summary`), its description from params/.
     """
 
     runs: list[Run]
@@ -56,7 +56,7 @@ class Result(Scores):
 
     @property
     def published(self) -> float | None:
-        """The figure that was published for this experiment: none for a variant that no one but us has run.
+        """The figure published for this experiment: none for a variant that nobody but us has run.
 
         Nor is there one on synthetic faces, with which it must not be compared.
         """
@@ -135,7 +135,7 @@ class Result(Scores):
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
-        """One row a test sample and seed, all folds together: the summaries' answers, and columns fold and seed."""
+        """One row per test sample and seed, all folds together: the summaries' answers, and columns fold and seed."""
         tables = zip(self.runs, self.tables("answers"), strict=True)
         return pd.concat([table.assign(fold=run.fold, seed=run.seed) for run, table in tables], ignore_index=True)
 
@@ -156,7 +156,7 @@ class Result(Scores):
 
     @property
     def clusters(self) -> int:
-        """The number of subjects, sequences or single images that the test samples are of."""
+        """The number of subjects, sequences or single images among the test samples."""
         return self.interval.clusters
 
     @property
@@ -167,7 +167,7 @@ class Result(Scores):
 
     @property
     def reading(self) -> str:
-        """What the figure is to be read with, in words: training, alignment, lost faces, copies."""
+        """What to know when reading the figure, in words: training, alignment, lost faces, copies."""
         found = self.losses
         lines = [f"Trained: {self.trained}. Alignment: {self.alignment}."]
         lines.append(f"No face was found in {percent(found.without_face, 1)} % of the dataset's images.")
@@ -192,7 +192,7 @@ class Result(Scores):
 
     @property
     def trained(self) -> str:
-        """How long, beside what the recipe asks for, and whether nothing came of it."""
+        """How long it was trained, beside what the recipe asks for, and whether nothing came of it."""
         return "; ".join(filter(None, (str(self.budget), self.losses.idle())))
 
     @cached_property

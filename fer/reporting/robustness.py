@@ -11,7 +11,7 @@ from fer.reporting.tables import Table
 
 
 def accuracies(result: Result) -> pd.DataFrame:
-    """Return the mean accuracy over seeds, in [0, 1], with one row a corruption and one column a severity.
+    """Return the mean accuracy over seeds, in [0, 1], with one row per corruption and one column per severity.
 
     All folds of a seed together. Column `n` is the number of images; severity 0, alike in all rows, shows them
     untouched. No rows where the system sees no image (see `fer.evaluation.robustness`).
@@ -28,7 +28,7 @@ def accuracies(result: Result) -> pd.DataFrame:
 
 
 def clusters(result: Result) -> int:
-    """Return the number of subjects, sequences or single images that the corrupted images are of."""
+    """Return the number of subjects, sequences or single images among the corrupted images."""
     found = set()
     for answers, measured in zip(result.tables("answers"), result.tables("robustness"), strict=True):
         known = answers["cluster"]

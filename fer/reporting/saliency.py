@@ -83,7 +83,7 @@ class Tile:
 
 
 def draw_maps(title: str, rows: list[Row], columns: list[Column], synthetic: bool, target: Path) -> None:
-    """Write the figure: a row an expression; mean face, mean maps over it, and single samples with their own maps."""
+    """Write the figure: a row per expression; mean face, mean maps over it, and single samples with their own maps."""
     cropped = any(row.crop is not None for row in rows)
     heads = ["mean face", *(["its crop by the\nspatial transformer"] if cropped else [])]
     heads += [column.title for column in columns]

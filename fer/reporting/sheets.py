@@ -80,7 +80,7 @@ def draw_sheet(
     target: Path,
     aligned: bool = True,
 ) -> None:
-    """Write the sheet of a dataset: originals with landmarks and boxes, aligned faces, blocks, one column a face.
+    """Write the sheet of a dataset: originals with landmarks and boxes, aligned faces, blocks, one column per face.
 
     A last row has originals without a face, their boxes at canonical places.
 
@@ -140,7 +140,7 @@ def outline(axes, tile: Tile) -> None:
 def variants_sheet(
     shown: list[tuple[np.ndarray, list[np.ndarray]]], names: list[tuple[str, int]], title: str, target: Path
 ) -> None:
-    """Draw originals (left) beside their offline variants, one row an original.
+    """Draw originals (left) beside their offline variants, one row per original.
 
     Args:
         shown: pairs of an original and its variants, uint8 (height, width) or (height, width, 3) in RGB.

@@ -69,6 +69,6 @@ def marks(first: Result, second: Result) -> str:
 def by_pair(result: Result) -> pd.DataFrame:
     """Return the predictions with both images of a pair under one number: the lower one.
 
-    So a network of infrared images stands on the same samples as one of the visible ones.
+    So a network for infrared images is tested on the same samples as one for visible images.
     """
     return result.predictions.assign(sample=result.predictions[["sample", "partner"]].min(axis=1))

@@ -1,4 +1,4 @@
-"""A table in the forms it is handed out in: as numbers (CSV), for reading (Markdown), for a paper (LaTeX, booktabs)."""
+"""A table in its forms: as numbers (CSV), for reading (Markdown), for a paper (LaTeX, booktabs)."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def columns_of_pages(frame: pd.DataFrame) -> list[list[str]]:
 
 
 def cells(frame: pd.DataFrame) -> dict[str, list]:
-    """Return the `columns` of a frame and its `cells`, a list a row, ready for JSON."""
+    """Return the `columns` of a frame and its `cells`, a list per row, ready for JSON."""
     return {"columns": list(frame.columns), "cells": frame.astype(object).values.tolist()}
 
 
@@ -129,7 +129,7 @@ def markdown_of(table: dict[str, list]) -> str:
 
 
 def latex_text(text: str) -> str:
-    """Return text in which LaTeX reads nothing but letters: pandas escapes the cells of a table alone."""
+    """Return text in which LaTeX reads nothing but letters: pandas escapes only the cells of a table."""
     import pandas as pd
 
     cell = pd.DataFrame([text]).style.hide(axis="index").hide(axis="columns").format(escape="latex").to_latex()

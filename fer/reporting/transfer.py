@@ -1,4 +1,4 @@
-"""How far what was learned on one dataset holds on another: the matrix of a study's `cross_dataset`."""
+"""How well what was learned on one dataset carries over to another: the matrix of a study's `cross_dataset`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def cells(study: Study, results: list[Result]) -> pd.DataFrame:
     `as_cut_high`, on the faces as their own dataset has them; and `without_face`, the share of the tested dataset's
     images in which no face was found.
 
-    Where the two datasets are one the figures are those of the results table: all classes, all folds. Elsewhere the
+    If both are the same dataset, the figures are those of the results table: all classes, all folds. Elsewhere the
     networks of the experiment's first fold are tested on every test sample of the other dataset.
     """
     own, rows = {result.name: result for result in results}, []

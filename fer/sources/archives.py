@@ -50,7 +50,7 @@ def unpack(name: str, file: BinaryIO, guard: Guard, wanted: Wanted) -> Entries:
 
     Args:
         file: the archive, read from its start; a zip or 7z that cannot be sought in is copied to a temporary file.
-        wanted: tells by its path which file is to be opened, and which archive inside is to be looked into.
+        wanted: says, given a path, whether to open that file or look into that inner archive.
     """
     with damage(guard.archive):
         for path, inner in _entries(name, file, guard, wanted):
@@ -130,7 +130,7 @@ def _zip_name(entry: zipfile.ZipInfo) -> str:
     """Return the name as it was meant; surrogates stand for bytes that are no UTF-8.
 
     Without its UTF-8 flag zipfile takes a name for code page 437. What is not ASCII then is UTF-8 from a program that
-    forgot the flag (macOS does), or in a code page that cannot be told.
+    forgot the flag (macOS does), or in a code page that cannot be determined.
     """
     given = entry.orig_filename  # filename ends at the first NUL
     return given if entry.flag_bits & 0x800 else given.encode("cp437").decode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""Downloads over HTTP by pooch: tried again where a connection drops, named once they are whole.
+"""Downloads over HTTP by pooch: retried if a connection drops, and renamed once they are complete.
 
 A file under way lies in `.under-way/` beside its later place. An interrupted download starts again: pooch does
 not ask for the rest of a file.

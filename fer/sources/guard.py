@@ -1,4 +1,4 @@
-"""What an archive may hold and how much may come out of it: a stranger packed it."""
+"""What an archive may hold and how much may come out of it, since a stranger packed it."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Reader(io.RawIOBase):
         self.file, self.archive, self.path, self.count = file, archive, name, count
 
     def readable(self) -> bool:
-        """As `io.RawIOBase` asks: it is."""
+        """Return True, as `io.RawIOBase` requires."""
         return True
 
     def readinto(self, buffer) -> int:

@@ -35,7 +35,7 @@ def files(source: Path) -> Iterator[tuple[str, BinaryIO]]:
     """Yield (path inside the source, open binary file) for every file, clutter aside.
 
     An archive inside the source is one component of the path: `VIRI-Angry-Vis.zip/Angry/001.JPG`. Folders are walked
-    in sorted order, archives in their own. The file is closed when the next one is asked for; its `read()` without a
+    in sorted order, archives in their own. The file is closed when the next one is requested; its `read()` without a
     size refuses what is larger than any image.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Archives that are not read, known by their names and first bytes: whoever has one hears of it and of the way out."""
+"""Archives that are not read, recognised by name and first bytes, so that a message can name them and the way out."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ STARTS = (
 
 
 def stand_in(start: bytes) -> str | None:
-    """Return what a file is, and what to do, where its first bytes say that it stands for one that did not arrive."""
+    """Return what a file is and what to do if its first bytes show a placeholder for one that did not arrive."""
     if start.startswith(b"version https://git-lfs"):
         return "is a pointer of Git LFS, not the file itself: run `git lfs pull` where it was cloned"
     if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
@@ -69,7 +69,7 @@ def stand_in(start: bytes) -> str | None:
 
 
 def unread_start(start: bytes) -> str | None:
-    """Return what a file's first bytes say it is, where that is an archive which is not read."""
+    """Return the kind of archive that a file's first bytes show, if it is one that is not read."""
     return next((what for place, magic, what in STARTS if start.startswith(magic, place)), None)
 
 

@@ -44,7 +44,7 @@ ASPECT = 0.01  # relative difference of aspect up to which a pair is taken to be
 
 @dataclass(frozen=True)
 class Look:
-    """What the detector said of one visible original."""
+    """What the detector found in one visible original."""
 
     face: landmarks.Face | None
     size: tuple[int, int]  # height and width in pixels
@@ -53,9 +53,9 @@ class Look:
 def align(raw: Path, index: Path, parameters: Dataset, faces: Path, crops_file: Path, counts_file: Path) -> str:
     """Detect, crop and write every original of `raw` in its order; return a line for the terminal.
 
-    `faces` gets a row a sample, `crops_file` the uint8 array (samples, size, size[, 3]), `counts_file` (JSON) what was
-    found per class: {"classes": names, "modalities": {modality: {"samples" | "detected" | "several" | "used" | "blank":
-    counts}}}.
+    `faces` gets a row per sample, `crops_file` the uint8 array (samples, size, size[, 3]), `counts_file` (JSON) what
+    was found per class: {"classes": names, "modalities": {modality: {"samples" | "detected" | "several" | "used" |
+    "blank": counts}}}.
     An infrared original whose visible partner has the same aspect takes its landmarks: the two are in register.
     """
     alignment = parameters.alignment
@@ -101,7 +101,7 @@ def originals(raw: Path, index: Path) -> Iterator[tuple[dict, dict]]:
 def look_at_partners(raw: Path, index: Path, alignment: Alignment) -> dict[str, Look]:
     """Return the detection in the visible original of every pair that has an infrared one, so that it is made once.
 
-    It holds about one kilobyte a pair.
+    It takes about one kilobyte per pair.
     """
     samples = read_rows(index, ["modality", "pair"], 4096)
     wanted = {sample["pair"] for sample in samples if sample["modality"] == "infrared"} - {None}
@@ -124,7 +124,7 @@ def look_at_partners(raw: Path, index: Path, alignment: Alignment) -> dict[str, 
 
 
 def outcomes(row: dict) -> list[str]:
-    """Return which OUTCOMES hold of a faces row."""
+    """Return which OUTCOMES are true of a faces row."""
     holds = row | {"several": row["faces"] > 1}
     return [outcome for outcome in OUTCOMES if holds[outcome]]
 

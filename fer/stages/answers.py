@@ -1,4 +1,4 @@
-"""The answers of a system outside this project: a CSV file with one row a test image, checked before it is scored."""
+"""The answers of a system outside this project: a CSV file with one row per test image, checked before it is scored."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read_answers(file: Path) -> pd.DataFrame:
 
 
 def rows_of_samples(table: pd.DataFrame, test: pd.DataFrame, file: Path) -> np.ndarray:
-    """Return of each test sample the row of `table` that answers it.
+    """Return, for each test sample, the row of `table` that answers it.
 
     Args:
         test: sample and path of each.

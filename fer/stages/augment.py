@@ -1,7 +1,7 @@
 """augment: offline variants of a fold's training crops, `data/augmented/<experiment>/<fold>.npy` and `.parquet`.
 
-Always after the split and of training samples alone: variants of a test face made before splitting would leak. What
-that gives is shown by experiments with the defect `augment_before_split`, whose variants are those of every sample.
+Always after the split and only of training samples: variants of a test face made before splitting would leak. The
+experiments with the defect `augment_before_split`, which makes variants of every sample, show what that adds.
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ def blocks(
 ) -> str:
     """Cut the eyes and the mouth block of every original, in its order; return a line for the terminal.
 
-    `boxes_file` gets a row a sample; `eyes_file` and `mouth_file` the uint8 arrays (samples, size, size[, 3]);
-    `sheet_file` (PNG) shows samples of all that was made of the faces, and says so in its title when they are drawn.
+    `boxes_file` gets a row per sample; `eyes_file` and `mouth_file` the uint8 arrays (samples, size, size[, 3]);
+    `sheet_file` (PNG) shows samples of everything made from the faces; its title says so if they are drawn.
     """
     total = open_parquet(raw).metadata.num_rows
     size, channels = parameters.blocks.size, parameters.alignment.channels

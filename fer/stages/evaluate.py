@@ -33,7 +33,7 @@ from fer.training.prediction import predict, probabilities_of
 
 
 def evaluate(run: TrainedRun, device: str = "auto", corrupted: int | None = None) -> str:
-    """Open the test part once and write what the trained network says of it; return a line for the terminal.
+    """Open the test part once and write what the trained network says about it; return a line for the terminal.
 
     At most `corrupted` (default 1,000) of its images are corrupted, to see how robust the network is.
     """
@@ -66,12 +66,12 @@ def evaluate(run: TrainedRun, device: str = "auto", corrupted: int | None = None
 def evaluate_on(run: TrainedRun, others: list[tuple[str, str]], contempt: bool = False, device: str = "auto") -> str:
     """Test a trained network on the test samples of other datasets, by the expressions that both have.
 
-    Samples of other expressions are left out and counted, and so are images that the network was trained on or its
-    epoch chosen by, which FER2013 and FER+, for one, have in common: those of the very same pixels, that is (a
-    recompressed copy is not recognised). If the two datasets crop faces differently, the tested faces are cropped again
-    as the network was trained; how it does on them as their own dataset has them stands beside it (`as_cut`). Writes
+    Samples of other expressions are left out and counted, and so are images that the network was trained on or whose
+    accuracy chose its epoch, such as those that FER2013 and FER+ have in common. Only images with exactly the same
+    pixels are recognised (a recompressed copy is not). If the two datasets crop faces differently, the tested faces are
+    cropped again like the training faces; the accuracy on the original crops is also given (`as_cut`). Writes
     `transfer.json`, figures and answers by dataset, and `transfer.parquet`, the predictions (column dataset; label and
-    predicted are expressions), in the run's folder.
+    predicted are expressions), to the run's folder.
 
     Args:
         others: dataset and protocol of each.

@@ -89,7 +89,7 @@ def explain(run: TrainedRun, device: str = "auto", overrides: dict[str, Any] | N
 
 
 def write(run: TrainedRun, found: dict, means: dict[str, np.ndarray]) -> None:
-    """Write what was found, and the mean maps (classes, planes, side, side) as one array a method and plane."""
+    """Write what was found, and the mean maps (classes, planes, side, side) as one array per method and plane."""
     write_json(run.layout.explanation(run.name), found)
     arrays = {
         f"{name}, {plane}": np.ascontiguousarray(maps[:, at])
@@ -103,9 +103,9 @@ def write(run: TrainedRun, found: dict, means: dict[str, np.ndarray]) -> None:
 def spread(part: Part, clusters: np.ndarray, count: int) -> np.ndarray:
     """Return which samples of a part are explained: int rows, at most `count` of each class, by their sample numbers.
 
-    Of each class they are one a cluster, since neighbouring images of one person or sequence look alike: the middle one
-    of clusters at even spacing over the part. Where a class has fewer clusters it has as few samples. Where the whole
-    part is one cluster its images stand for themselves, as they do in the intervals.
+    For each class, one sample per cluster is taken, since images of one person or sequence look alike: the middle one
+    of clusters at even spacing over the part. A class with fewer clusters has fewer samples. If the whole part is one
+    cluster, its images stand for themselves, as they do in the intervals.
 
     Args:
         clusters: (n,) names of what a sample shares with others.
@@ -132,7 +132,7 @@ def middle(rows: np.ndarray) -> int:
 
 
 def counts(labels: np.ndarray, correct: np.ndarray, classes: list[str]) -> list[dict]:
-    """Return of each expression how many samples were explained, and how many of them are classified correctly."""
+    """Return how many samples of each expression were explained, and how many of them are classified correctly."""
     return [
         {"expression": name, "samples": int((labels == code).sum()), "correct": int(correct[labels == code].sum())}
         for code, name in enumerate(classes)
@@ -140,7 +140,7 @@ def counts(labels: np.ndarray, correct: np.ndarray, classes: list[str]) -> list[
 
 
 def remark_on_sample_count(count: int, parameters: Explain) -> list[str]:
-    """Return what there is to say of samples that the budget cut."""
+    """Return a remark on samples that the budget cut."""
     if count == parameters.samples:
         return []
     return [
@@ -150,7 +150,7 @@ def remark_on_sample_count(count: int, parameters: Explain) -> list[str]:
 
 
 def remarks_on_evaluation(recipe: Recipe) -> list[str]:
-    """Return what there is to say of a recipe whose evaluation uses the network differently from explain."""
+    """Return a remark on a recipe whose evaluation uses the network differently from explain."""
     said = {
         "Dropout is off here; evaluation leaves it on.": recipe.dropout_at_evaluation,
         f"Images are shown once here; evaluation averages {recipe.test_time_views} views of each.": (
@@ -161,7 +161,7 @@ def remarks_on_evaluation(recipe: Recipe) -> list[str]:
 
 
 def remark_on_empty_maps(explanation: Explanation) -> list[str]:
-    """Return what there is to say of images for which Grad-CAM found nothing that speaks for their class."""
+    """Return a remark on images in which Grad-CAM found nothing that speaks for their class."""
     none = int((explanation.maps[CAM].max((1, 2, 3)) == 0).sum())
     return [f"Grad-CAM is zero everywhere for {none} of {counted(len(explanation.correct), 'image')}."] if none else []
 

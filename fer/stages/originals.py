@@ -1,4 +1,4 @@
-"""What the files of a dataset's originals and of its index say of themselves, for the stages after."""
+"""What the files of a dataset's originals and index say about themselves, for later stages."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ LEFT_OUT, DRAWN = "left_out", "synthetic"
 
 
 def says(file: Path, key: str):
-    """Return what a file says of itself: LEFT_OUT or DRAWN, None where it says nothing."""
+    """Return what a file says about itself: LEFT_OUT or DRAWN, or None if it says nothing."""
     return json.loads((open_parquet(file).metadata.metadata or {}).get(key.encode(), b"null"))

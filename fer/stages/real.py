@@ -1,6 +1,6 @@
-"""report real: what was measured on real faces, kept in the repository without the faces, and the report made of it.
+"""report real: what was measured on real faces, kept in the repository without the faces, and the report made from it.
 
-A run that is finished leaves its predictions (probabilities in half precision) and what they are to be read with:
+A finished run leaves its predictions (probabilities in half precision) and the facts to read them with:
 parameters, environment, epochs, copies in train. These are small enough to be committed, and every figure of
 `reports/real/` is made from them alone: again at any time, without the data, the weights or a training.
 

@@ -1,6 +1,6 @@
 """report: from everything evaluated to `reports/`: tables (Markdown, LaTeX, CSV), figures, model cards, a page.
 
-The engines run its three steps as jobs of their own, so that an added experiment draws its own figures alone.
+The engines run its three steps as jobs of their own, so that an added experiment draws only its own figures.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""split: from raw, index and faces to `data/splits/<dataset>.<protocol>.parquet`, who trains and who tests.
+"""split: from raw, index and faces to `data/splits/<dataset>.<protocol>.parquet`, which samples train and which test.
 
 Beside it lies the leakage audit of every fold, as JSON and as a page with the pictures side by side.
 """
@@ -49,8 +49,8 @@ def split(
     """Write the folds of `protocol` to `target` and their audit to `audit_json` and `audit_page`.
 
     `dataset.audit.on_leak` says what becomes of duplicates across parts: they are reported, or removed from train (and
-    from val, where they duplicate test) after the audit, or an error. Where that, or too large a loss, refuses the
-    split, none is written, and the page lies at `refused_page`, too: Snakemake deletes the outputs of a job that fails.
+    from val, where they duplicate test) after the audit, or an error. If that, or too large a loss, refuses the
+    split, none is written, and the page is also at `refused_page`: Snakemake deletes the outputs of a job that fails.
 
     Args:
         seed: of the protocols that draw.
@@ -60,8 +60,8 @@ def split(
         A line for the terminal.
 
     Raises:
-        FerError: a class lost all its images for want of a face, or is absent from a fold's train or from all tests,
-            and `dataset.allow_empty_classes` is false.
+        FerError: a class lost all its images because no face was found, or is absent from a fold's train or from all
+            tests, and `dataset.allow_empty_classes` is false.
     """
     samples, without_face = usable(index, faces, dataset)
     table = protocols.assign(protocol, samples, dataset, seed)
@@ -115,7 +115,7 @@ def without_duplicates(
 def usable(index: Path, faces: Path, dataset: Dataset) -> tuple[pd.DataFrame, int]:
     """Return what index and faces say of the samples that align kept, and the number of the others.
 
-    A pair of which one image was dropped is dropped whole.
+    If one image of a pair was dropped, so is the other.
 
     Raises:
         FerError: none of a class is left, and `dataset.allow_empty_classes` is false.

@@ -1,4 +1,4 @@
-"""train: from crops, index and split to `runs/<experiment>/<fold>.<seed>/`, weights and how they came about."""
+"""train: from crops, index and split to `runs/<experiment>/<fold>.<seed>/`, weights and a record of their training."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def train(run: Run, device: str = "auto", checkpoint_seconds: float = SECONDS) -
 
 
 def peak_memory() -> float:
-    """Return the most memory that this process has had, in MB."""
+    """Return the peak memory of this process in MB."""
     unit = 1 if sys.platform == "darwin" else 1024  # in bytes on macOS, in kilobytes on Linux
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1)
 
@@ -102,7 +102,7 @@ def starts_random(run: Run) -> bool:
 
 
 def make_teacher(run: Run, device: torch.device) -> Teacher | None:
-    """Return what says the target distributions, where the experiment names a network for it."""
+    """Return what gives the target distributions, if the experiment names a network for that."""
     if "teacher" not in run.predecessors:
         return None
     other = predecessor(run, "teacher")

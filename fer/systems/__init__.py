@@ -1,20 +1,20 @@
-"""Systems: one module each, headed by its citation, its layers and where it departs from the publication.
+"""Systems: one module each, whose docstring gives the citation, the layers and the departures from the publication.
 
 A system is an `nn.Module` class decorated with `@register`. Its constructor takes the number of classes and the input,
 then keyword-only options; their names and types are what `architecture:` in `params/systems/<name>.yaml` may say.
 `forward` takes float images (batch, channels, size, size) and returns logits (batch, classes). Several views or
 modalities of a sample are planes, stacked along the channels; such a system says how many in `planes` and splits them.
 
-What else a system has, the stage explain finds by name:
+The stage explain finds these optional attributes by name:
 
-    branches: nn.ModuleDict         one module a plane, by the plane's name, in the order of the channels
+    branches: nn.ModuleDict         one module per plane, by the plane's name, in the order of the channels
     attention(images) → dict        weights by name, (batch, positions), the positions of a square map row by row
     gate_maps(images) → dict        the share that passes at each place by name, (batch, side, side), in 0…1
     transform(images) → images      the images as a spatial transformer crops them
     localisation(images) → θ        (batch, 6), the transformer's affine map; absent where there is no transformer
 
-A network that ends in a softmax, which is a defect, says so by an attribute `softmax` that is true: its answers are
-then taken as the probabilities that they are.
+A network that ends in a softmax, which is a defect, says so with a true attribute `softmax`: its outputs are then taken
+as probabilities.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class ACNNALSTM(nn.Module):
     def attention(self, images: Tensor) -> dict[str, Tensor]:
         """Return the weights `local` (batch, 36) and `global` (batch, 36), the positions row by row.
 
-        "single" has no weights of positions: `global` (batch, 1) alone, all ones.
+        "single" has no weights of positions: only `global` (batch, 1), all ones.
         """
         maps = self.features(images)
         over_time = self.global_attention(self.lstm(self.local_attention(maps))[0])

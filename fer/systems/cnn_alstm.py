@@ -1,4 +1,4 @@
-"""CNN-ALSTM: the variant with global attention alone of a project re-implementing Ming, Qian, Guangyuan (ACNN-ALSTM),
+"""CNN-ALSTM: the variant with only global attention of a project re-implementing Ming, Qian, Guangyuan (ACNN-ALSTM),
 Computational Intelligence and Neuroscience 2022, 7450637.
 
     layers                                                 output     parameters   sequence "single"

@@ -23,8 +23,8 @@ The project speaks of attention, but its spatial transformer is defined and neve
     input      the transformer warps the image                                    7,334,551 parameters
     features   it warps the last convolution's map, as Deep-Emotion's figure has  7,334,551 parameters
 
-All three start from the same weights with the same answers, for the transformer starts at the identity. Beyond the
-project, which took 256 pixels alone, any side from 82 is taken, for cheap studies; the first dense layer follows.
+All three start from the same weights with the same answers, because the transformer starts at the identity. Unlike the
+project, which took only 256 pixels, any side from 82 is accepted, for cheap studies; the first dense layer adapts.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ Why so:
 - The stem keeps all 48×48 pixels: brows and lips are a few pixels thick, a first stride of 2 or 4 would blur them. The
   cost is spent at 12×12 and 6×6 instead, in equal shares.
 - Batch norm, not group norm: batches of 128 are large enough, and at evaluation it is free.
-- Channel gates, for they cost next to nothing; the mean over positions at the end, so that Grad-CAM is exact.
+- Channel gates, because they cost next to nothing; the mean over positions at the end, so that Grad-CAM is exact.
 - Labels are few and noisy: hence dropout before the classifier and stochastic depth, which rises linearly from 0 at the
   first block to `drop_path` at the last.
 """

@@ -12,7 +12,7 @@ Attention" (FERG; its report is not available). The attention comes before the n
 With `views` eyes, mouth or face there is one branch, and the fusion starts from its 100 features: 18,005,035. What is
 in the image is up to the data: the whole face is one plane of the same 32×32 pixels.
 
-35 million parameters do not bear out the claim of low cost. The variant `small` keeps the two views, their latent 100
+35 million parameters do not support the claim of low cost. The variant `small` keeps the two views, their latent 100
 features and the fusion, and puts the work into convolutions, each pooled before the next:
 
     branch         conv 3×3 (16), batch norm, max-pool 2, ReLU                         16×16×16            176
@@ -25,7 +25,7 @@ features and the fusion, and puts the work into convolutions, each pooled before
 That is 127 times fewer parameters (one view: 139,739) and 14 times fewer multiplications (5.2 against 73.8 million).
 
 The published figure is not this network's on these blocks: every crop was cut from one left-over image, so that it saw
-the geometry of the boxes alone. That defect is the data's, and none of the network's.
+only the geometry of the boxes. That is a defect of the data, not of the network.
 """
 
 from __future__ import annotations

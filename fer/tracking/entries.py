@@ -32,7 +32,7 @@ FILES = (layout.WEIGHTS, *ARTIFACTS)  # of a run that is finished
 
 
 def key(run: Run) -> str:
-    """Return what names a run among those of its checkout and study."""
+    """Return the key of a run among those of its checkout and study."""
     return f"{run.name}/{run.fold}.{run.seed}"
 
 
@@ -187,7 +187,7 @@ def experiment_metrics(runs: list[Run]) -> dict[str, float]:
 
 
 def mean_history(runs: list[Run]) -> list[dict]:
-    """Return the means over an experiment's runs of each epoch that all of them trained, a row an epoch."""
+    """Return the means over an experiment's runs of each epoch that all of them trained, a row per epoch."""
     histories = pd.concat([read_csv(run.folder / layout.HISTORY) for run in runs])
     epochs = histories.groupby("epoch")
     return epochs.mean()[epochs.size() == len(runs)].reset_index().to_dict("records")
@@ -209,6 +209,6 @@ def note(runs: list[Run]) -> str:
 
 
 def figures(run: Run) -> list[Path]:
-    """Return the report's figures of the run's experiment (all its folds and seeds), those that there are."""
+    """Return the existing report figures of the run's experiment (all its folds and seeds)."""
     own = [*run.layout.figures(run.name).glob("*.png"), run.layout.figure(run.name, "explain")]
     return sorted(figure for figure in own if figure.exists())

@@ -40,7 +40,7 @@ HOST, PROCESS, SEEN, PARAMETERS = "fer.host", "fer.process", "fer.seen", "fer.pa
 class LiveRun:
     """Sends each epoch to MLflow from a thread of its own, so that a slow or dead server does not delay training.
 
-    What a server did not take is kept and sent when it answers again. A training that resumes goes on in the run in
+    What a server did not accept is kept and sent when it answers again. A training that resumes goes on in the run in
     which it was shown before. One that is over within `LIVE_AFTER` seconds is not shown live, unless it fails.
     """
 
@@ -143,7 +143,7 @@ def now() -> str:
 
 
 def this_process() -> str:
-    """Return what names this process on its machine: its number, which others get later, and when it began."""
+    """Return what identifies this process on its machine: its number, which others get later, and its start time."""
     return f"{os.getpid()} {psutil.Process().create_time():.0f}"
 
 

@@ -31,7 +31,7 @@ def project(runs: list[Run], root: Path = Path()) -> str:
 
     What has not changed is left alone. Otherwise the new MLflow run is added and then the old ones of the same key,
     live ones included, are deleted (MLflow keeps deleted runs restorable). Runs of other checkouts and of studies with
-    another root, which is asked of `root` where there are no runs, are never touched.
+    another root (given by `root` if there are no runs) are never touched.
 
     Raises:
         FerError: a run is unfinished, or MLflow failed.

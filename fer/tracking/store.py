@@ -45,10 +45,10 @@ NETWORK = {  # file systems that several machines share
 def connect(retries: int = 0) -> MlflowClient:
     """Return a client of the tracking store; a new SQLite file is created first.
 
-    A training asks for nothing twice: a slow server may have done what it has not answered, and `fer track` catches up.
+    A training repeats no request: a slow server may have done what it has not answered, and `fer track` catches up.
 
     Raises:
-        FerError: the address is not one of a store, or the store is not one that can be used.
+        FerError: the address is not that of a store, or the store cannot be used.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(ANSWER))
@@ -193,7 +193,7 @@ def create_experiment(client: MlflowClient, name: str) -> str:
 def artifact_folder(path: Path) -> str:
     """Return where the artifacts of an SQLite store lie: beside its file.
 
-    Of a store in the checkout it is relative, so that a moved or copied checkout still has them, and none of another.
+    For a store in the checkout it is relative, so that a moved or copied checkout finds its own artifacts.
     """
     folder = path.resolve().parent / "mlruns"
     return folder.relative_to(Path.cwd().resolve()).as_posix() if in_checkout(path) else str(folder)

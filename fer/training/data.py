@@ -41,7 +41,7 @@ class Part:
 def load_part(source: Source, part: str, device="cpu") -> Part:
     """Read one part of one fold, resized to the system's input, onto the device.
 
-    "train" alone has the offline variants of a recipe that asks for them, after the originals.
+    Only "train" has the offline variants, after the originals, if the recipe has any.
 
     Raises:
         FerError: the part is empty, lacks a modality, or a variant was made of a sample that is not in train; or

@@ -38,7 +38,7 @@ def train(
     """Train on `parts["train"]`, keeping the weights of the epoch with the best accuracy on `parts["val"]`.
 
     The outcome is repeatable to the bit on one CPU type for a given number of threads, interrupted or not: order,
-    augmentation and dropout of an epoch depend on (seed, epoch) alone, and `checkpoint` holds the last whole one.
+    augmentation and dropout of an epoch depend only on (seed, epoch), and `checkpoint` holds the last complete one.
 
     Args:
         make_network: returns the network with the weights to start from, on the device.

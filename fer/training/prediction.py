@@ -14,8 +14,8 @@ from fer.training.views import views
 def predict(network: nn.Module, part: Part, input_spec: Input, recipe: Recipe, batch_size: int = 256) -> Tensor:
     """Return the answers (n, classes) to a part with dropout off and batch norm frozen, as the recipe has it classify.
 
-    They are logits, or the probabilities of a network that ends in a softmax. Of a recipe with several views of an
-    image (`fer.training.views`) they are (the logarithms of) probabilities averaged over the views.
+    They are logits, or the probabilities of a network that ends in a softmax. If the recipe has several views of
+    an image (`fer.training.views`), they are (the logarithms of) probabilities averaged over the views.
     """
     network.eval()
     if recipe.dropout_at_evaluation:

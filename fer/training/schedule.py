@@ -29,7 +29,7 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
 
 
 def make_scheduler(optimizer: Optimizer, recipe: Recipe, steps: int, steps_an_epoch: int) -> LRScheduler:
-    """Return a schedule that is advanced after every step; "plateau" by `advance` alone, after every epoch."""
+    """Return a schedule that is advanced after every step; "plateau" only after every epoch, by `advance`."""
     match recipe.schedule:
         case "one_cycle":
             return schedules.OneCycleLR(optimizer, recipe.learning_rate, total_steps=steps + 1, cycle_momentum=False)

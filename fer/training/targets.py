@@ -16,7 +16,7 @@ Teacher = Callable[[Tensor], Tensor]
 
 
 def mixer(recipe: Recipe, classes: int) -> Mix | None:
-    """Return what mixes the images (batch, …) and int labels (batch,) of a batch, or None where the recipe does not.
+    """Return what mixes the images (batch, …) and int labels (batch,) of a batch, or None if the recipe has no mixing.
 
     Mixup (Zhang et al., ICLR 2018) and CutMix (Yun et al., ICCV 2019); where the recipe has both, one of them is drawn
     for each batch. Labels come back as distributions (batch, classes).
@@ -33,8 +33,8 @@ def mixer(recipe: Recipe, classes: int) -> Mix | None:
 def teacher(network: nn.Module, input_spec: Input) -> Teacher:
     """Return what gives the label distributions (batch, classes) of float images in [0, 1].
 
-    Label distribution training (Zhao, Liu, Zhou, AAAI 2021, section 3.4): the target of an image, augmented as it is
-    for the student, is the probabilities that a network trained before gives.
+    Label distribution training (Zhao, Liu, Zhou, AAAI 2021, section 3.4): the target of an image, augmented as for
+    the student, is the probabilities given by a network that was trained before.
     """
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The views of an image that a recipe has classified at test time."""
+"""The views of an image that are classified at test time."""
 
 from __future__ import annotations
 
