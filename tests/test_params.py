@@ -87,7 +87,7 @@ def test_every_parameter_file_we_ship_loads(kind):
         ),
         (
             "study.yaml",
-            "  rafdb-local_global_resnet50: {epochs: 8, size: 32, batch_size: 16, learning_rate: 0.05}\n",
+            "  rafdb-local_global_resnet50: {epochs: 5, size: 32, batch_size: 16, learning_rate: 0.05}\n",
             "",
             "no experiment of this study uses 'rafdb'. Add one, give the dataset `protocols` ",
         ),

@@ -234,5 +234,8 @@ def test_the_test_images_are_written_for_systems_that_live_elsewhere(tmp_path):
     subprocess.run([sys.executable, "-m", "fer", *map(str, command)], check=True, capture_output=True)
     table = pd.read_csv(folder / "samples.csv")
     assert len(table) == len(list(folder.iterdir())) - 1 > 5
+    written = pd.Series([str(folder / name) for name in table["file"]][::-1])
+    test = table[["sample", "path"]]
+    assert rows_of_samples(pd.DataFrame({"path": written}), test, folder).tolist() == list(range(len(table)))[::-1]
     assert all((folder / name).stat().st_size > 100 for name in table["file"])
     assert json.dumps(table["path"].tolist()).count("AN") > 0  # the dataset's own names: KA.AN1.39.tiff

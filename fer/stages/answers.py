@@ -51,9 +51,7 @@ def rows_of_samples(table: pd.DataFrame, test: pd.DataFrame, file: Path) -> np.n
     if key == "sample":
         given = given.str.replace(r"^0*(\d+)(\.0*)?$", r"\1", regex=True)  # 000350, as the images are called; 350.0
     else:
-        given, names = given.str.replace("\\", "/", regex=False), wanted.map(lambda path: Path(path).name)
-        if not given.isin(wanted).any() and names.is_unique:
-            given, wanted = given.map(lambda path: Path(path).name), names
+        given, wanted = by_path(given.str.replace("\\", "/", regex=False), wanted, test["sample"])
     strays, repeated = given[~given.isin(wanted)], given[given.duplicated()].unique()
     if len(strays):
         raise FerError(
@@ -67,6 +65,27 @@ def rows_of_samples(table: pd.DataFrame, test: pd.DataFrame, file: Path) -> np.n
         first = wanted[missing.to_numpy()].iloc[0]
         raise FerError(f"{file} does not answer {missing.sum():,} of {len(wanted):,} test samples, such as {first}")
     return rows.to_numpy(int)
+
+
+def by_path(given: pd.Series, wanted: pd.Series, samples: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Return the names by which given paths are those of test images: whole, without folders, or as they were written.
+
+    Args:
+        wanted: paths of the test images in their dataset.
+        samples: their numbers, after which `fer.stages.score.export_test` calls what it writes.
+    """
+    if given.isin(wanted).any():
+        return given, wanted
+    names, own = given.map(lambda path: Path(path).name), wanted.map(lambda path: Path(path).name)
+    if own.is_unique and names.isin(own).any():
+        return names, own
+    stems, written = names.map(lambda name: Path(name).stem), samples.map(file_stem)
+    return (stems, written) if stems.isin(written).any() else (given, wanted)
+
+
+def file_stem(sample: int) -> str:
+    """Return what a test image is called that is written for another system, without its ending."""
+    return f"{sample:06d}"
 
 
 def answers(table: pd.DataFrame, classes: list[str], file: Path) -> tuple[np.ndarray, bool]:

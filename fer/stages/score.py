@@ -20,7 +20,7 @@ from fer.evaluation.metrics import metrics
 from fer.evaluation.predictions import accuracy_line, clusters_of, interval_of, predictions
 from fer.layout import Layout
 from fer.leakage import leaked_test
-from fer.stages.answers import answers, read_answers, rows_of_samples
+from fer.stages.answers import answers, file_stem, read_answers, rows_of_samples
 from fer.storage import read_frame, read_json, read_rows, write_bytes, write_frame, write_json, write_text
 
 SEEN = ("no", "chosen", "yes", "unknown")  # chosen: not trained on them, but its epoch or its rates were chosen by them
@@ -52,9 +52,9 @@ def score(file: Path, system: External, dataset: str, protocol: str, layout: Lay
 
     Args:
         file: CSV with a row for each test sample. Its column `sample` (row of the dataset's index) or `path` (of the
-            image, as the dataset has it; the file's own name will do) says which one. Its answer is a column `label`
-            with names of classes or expressions, or a column of probabilities for each class, `p_<name>` or `<name>`;
-            or both, if they agree.
+            image, as the dataset has it or as `export_test` wrote it; the file's own name will do) says which one. Its
+            answer is a column `label` with names of classes or expressions, or a column of probabilities for each
+            class, `p_<name>` or `<name>`; or both, if they agree.
 
     Raises:
         FerError: a sample is missing, there twice or not of the test part, or an answer is not a class or
@@ -126,7 +126,7 @@ def export_test(dataset: str, protocol: str, layout: Layout, folder: Path) -> st
     files = []
     for number, image in enumerate(row["image"] for row in read_rows(layout.raw(dataset), ["image"], 32)):
         if number in wanted:
-            files.append(f"{number:06d}{suffix_of(image)}")
+            files.append(file_stem(number) + suffix_of(image))
             write_bytes(folder / files[-1], image)
     table = test[["sample", "path"]].assign(file=files)[["sample", "file", "path"]]
     write_text(folder / "samples.csv", table.to_csv(index=False, lineterminator="\n"))
