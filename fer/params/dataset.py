@@ -48,7 +48,7 @@ class Audit(Strict):
     """What counts as a leak between the parts of a fold, and what becomes of it."""
 
     distance: Annotated[int, Field(ge=0, le=64)] = Field(
-        12, description="near duplicates: at most so many differing bits of two 64-bit perceptual hashes"
+        12, description="near duplicates: the most bits in which two 64-bit perceptual hashes may differ"
     )
     correlation: Fraction = Field(0.9, description="… and at least this correlation of the whole pictures")
     likeness: Fraction = Field(

@@ -194,7 +194,7 @@ def require_likeness(name: str) -> None:
                 f"{path}: {key}: {item} is {shown(other.get(item))} in {experiment.against} and "
                 f"{shown(own.get(item))} here"
                 + (f", where {listing(more)} differ too" if more else "")
-                + ". Name under compared_with an experiment that differs by this one's change alone, or say under "
+                + ". Name under compared_with an experiment that differs only by this one's change, or say under "
                 "not_compared why there is none"
             )
 
@@ -276,7 +276,7 @@ def require_comparable(study: Study, name: str, path: Path) -> None:
             given, expected = (shown(values.get(key)) for values in (own, other))
             raise FerError(
                 f"{path}: experiments.{name}.{key}: given {given}, but {against}, which it is compared with, has "
-                f"{expected}. They may differ by one change alone ({experiment.change}); give both the same"
+                f"{expected}. They may differ only by one change ({experiment.change}); give both the same"
             )
 
 
@@ -306,7 +306,7 @@ def check_cross_dataset(study: Study, path: Path) -> None:
                 f"Its experiments: {listing(study.experiments)}"
             )
     if len(names) == 1:
-        raise FerError(f"{where} given {names[0]} alone; expected two experiments or more, or none")
+        raise FerError(f"{where} given only {names[0]}; expected two experiments or more, or none")
     for first, second in combinations(names, 2):
         one, other = load_experiment(first), load_experiment(second)
         if one.dataset == other.dataset:

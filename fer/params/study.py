@@ -42,16 +42,18 @@ class Experiment(Strict):
     change: str = Field("", description="of a variant: in a few words, what differs")
     compared_with: Name | None = Field(
         None,
-        description="of a variant: the experiment that differs from it by `change` alone, which the tables set it "
+        description="of a variant: the experiment that differs from it only by `change`, which the tables set it "
         "against; default: variant_of",
     )
-    not_compared: str = Field("", description="of a variant that no experiment differs from by `change` alone: why")
+    not_compared: str = Field(
+        "", description="of a variant without an experiment that differs from it only by `change`: the reason"
+    )
     dataset: Name
     system: Name
     modality: Modality = Field("visible", description="fused: both images of a pair")
-    views: Views = Field("face", description="both: the eyes and the mouth block; boxes: their eight numbers alone")
+    views: Views = Field("face", description="both: the eyes and the mouth block; boxes: only their eight numbers")
     constant_image: bool = Field(
-        False, description="a defect: every block is cut from one image, so that it shows the place of its box alone"
+        False, description="a defect: every block is cut from one image, so that it shows only where its box was"
     )
     augment_before_split: bool = Field(
         False, description="a defect: images and their offline variants are divided among the parts together, at random"
@@ -125,7 +127,7 @@ class ExperimentOverrides(Strict):
     draws: Annotated[int, Field(gt=0, le=1000)] | None = Field(None, description="of each offline transform")
     weights: str | None = Field(None, description="of a torchvision backbone: random, imagenet, or a file")
     start_from: str | None = Field(None, description="folder of a trained run whose weights training starts from")
-    folds: Positive | None = Field(None, description="only so many of the protocol's folds, the first ones")
+    folds: Positive | None = Field(None, description="train only this number of the protocol's folds, from the first")
 
 
 class Study(Strict):
@@ -135,12 +137,12 @@ class Study(Strict):
     root: str = Field(".", pattern=rf"^(\.|{NAME}(/{NAME})*)$", description="folder of its artifacts")
     datasets: dict[Name, DatasetOverrides | None] = Field(default_factory=dict)
     experiments: dict[Name, ExperimentOverrides | None] = Field(
-        description="by name, with what the study changes of them; {}: the datasets alone"
+        description="by name, with what the study changes in them; {}: only the datasets"
     )
     seeds: list[Seed] = Field([0], min_length=1)
     explain: ExplainOverrides = ExplainOverrides()
     corrupted: Positive | None = Field(
-        None, description="at most so many test images of a run are corrupted, to see how robust it is; else 1,000"
+        None, description="largest number of test images to corrupt when a run's robustness is measured; default 1,000"
     )
     split_seed: Seed = Field(0, description="seed of the protocols that draw")
     threads: Threads = Field(1, description="CPU threads of one training job; part of what makes a run repeatable")

@@ -42,7 +42,7 @@ class Augmentation(Strict):
     scale: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="zoom factor uniform in 1 ± scale")
     brightness: Fraction = Field(0.0, description="factor uniform in 1 ± brightness")
     contrast: Fraction = Field(0.0, description="factor uniform in 1 ± contrast")
-    saturation: Fraction = Field(0.0, description="factor uniform in 1 ± saturation; RGB alone")
+    saturation: Fraction = Field(0.0, description="factor uniform in 1 ± saturation; RGB only")
     erasing: Fraction = Field(0.0, description="chance that a rectangle of 2 to 20 % of the image becomes mid-grey")
 
 

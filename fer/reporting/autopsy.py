@@ -14,9 +14,9 @@ from fer.reporting.tables import Table, points
 
 ROWS = {"as_published": "as published", "defect": "defect", "ablation": "ablation", "sound": "sound"}
 DIFFERENCE = (
-    "'Difference' is the effect of the change alone, in points: the row's accuracy less that of the experiment in "
-    "the column 'against', from which it differs in nothing else. It is measured on the same test images; the 95 "
-    "% interval and the p-value are those of the paired, clustered difference. There is none where the change is "
+    "'Difference' is the effect of the change, in points: the row's accuracy minus that of the experiment in the "
+    "column 'against', from which it differs in nothing else. It is measured on the same test images; the 95 % "
+    "interval and the p-value are those of the paired, clustered difference. It is missing where the change is "
     "the split, because other images are tested."
 )
 

@@ -21,7 +21,7 @@ NOTE = (
     "in points with the 95 % interval and the p-value of the paired difference; those stand for one comparison each, "
     "without a correction for their number. 'Without copies' is the accuracy on test images that have no exact or near "
     "copy in the protocol's train. What they were trained on, and whether they saw the test images, is what was stated "
-    "when they were scored. ECE is missing where a program gave labels alone."
+    "when they were scored. ECE is missing where a program gave only labels."
 )
 COLUMNS = (
     "system", "protocol", "accuracy %", "95 % interval", "n", "without copies %", "balanced %", "macro F1 %", "ECE %",

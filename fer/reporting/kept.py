@@ -139,8 +139,11 @@ class Entry:
         """How long it was trained, beside what the recipe asks for; for an outside system, its authors' words."""
         if self.external:
             return f"on: {self.facts['trained_on']}"
-        idle = sum(run["never_learned"] for run in self.runs)
-        return str(self.budget) + (f"; {idle} of {len(self.runs)} runs never learned" if idle else "")
+        idle, averaged = sum(run["never_learned"] for run in self.runs), self.facts["parameters"].get("averaged")
+        words = [str(self.budget)]
+        words += [f"averaged with {averaged['share']:g} of {model_name(Path(averaged['run']))}"] if averaged else []
+        words += [f"{idle} of {len(self.runs)} runs never learned"] if idle else []
+        return "; ".join(words)
 
     @property
     def saw_test(self) -> str:

@@ -16,7 +16,7 @@ NOTE = (
     "gets right, the difference of their accuracies in points, and the p-value of McNemar's test or, where "
     "samples are clustered by subject, sequence or seed, of Obuchowski's test (1998), corrected by Holm's method "
     "over the pairs of a dataset. The tests take the trained networks as given. Where the budget is unequal "
-    "in epochs, steps or input size, the difference may be due to training alone, as it is where a "
+    "in epochs, steps or input size, the difference may be due only to training, as it is where a "
     "run never learned. Pairs with different test samples cannot "
     "be compared; only the CSV lists them."
 )
