@@ -98,7 +98,8 @@ class Recognizer:
 
         Args:
             images: a path, a PIL image, or uint8 pixels, grey (height, width), RGB (height, width, 3) or RGBA; or a
-                list of these. Transparent pixels are black.
+                list of these. Transparent pixels are black. A file is turned as its EXIF orientation says; of a PIL
+                image, `PIL.ImageOps.exif_transpose` does that.
             smallest: side of the smallest face to look for, in pixels, 1 or more.
             detector: "blazeface", which finds more faces, faster, and needs ONNX Runtime; or "hog" (dlib); None:
                 blazeface where ONNX Runtime is installed.
