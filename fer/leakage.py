@@ -116,6 +116,11 @@ def leaked_test(fold: dict) -> list[int]:
     return sorted({*fold["leaked_test"]["exact"], *fold["leaked_test"]["near"]})
 
 
+def leaked(audit: dict) -> list[int]:
+    """Return the test samples of all folds of an audit that have a duplicate in train of their fold."""
+    return [sample for fold in audit["folds"].values() for sample in leaked_test(fold)]
+
+
 def shared(one: pd.Series, other: pd.Series) -> list[str]:
     """Return the names that both columns hold, sorted; missing ones do not count."""
     return sorted(set(one.dropna()) & set(other.dropna()))

@@ -38,8 +38,8 @@ from fer.layers.spatial_transformer import warp
 from fer.layout import Layout
 from fer.params import Explain
 from fer.reporting import saliency
-from fer.reporting.explained import explained as report_of
-from fer.reporting.explained import scores_table
+from fer.reporting.document import explained as report_of
+from fer.reporting.document import scores_table
 from fer.runs import Run
 from fer.stages import explain as stage
 from fer.stages.originals import DRAWN

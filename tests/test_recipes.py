@@ -138,7 +138,7 @@ def test_kept_and_judged_are_the_averaged_weights(data):
     history = pd.read_csv(run.folder / layout.HISTORY)
     evaluate(run.as_trained(), "cpu")
     val = load_part(run.source, "val")
-    logits = predict(load_network(run.folder)[0], val, run.system.input, run.recipe)
+    logits = predict(load_network(run.folder)[0], val.images, run.system.input, run.recipe)
     assert (logits.argmax(1) == val.labels).float().mean().item() == pytest.approx(history["val_accuracy"].max())
 
 
@@ -171,7 +171,7 @@ def test_a_flip_at_test_time_makes_an_image_and_its_mirror_image_alike():
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
     images = torch.randint(0, 256, (6, 1, 8, 8), dtype=torch.uint8)
     both = Part(torch.cat([images, images.flip(-1)]), torch.zeros(12, dtype=torch.long), np.arange(12))
-    logits = predict(network, both, INPUT, recipe(test_time_flip=True))
+    logits = predict(network, both.images, INPUT, recipe(test_time_flip=True))
     assert torch.allclose(logits[:6], logits[6:], atol=1e-5) and torch.allclose(logits.exp().sum(1), torch.ones(12))
 
 
@@ -193,7 +193,7 @@ def test_probabilities_are_averaged_over_the_crops_at_test_time():
     part = Part(torch.randint(0, 256, (6, 1, 8, 8), dtype=torch.uint8), torch.zeros(6, dtype=torch.long), np.arange(6))
     asked = recipe(test_time_flip=True, test_time_crop=6)
     each = [network(view).softmax(1) for view in views(normalise(part.images, INPUT), asked)]
-    assert torch.allclose(predict(network, part, INPUT, asked).softmax(1), sum(each) / 10, atol=1e-6)
+    assert torch.allclose(predict(network, part.images, INPUT, asked).softmax(1), sum(each) / 10, atol=1e-6)
 
 
 def test_each_channel_has_its_own_mean_and_deviation_in_every_plane():
@@ -264,9 +264,9 @@ def test_dropout_left_on_at_evaluation_makes_two_passes_differ_and_yet_repeats()
     network = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 3))
     part = Part(torch.full((300, 1, 8, 8), 255, dtype=torch.uint8), torch.zeros(300).long(), np.arange(300))
     on, off = recipe(dropout_at_evaluation=True), recipe()
-    noisy, again = (predict(network, part, INPUT, on) for _ in range(2))
+    noisy, again = (predict(network, part.images, INPUT, on) for _ in range(2))
     assert torch.equal(noisy, again) and noisy.std(0).max() > 0.1
-    assert predict(network, part, INPUT, off).std(0).max() < 1e-5
+    assert predict(network, part.images, INPUT, off).std(0).max() < 1e-5
 
 
 # --- variants, overrides, predecessors -------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from fer.evaluation.metrics import confidence_bins
 from fer.evaluation.significance import mcnemar
 from fer.evaluation.summary import partners, summary
 from fer.params import Study
-from fer.reporting import autopsy, budget, calibration, comparison, figures, robustness, significance
+from fer.reporting import autopsy, budget, comparison, figures, robustness, significance
 from fer.reporting.results import Result, collect
 from fer.reporting.significance import by_pair
 from fer.reporting.tables import Table
@@ -79,12 +79,12 @@ def test_the_difference_that_is_tested_is_that_of_the_results_table(results):
 
 
 def test_the_reliability_diagram_pools_the_seeds_and_stamps_synthetic_faces(results, tmp_path, monkeypatch):
-    table = calibration.reliability(results[0])
+    table = figures.reliability(results[0])
     (filled,) = table[table["n"] > 0].to_dict("records")
     assert (filled["n"], filled["accuracy"]) == (200, pytest.approx(0.7))
     assert filled["confidence"] == pytest.approx(0.7) and filled["bin_low"] <= 0.7 < filled["bin_high"]
-    titles = written_titles(monkeypatch, calibration)
-    calibration.diagram(results[0], tmp_path / "reliability.png")
+    titles = written_titles(monkeypatch, figures)
+    figures.reliability_diagram(results[0], tmp_path / "reliability.png")
     assert (tmp_path / "reliability.png").read_bytes().startswith(b"\x89PNG")
     assert titles == ["fer2013-attentional_cnn\nECE 0.0 % (SYNTHETIC)"]
 
@@ -150,8 +150,8 @@ def test_visible_and_infrared_images_of_a_pair_are_one_sample_when_systems_are_c
 
 def test_figures_of_real_faces_are_not_stamped(results, data, tmp_path, monkeypatch):
     results[0].summaries[0]["synthetic"] = False
-    titles = written_titles(monkeypatch, calibration)
-    calibration.diagram(results[0], tmp_path / "reliability.png")
+    titles = written_titles(monkeypatch, figures)
+    figures.reliability_diagram(results[0], tmp_path / "reliability.png")
     assert "SYNTHETIC" not in titles[0]
 
 

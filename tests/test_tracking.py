@@ -18,6 +18,7 @@ import mlflow
 import numpy as np
 import pytest
 import requests
+import torch
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
@@ -25,13 +26,13 @@ import fer
 from fer import layout
 from fer.errors import FerError
 from fer.exporting import champion
-from fer.exporting.export import answers
 from fer.networks import load_network
 from fer.runs import Run
 from fer.stages.evaluate import evaluate
 from fer.stages.train import train
 from fer.storage import read_csv, read_json
 from fer.tracking import entries, live, projection, store
+from fer.training.prediction import classify
 
 EXPERIMENT = "fer2013-attentional_cnn"
 
@@ -55,6 +56,11 @@ def run(data):
     train(run, "cpu")
     evaluate(run.as_trained(), "cpu")
     return run
+
+
+def answers_of(run, images):
+    network, parameters = load_network(run.folder)
+    return classify(network, torch.from_numpy(images), parameters)
 
 
 def shown(uri, parents=False):
@@ -157,7 +163,7 @@ def test_the_best_sound_run_is_the_champion_that_answers_images_as_the_run_does(
     assert "onnx" in model.metadata.flavors and json.loads(model.metadata.metadata["classes"]) == run.dataset.classes
     images = np.random.default_rng(0).integers(0, 256, (3, 1, 48, 48), np.uint8)
     found = model.predict({"images": images})["probabilities"]
-    np.testing.assert_allclose(found, answers(*load_network(run.folder), images), atol=1e-5)
+    np.testing.assert_allclose(found, answers_of(run, images), atol=1e-5)
     recognizer = fer.load("models:/fer2013@champion", threads=1)
     np.testing.assert_allclose(recognizer.classify(images[:, 0]), found, atol=1e-6)
     with pytest.raises(FerError, match="models:/nothing@champion: .*`fer track` registers models"):
@@ -443,6 +449,6 @@ def test_the_champion_is_served_and_answers_an_image(own_store, run, tmp_path):
         answer = requests.post(address, json={"inputs": {"images": image.tolist()}}, timeout=60)
         assert answer.ok, answer.text
         found = answer.json()["predictions"]["probabilities"]
-        np.testing.assert_allclose(found, answers(*load_network(run.folder), image), atol=1e-5)
+        np.testing.assert_allclose(found, answers_of(run, image), atol=1e-5)
     finally:
         kill(server)

@@ -190,7 +190,7 @@ def test_every_system_with_a_softmax_at_its_end_says_so(name):
 def test_a_flip_at_test_time_averages_the_probabilities_of_a_network_that_ends_in_a_softmax():
     recipe = Recipe(epochs=1, batch_size=4, optimizer="sgd", learning_rate=1, schedule="constant", test_time_flip=True)
     part = Part(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.zeros(2).long(), np.arange(2))
-    answers = predict(Sure(), part, Input(size=8, channels=1, mean=0, std=1), recipe)
+    answers = predict(Sure(), part.images, Input(size=8, channels=1, mean=0, std=1), recipe)
     assert answers.tolist() == [[1.0, 0.0, 0.0]] * 2
 
 

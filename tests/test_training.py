@@ -173,7 +173,9 @@ def test_the_kept_weights_are_those_of_the_first_best_validation_epoch(data):
     network = build(run.experiment.system, run.system, 7)
     network.load_state_dict(load_file(run.folder / layout.WEIGHTS))
     val = load_part(run.source, "val")
-    accuracy = (predict(network, val, run.system.input, run.recipe).argmax(1) == val.labels).float().mean().item()
+    accuracy = (
+        (predict(network, val.images, run.system.input, run.recipe).argmax(1) == val.labels).float().mean().item()
+    )
     assert accuracy == pytest.approx(history["val_accuracy"].max(), abs=1e-6)
 
 
@@ -316,7 +318,7 @@ def test_prediction_leaves_the_network_as_it_was(data):
     network = build(run.experiment.system, run.system, 7).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     part = Part(torch.zeros(3, 1, 48, 48, dtype=torch.uint8), torch.zeros(3, dtype=torch.long), np.arange(3))
-    assert predict(network, part, run.system.input, run.recipe).shape == (3, 7)
+    assert predict(network, part.images, run.system.input, run.recipe).shape == (3, 7)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 

@@ -177,7 +177,7 @@ def test_a_path_without_the_subject_is_named(tmp_path):
 @pytest.mark.parametrize("option", ["subject", "number"])
 @pytest.mark.parametrize(
     ("pattern", "message"),
-    [("S(\\d+", "is not a regular expression"), ("S\\d+", "has 0 groups"), ("(S)(1)", "has 2 groups")],
+    [("S(\\d+", "is not a valid regular expression"), ("S\\d+", "has 0 groups"), ("(S)(1)", "has 2 groups")],
 )
 def test_an_expression_that_cannot_work_is_refused_before_anything_is_read(option, pattern, message):
     with pytest.raises(FerError, match=rf"options\.{option}: .*{message}"):

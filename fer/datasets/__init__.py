@@ -6,6 +6,7 @@ An adapter turns a dataset *as its owners hand it out* into originals (stage acq
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from fer.errors import FerError
 from fer.expressions import expression
 from fer.params import Dataset
 from fer.registry import Registry
+from fer.wording import counted
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,20 @@ class Adapter(ABC):
     @abstractmethod
     def write_synthetic(self, samples: int, target: Path) -> Path:
         """Write `samples` synthetic faces below the folder `target` in the official layout; return the source."""
+
+
+def with_one_group(option: str, pattern: str | None) -> re.Pattern | None:
+    """Return an adapter's option that is a regular expression with one group, compiled; None where it is not given."""
+    try:
+        compiled = None if pattern is None else re.compile(pattern)
+    except re.error as error:
+        raise FerError(f"options.{option}: {pattern!r} is not a valid regular expression: {error}") from error
+    if compiled is not None and compiled.groups != 1:
+        raise FerError(
+            f"options.{option}: {pattern!r} has {counted(compiled.groups, 'group')}; expected one "
+            f"pair of brackets, around the {option}, such as '/(S\\d+)_' (other brackets begin with ?:)"
+        )
+    return compiled
 
 
 _adapters: Registry[type[Adapter]] = Registry("fer.datasets")

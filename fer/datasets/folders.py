@@ -37,7 +37,6 @@ Option `subject`: a regular expression with one group, searched in the path of e
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
@@ -46,14 +45,14 @@ import cv2
 import numpy as np
 
 from fer import sources
-from fer.datasets import Adapter, Faults, Original, Sample, register, synthetic
+from fer.datasets import Adapter, Faults, Original, Sample, register, synthetic, with_one_group
 from fer.datasets.folder_names import NUMBERED, part_named, plain
 from fer.datasets.label_tables import IMAGE_COLUMNS, LABEL_COLUMNS, Labels
 from fer.errors import FerError
 from fer.expressions import expression
 from fer.parallel import ordered_map
 from fer.params import Dataset
-from fer.wording import counted, examples
+from fer.wording import examples
 
 SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}  # of the synthetic source, unless official counts tell others
 SEED = 104  # these people are in no other dataset
@@ -81,15 +80,7 @@ class Folders(Adapter):
         self.folders = {str(folder).lower(): name for folder, name in (folders or {}).items()}
         for name in self.classes:
             expression(name)  # one that is not known is an error here, rather than its folder's later
-        try:
-            self.subject = None if subject is None else re.compile(subject)
-        except re.error as error:
-            raise FerError(f"options.subject: {subject!r} is not a valid regular expression: {error}") from error
-        if self.subject is not None and self.subject.groups != 1:
-            raise FerError(
-                f"options.subject: {subject!r} has {counted(self.subject.groups, 'group')}; expected one "
-                "pair of brackets, around the subject, such as '/(S\\d+)_' (other brackets begin with ?:)"
-            )
+        self.subject = with_one_group("subject", subject)
 
     def originals(self, source: Path) -> Iterator[Original]:
         """Yield every image that has a class; its annotation is the class and the part as the source names them."""

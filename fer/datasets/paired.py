@@ -24,7 +24,7 @@ import cv2
 import py7zr
 
 from fer import sources
-from fer.datasets import Adapter, Faults, Original, Sample, synthetic
+from fer.datasets import Adapter, Faults, Original, Sample, synthetic, with_one_group
 from fer.errors import FerError
 from fer.expressions import expression
 from fer.parallel import ordered_map
@@ -59,8 +59,8 @@ class Paired(Adapter):
     def __init__(self, parameters: Dataset, unpaired: str, number: str | None, subject: str | None = None):
         super().__init__(parameters)
         self.unpaired = unpaired
-        self.number = one_group("number", number)
-        self.subject = one_group("subject", subject)
+        self.number = with_one_group("number", number)
+        self.subject = with_one_group("subject", subject)
         self.archive = re.compile(
             rf"{self.dataset}[-_ ]([a-z]+)\d*[-_ ]({'|'.join(WORDS)})(\.[a-z0-9.]+)?", re.IGNORECASE
         )
@@ -189,21 +189,6 @@ class Paired(Adapter):
                 shown = (expression(name), index // TAKES, index, self.seed)
                 plan.append((shown, index + 1, [choice[index * len(choice) // pairs] for choice in packed]))
         return plan
-
-
-def one_group(option: str, pattern: str | None) -> re.Pattern | None:
-    """Compile an option that must be a regular expression with one group."""
-    if pattern is None:
-        return None
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise FerError(f"options.{option}: {pattern!r} is not a regular expression: {error}") from error
-    if compiled.groups != 1:
-        raise FerError(
-            f"options.{option}: {pattern!r} has {counted(compiled.groups, 'group')}; expected one, around the {option}"
-        )
-    return compiled
 
 
 # --- the synthetic source -------------------------------------------------------------------------------------------

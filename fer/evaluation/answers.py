@@ -65,6 +65,19 @@ class Scores:
         """The accuracy of always answering the test part's most frequent class, in [0, 1]."""
         return float(self.predictions["label"].value_counts(normalize=True).iloc[0])
 
+    def unrounded(self) -> dict:
+        """Return the accuracy, with what it must be read with, as the CSV files have it; fractions lie in [0, 1]."""
+        return {
+            "accuracy_mean": self.mean("accuracy"),
+            "accuracy_std": self.std("accuracy"),
+            "accuracy_low": self.interval.low,
+            "accuracy_high": self.interval.high,
+            "interval_method": self.interval.method,
+            "n_test": self.n,
+            "clusters": self.interval.clusters,
+            "majority": self.majority,
+        }
+
     @cached_property
     def per_class(self) -> pd.DataFrame:
         """Precision, recall, F1 (means over seeds) and n of each class."""

@@ -125,8 +125,8 @@ def enter(client: MlflowClient, run: Run, exported: Exported) -> None:
     mlflow.set_tracking_uri(store_uri())  # where the registry looks for models:/…, whatever client asks it
     dataset, tags = run.experiment.dataset, version_tags(run)
     experiment = experiment_id(client, dataset)
-    condition = " AND ".join(f"tags.`{name}` = '{tags[name]}'" for name in (KEY, OWNER, ROOT))
-    (entry, *_) = client.search_runs([experiment], f"{condition} AND tags.`{entries.STATE}` = 'current'")
+    same = {name: tags[name] for name in (KEY, OWNER, ROOT)} | {entries.STATE: "current"}
+    (entry, *_) = client.search_runs([experiment], entries.having(same))
     run_id = entry.info.run_id
     model = client.create_logged_model(
         experiment,

@@ -20,16 +20,16 @@ from fer.exporting.parity import compare
 from fer.exporting.precision import CALIBRATION, to_half, to_int8
 from fer.faces.framing import eyes_of
 from fer.layout import Layout
-from fer.leakage import leaked_test
+from fer.leakage import leaked
 from fer.networks import load_network
 from fer.params import RunParameters
 from fer.recognition.about import about
-from fer.recognition.exported import Description, classify, open_session
+from fer.recognition.exported import Description, open_session
+from fer.recognition.exported import classify as classify_exported
 from fer.recognition.recognizer import find
 from fer.runs import TrainedRun
-from fer.stages.evaluate import classify as classify_part
 from fer.storage import read_json, write_bytes
-from fer.training.data import Part
+from fer.training.prediction import classify
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -104,7 +104,8 @@ def export(run: TrainedRun, precision: str = "fp32", threads: int = 1) -> Export
     on = random_images(images_shape(network, parameters.input)) if lacking else test_images(run)
     description = describe(run, network, parameters)
     session = open_session(model.SerializeToString(), threads)
-    original, exported = answers(network, parameters, on.images), classify(session, on.images)
+    original = classify(network, torch.from_numpy(on.images), parameters)
+    exported = classify_exported(session, on.images)
     parity = compare(original, exported)
     parity.require(precision, str(on))
     facts = {
@@ -116,17 +117,13 @@ def export(run: TrainedRun, precision: str = "fp32", threads: int = 1) -> Export
         "onnxruntime": version("onnxruntime"),
     }
     if lacking:
-        description = description.model_copy(update={"export": facts | {"no_data": lacking}})
-    else:
-        description = measure(description, run, on, original.argmax(1), exported.argmax(1), facts)
+        facts["no_data"] = lacking
+    else:  # the accuracy of the very file takes the place of its network's
+        found = tested(run, exported.argmax(1) == on.labels, on.samples)
+        facts |= {"accuracy": found["accuracy"], "original_accuracy": float((original.argmax(1) == on.labels).mean())}
+        description = description.model_copy(update={"about": replace(description.about, **found)})
+    description = description.model_copy(update={"export": facts})
     return Exported(with_metadata(model, description), description, on)
-
-
-def answers(network: nn.Module, parameters: RunParameters, images: np.ndarray) -> np.ndarray:
-    """Return PyTorch's probabilities (n, classes), as evaluation computes them."""
-    pixels = torch.from_numpy(images)
-    part = Part(pixels, torch.zeros(len(pixels), dtype=torch.int64), np.arange(len(pixels)))
-    return classify_part(network, part, parameters)
 
 
 def describe(run: TrainedRun, network: nn.Module, parameters: RunParameters) -> Description:
@@ -150,26 +147,22 @@ def describe(run: TrainedRun, network: nn.Module, parameters: RunParameters) -> 
     )
 
 
-def measure(
-    description: Description,
-    run: TrainedRun,
-    on: Examples,
-    original: np.ndarray,
-    exported: np.ndarray,
-    facts: dict,
-) -> Description:
-    """Return the description with the file's own measured accuracy in place of its network's."""
-    correct = exported == on.labels
-    found = accuracy_interval(correct, clusters_of(run.data["index"], on.samples))
-    update = {"n": len(correct), "accuracy": float(correct.mean()), "interval": (found.low, found.high)}
+def tested(run: TrainedRun, correct: np.ndarray, samples: np.ndarray) -> dict:
+    """Return what a model says of its test part (`About`): number, accuracy, interval, and the same without copies.
+
+    Args:
+        run: whose data were tested on.
+        correct: bool (n,), which images were classified correctly.
+        samples: int (n,), their rows in the dataset's index.
+    """
+    interval = accuracy_interval(correct, clusters_of(run.data["index"], samples))
+    found = {"n": len(correct), "accuracy": float(correct.mean()), "interval": (interval.low, interval.high)}
     audit = run.layout.audit(run.parameters.dataset, run.parameters.protocol)
     if audit.exists():
-        folds = read_json(audit)["folds"].values()
-        clean = ~np.isin(on.samples, [sample for fold in folds for sample in leaked_test(fold)])
-        update |= {"n_without_leaked": int(clean.sum())}
-        update |= {"accuracy_without_leaked": float(correct[clean].mean()) if clean.any() else None}
-    facts |= {"accuracy": update["accuracy"], "original_accuracy": float((original == on.labels).mean())}
-    return description.model_copy(update={"about": replace(description.about, **update), "export": facts})
+        clean = ~np.isin(samples, leaked(read_json(audit)))
+        found |= {"n_without_leaked": int(clean.sum())}
+        found |= {"accuracy_without_leaked": float(correct[clean].mean()) if clean.any() else None}
+    return found
 
 
 def with_metadata(model: ModelProto, description: Description) -> bytes:

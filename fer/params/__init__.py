@@ -37,6 +37,7 @@ from fer.params.loading import (
     load_explain,
     load_study,
     load_system,
+    place_of,
     read_anew,
     read_once,
     resolve,

@@ -332,6 +332,11 @@ FROM_EXPERIMENT = ("modality", "views")  # options of a system that the experime
 KEY_PATHS = {"size": ("input", "size"), "weights": ("architecture", "weights"), "draws": ("recipe", "offline", "draws")}
 
 
+def place_of(key: str) -> tuple[str, ...]:
+    """Return where in a system the value lies that a study changes by `key`: section and keys below it."""
+    return KEY_PATHS.get(key, ("recipe", key))
+
+
 def resolve(
     experiment: Experiment,
     path: Path,
@@ -356,7 +361,7 @@ def by_section(overrides: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return overrides by section of the system: `{"size": 64, "epochs": 2}` → input.size and recipe.epochs."""
     sections: dict[str, Any] = {"architecture": {}, "input": {}, "recipe": {}}
     for name, value in overrides.items():
-        for part in reversed(KEY_PATHS.get(name, ("recipe", name))):
+        for part in reversed(place_of(name)):
             value = {part: value}
         sections = deep_merge(sections, value)
     return sections

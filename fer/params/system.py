@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -151,6 +152,15 @@ def deep_merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any
         old = values.get(key)
         merged[key] = deep_merge(old, change) if isinstance(old, dict) and isinstance(change, dict) else change
     return merged
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested mappings with their keys joined by dots, as `--set` takes them: recipe.optimizer."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 class System(Strict):

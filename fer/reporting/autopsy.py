@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
 from fer.evaluation.significance import paired_test
 from fer.reporting.comparison import any_synthetic, figures, how, names_of, numbers, protocol_of
+from fer.reporting.kept import Entry
 from fer.reporting.results import Result
 from fer.reporting.significance import by_pair
 from fer.reporting.tables import Table, points
@@ -62,8 +64,8 @@ def table_of_variants(name: str, title: str, what: str, results: list[Result], k
     by_name = {result.name: result for result in results}
     variants = [result for result in results if result.kind in kinds]
     shown, rows, found = [], [], []
-    for base in dict.fromkeys(result.first.experiment.variant_of for result in variants):
-        own = [result for result in variants if result.first.experiment.variant_of == base]
+    for base in dict.fromkeys(result.experiment.variant_of for result in variants):
+        own = [result for result in variants if result.experiment.variant_of == base]
         own.sort(key=lambda result: kinds.index(result.kind))
         for result in [*own, *([by_name[base]] if base in by_name else [])]:
             comparison = Comparison("") if result.name == base else beside(result, by_name)
@@ -77,15 +79,22 @@ def table_of_variants(name: str, title: str, what: str, results: list[Result], k
     return Table(name, title, note, frame, table, any_synthetic(shown), names_of(shown))
 
 
-def beside(result: Result, results: dict[str, Result]) -> Comparison:
-    """Return a variant's difference from what it is compared with, or why it is compared with nothing."""
-    experiment = result.first.experiment
+def beside(
+    variant: Result | Entry, others: Mapping[str, Result | Entry], lacking: str = "{} (not in this study)"
+) -> Comparison:
+    """Return a variant's difference from what it is compared with, or why it is compared with nothing.
+
+    Args:
+        others: what it may be compared with, by name.
+        lacking: what is said of an experiment that is not among them.
+    """
+    experiment = variant.experiment
     if experiment.against is None:
         return Comparison(f"not compared: {experiment.not_compared}")
-    if (other := results.get(experiment.against)) is None:
-        return Comparison(f"{experiment.against} (not in this study)")
-    pair = paired_test(by_pair(result), by_pair(other))
-    augmented = [item.first.experiment.augment_before_split for item in (result, other)]  # tests variants, too
+    if (other := others.get(experiment.against)) is None:
+        return Comparison(lacking.format(experiment.against))
+    pair = paired_test(by_pair(variant), by_pair(other))
+    augmented = [item.experiment.augment_before_split for item in (variant, other)]  # tests variants, too
     if pair is None or augmented[0] != augmented[1]:
         return Comparison(other.name, "other test images")
     return Comparison(other.name, "", *(pair[key] for key in ("difference", "low", "high", "p", "test")))
@@ -96,7 +105,7 @@ def formatted(result: Result, base: str, comparison: Comparison) -> dict[str, st
     return {
         "experiment": base,
         "row": ROWS[result.kind],
-        "change": result.first.experiment.change,
+        "change": result.experiment.change,
         "against": comparison.against,
         "difference": comparison.remark or comparison.shown(),
         "p": "" if comparison.p is None else f"{comparison.p:.3g}",

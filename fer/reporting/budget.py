@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 
 import pandas as pd
 
 from fer import params
 from fer.runs import Run, experiment_folds
-
-RECIPE = {  # a study's override → where the recipe's own value lies
-    "size": ("input", "size"),
-    "weights": ("architecture", "weights"),
-    "draws": ("recipe", "offline", "draws"),
-}
 
 
 @dataclass(frozen=True)
@@ -103,7 +99,7 @@ def overridden(run: Run, overrides: dict) -> list[str]:
     return [
         f"This study: {name} {value} ({asked(values, name)})"
         for name, value in overrides.items()
-        if value != look_up(values, RECIPE.get(name, ("recipe", name)))
+        if value != reduce(getitem, params.place_of(name), values)
     ]
 
 
@@ -111,14 +107,7 @@ def asked(values: dict, name: str) -> str:
     """Return in words what the recipe says of a key that a study overrides."""
     if name in ("epochs", "steps"):  # a recipe has one of them
         name = next(unit for unit in ("epochs", "steps") if values["recipe"][unit])
-    return f"the recipe: {name} {look_up(values, RECIPE.get(name, ('recipe', name)))}"
-
-
-def look_up(values: dict, keys: tuple[str, ...]):
-    """Return the value below nested keys."""
-    for key in keys:
-        values = values[key]
-    return values
+    return f"the recipe: {name} {reduce(getitem, params.place_of(name), values)}"
 
 
 def compare_budgets(first: Budget, second: Budget) -> str:

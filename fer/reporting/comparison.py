@@ -50,7 +50,7 @@ def overview(results: list[Result]) -> Table:
 
 def of_dataset(name: str, results: list[Result]) -> Table:
     """All experiments on one dataset, variants too."""
-    own = [result for result in results if result.first.experiment.dataset == name]
+    own = [result for result in results if result.experiment.dataset == name]
     weighed = "Balanced accuracy and macro F1 weigh classes alike; ECE is the expected calibration error (15 bins)."
     note = f"{how(own)} {without_faces(own)} {weighed}"
     title = f"{own[0].first.dataset.title}{stamp(own[0])}: every system"
@@ -60,7 +60,7 @@ def of_dataset(name: str, results: list[Result]) -> Table:
 
 def of_system(name: str, results: list[Result]) -> Table:
     """All experiments with one system, variants too."""
-    own = [result for result in results if result.first.experiment.system == name]
+    own = [result for result in results if result.experiment.system == name]
     title = f"{own[0].first.system.title}: every dataset"
     frame = rows_of(own, ("dataset", "row", "modality", "protocol"), ("weighted F1 %", "starts from"))
     return Table(f"system-{name}", title, how(own), frame, numbers(own), any_synthetic(own), names_of(own))
@@ -75,7 +75,7 @@ def rows_of(results: list[Result], before: tuple[str, ...], after: tuple[str, ..
             "dataset": result.dataset_title,
             "system": result.label,
             "row": result.variant,
-            "modality": result.first.experiment.modality,
+            "modality": result.experiment.modality,
             "protocol": protocol_of(result),
             "starts from": result.starts_from,
             "deviations": str(len(result.deviations)),
@@ -117,13 +117,13 @@ def costs(results: list[Result]) -> Table:
 
 def protocol_of(result: Result) -> str:
     """Return an experiment's protocol in words."""
-    return result.first.experiment.protocol.replace("_", " ")
+    return result.experiment.protocol.replace("_", " ")
 
 
 def figures(result: Result) -> dict[str, str]:
     """Return the figures that every table shows together."""
     return {
-        "published %": result.published_cell,
+        "published %": "" if result.synthetic else percent(result.published),
         "ours %": result.plus_minus("accuracy"),
         "95 % interval": span(result.interval.low, result.interval.high),
         "n": f"{result.n:,}",
@@ -147,7 +147,7 @@ def how(results: list[Result]) -> str:
 
 def without_faces(results: list[Result]) -> str:
     """Return in words the share of each class in which no face was found, and how many images show several faces."""
-    counts = read_json(results[0].first.layout.faces_counts(results[0].first.experiment.dataset))
+    counts = read_json(results[0].first.layout.faces_counts(results[0].experiment.dataset))
     lines = []
     for modality, outcomes in counts["modalities"].items():
         found, samples = outcomes["detected"], outcomes["samples"]
@@ -172,8 +172,7 @@ def numbers(results: list[Result]) -> pd.DataFrame:
 
 def unrounded(result: Result) -> dict:
     """Return an experiment's figures unrounded, as the CSV files have them."""
-    experiment = result.first.experiment
-    low, high = result.interval.low, result.interval.high
+    experiment = result.experiment
     return {
         "experiment": result.name,
         "dataset": experiment.dataset,
@@ -189,14 +188,7 @@ def unrounded(result: Result) -> dict:
         "alignment": result.alignment,
         "published_accuracy": result.published,
         "published_source": "" if result.synthetic else experiment.published.source,
-        "accuracy_mean": result.mean("accuracy"),
-        "accuracy_std": result.std("accuracy"),
-        "accuracy_low": low,
-        "accuracy_high": high,
-        "interval_method": result.interval.method,
-        "n_test": result.n,
-        "clusters": result.clusters,
-        "majority": result.majority,
+        **result.unrounded(),
         "seeds": len(result.seeds),
         "folds": len(result.folds),
         "all_folds": len(result.all_folds),

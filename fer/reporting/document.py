@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+
+import pandas as pd
 
 from fer import params
+from fer.layout import Layout
 from fer.params import Study
 from fer.reporting import comparison, names
-from fer.reporting.data import DataSummary, collect_data
-from fer.reporting.explained import explained
+from fer.reporting.data import of_dataset
 from fer.reporting.results import Result
 from fer.reporting.tables import Table, cells
+from fer.runs import study_protocols
+from fer.storage import read_json
 
 
 def document(study: Study, results: list[Result], overview: Table, others: dict[str, Table]) -> dict:
@@ -20,16 +25,17 @@ def document(study: Study, results: list[Result], overview: Table, others: dict[
         overview: the table of results.
         others: the other tables by name (see `fer.reporting.names.tables`).
     """
-    data = collect_data(study)
+    layout = Layout(Path(study.root))
+    data = [of_dataset(layout, name, protocols) for name, protocols in study_protocols(study).items()]
     return {
         "study": {"name": study.name, "seeds": study.seeds},
-        "synthetic": any(item.synthetic for item in (*results, *data)),
+        "synthetic": any(result.synthetic for result in results) or any(summary["synthetic"] for summary in data),
         "overview": overview.shown(),
         "tables": {name: table.shown() for name, table in others.items()},
         "shown": [name for name, table in others.items() if "-" not in name and len(table.frame)],
         "datasets": names.datasets(study),
         "systems": [of_system(name) for name in names.systems(study)],
-        "data": [of_dataset(summary) for summary in data],
+        "data": data,
         "experiments": [of_experiment(result) for result in results],
     }
 
@@ -40,31 +46,9 @@ def of_system(name: str) -> dict:
     return shown | {"name": name}
 
 
-def of_dataset(summary: DataSummary) -> dict:
-    """Return what a page shows of a dataset: counts, detections and leaks."""
-    dataset = summary.dataset
-    return {
-        "name": summary.name,
-        "title": dataset.title,
-        "citation": dataset.citation,
-        "synthetic": summary.synthetic,
-        "kinds": summary.kinds,
-        "counts": cells(summary.counts()),
-        "left_out": summary.found["left_out"],
-        "detector": dataset.alignment.detector,
-        "missing": dataset.alignment.missing,
-        "detections": cells(summary.detections()),
-        "splits": [
-            {"protocol": protocol, "leaks": leaks, "page": str(summary.audit_page(protocol))}
-            for protocol, leaks in summary.leaks.items()
-        ],
-    }
-
-
 def of_experiment(result: Result) -> dict:
     """Return what a page shows of an experiment."""
-    experiment = result.first.experiment
-    layout = result.first.layout
+    experiment = result.experiment
     return {
         "name": result.name,
         "synthetic": result.synthetic,
@@ -89,7 +73,7 @@ def of_experiment(result: Result) -> dict:
         "starts_from": result.starts_from,
         "worst_class": result.worst_class,
         "per_class": cells(comparison.per_class(result)),
-        "saliency": explained(layout, result.name) if result.kind == "sound" else None,
+        "saliency": explained(result.first.layout, result.name) if result.kind == "sound" else None,
         "deviations": result.deviations,
         "runs": of_runs(result),
         "command": result.command(result.first),
@@ -111,3 +95,37 @@ def of_runs(result: Result) -> list[dict]:
         }
         for run, machine, accuracy in zip(result.runs, result.environments, result.accuracies(), strict=True)
     ]
+
+
+def explained(layout: Layout, experiment: str) -> dict:
+    """Return what a page shows of an explanation, from the file that explain left, ready for JSON.
+
+    `table`: one row per method; no rows where no sample was classified correctly. `fold`, `seed`: of the run that was
+    explained. `scored`: the samples that the scores are of. `remarks`: sentences.
+    """
+    found = read_json(layout.explanation(experiment))
+    shown = {key: found[key] for key in ("fold", "seed", "scored", "remarks")}
+    return shown | {"table": cells(scores_table(found["scores"]))}
+
+
+def scores_table(scores: list[dict]) -> pd.DataFrame:
+    """Return one row per method: areas under the curves in percent, 95 % intervals, and the gain on a random map."""
+    rows = []
+    for method in scores:
+        row = {"map": method["name"], "clusters": f"{method['clusters']:,}"}
+        for kind, better in (("deletion", "↓"), ("insertion", "↑")):
+            entry = method[kind]
+            row[f"{kind} {better} %"] = f"{100 * entry['mean']:.1f}"
+            row[f"{kind}, 95 %"] = bounds(entry["interval"])
+            row[f"{kind} − random"] = (
+                f"{100 * entry['above_random']:+.1f} ({bounds(entry['above_random_interval'])})"
+                if "above_random" in entry
+                else "–"
+            ).replace("-", "−")
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def bounds(interval: list[float]) -> str:
+    """Return the bounds of an interval in percent, in words."""
+    return " to ".join(f"{100 * bound:.1f}" for bound in interval).replace("-", "−")

@@ -53,7 +53,7 @@ def table(study: Study, results: list[Result]) -> Table:
 
 
 def tested_on(result: Result) -> tuple[str, str]:
-    return result.first.experiment.dataset, result.first.experiment.protocol
+    return result.experiment.dataset, result.experiment.protocol
 
 
 def outside_row(figures: dict, against: str, pair: dict | None) -> dict[str, str]:

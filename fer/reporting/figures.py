@@ -1,11 +1,13 @@
-"""Figures of one experiment: confusion matrix and learning curves."""
+"""Figures of one experiment: confusion matrix, learning curves, and whether it is right as often as it is confident."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
+from fer.evaluation import metrics
 from fer.evaluation.summary import kept_epoch
 from fer.reporting.drawing import BLUE, ORANGE, plt, save
 from fer.reporting.results import Result
@@ -45,6 +47,31 @@ def curves(result: Result, target: Path) -> None:
     right.set(xlabel="epoch", ylabel="accuracy, %")
     left.legend(frameon=False)
     figure.suptitle(title(result, "learning curves"), fontsize=9)
+    save(figure, target)
+
+
+def reliability(result: Result) -> pd.DataFrame:
+    """Return the bins of the diagram, all folds and seeds together (see `fer.evaluation.metrics.diagram`)."""
+    return metrics.diagram(result.bins(result.seeds))
+
+
+def reliability_diagram(result: Result, target: Path) -> None:
+    """Draw accuracy over confidence, with the gap to the diagonal, and below it the predictions by confidence."""
+    table = reliability(result)
+    low, width, n = table["bin_low"], table["bin_high"] - table["bin_low"], table["n"]
+    accuracy, gap = table["accuracy"].fillna(0), (table["confidence"] - table["accuracy"]).fillna(0)
+    figure, (upper, lower) = plt.subplots(
+        2, 1, figsize=(3.6, 4.4), height_ratios=(3, 1), sharex=True, layout="constrained"
+    )
+    upper.bar(low, 100 * accuracy, width, align="edge", color=BLUE, edgecolor="white", label="accuracy")
+    upper.bar(
+        low, 100 * gap, width, 100 * accuracy, align="edge", color="none", edgecolor=ORANGE, hatch="////", label="gap"
+    )
+    upper.plot([0, 1], [0, 100], color="black", linewidth=0.8, linestyle="--", label="calibrated")
+    upper.set(ylabel="accuracy, %", ylim=(0, 100), title=title(result, f"ECE {100 * result.mean('ece'):.1f} %"))
+    upper.legend(frameon=False, loc="upper left")
+    lower.bar(low, 100 * n / n.sum(), width, align="edge", color=BLUE, edgecolor="white")
+    lower.set(xlabel="confidence", ylabel="predictions, %", xlim=(0, 1))
     save(figure, target)
 
 

@@ -12,7 +12,6 @@ import pandas as pd
 from fer import params
 from fer.evaluation import metrics
 from fer.evaluation.answers import Answers
-from fer.evaluation.intervals import Interval
 from fer.layout import model_name
 from fer.params import Experiment
 from fer.reporting.budget import Budget
@@ -25,17 +24,16 @@ ELSEWHERE = (  # columns of what the runs answered on other datasets
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(Answers):
     """One row of the report on real faces: an experiment of this project, or a system outside it.
 
-    `facts` is the JSON file; `table` has a row per prediction, with columns fold, seed, sample, cluster, copy (whether
-    train of its fold holds a duplicate), label, predicted and `p_<class>`; `elsewhere` one per answer to an image of
-    another dataset, columns `ELSEWHERE`, of which label and predicted are expressions.
+    `predictions` have one more column than `Answers` asks for: copy, whether train of its fold holds a duplicate.
+    `facts` is the JSON file; `elsewhere` has a row per answer to an image of another dataset, columns `ELSEWHERE`, of
+    which label and predicted are expressions.
     """
 
     name: str
     facts: dict
-    table: pd.DataFrame
     elsewhere: pd.DataFrame
 
     @property
@@ -75,14 +73,8 @@ class Entry:
 
     @cached_property
     def runs(self) -> list[dict]:
-        """The facts of each run in `table`; a system outside this project has none."""
-        seeds = set(self.answers.seeds)
-        return [run for run in self.facts.get("runs", []) if run["seed"] in seeds]
-
-    @cached_property
-    def answers(self) -> Answers:
-        """All its predictions, and the figures of them."""
-        return Answers(self.table, self.facts["classes"])
+        """The facts of each run in `predictions`; a system outside this project has none."""
+        return [run for run in self.facts.get("runs", []) if run["seed"] in self.seeds]
 
     @property
     def variants_tested(self) -> bool:
@@ -92,25 +84,35 @@ class Entry:
     @cached_property
     def without_copies(self) -> Answers | None:
         """The answers on the test images without a copy in train; None where all or none have one."""
-        copies = self.table["copy"]
-        return Answers(self.table[~copies], self.facts["classes"]) if copies.any() and not copies.all() else None
-
-    @property
-    def interval_without_copies(self) -> Interval | None:
-        """The interval of the accuracy on the images of `without_copies`."""
-        return None if self.without_copies is None else self.without_copies.interval
+        copies = self.predictions["copy"]
+        return Answers(self.predictions[~copies], self.classes) if copies.any() and not copies.all() else None
 
     @property
     def ece(self) -> float | None:
         """The expected calibration error, in [0, 1]; None for a system that gave only labels."""
-        return self.answers.mean("ece") if self.facts.get("probabilities", True) else None
+        return self.mean("ece") if self.facts.get("probabilities", True) else None
 
     @cached_property
     def bins(self) -> pd.DataFrame:
         """The bins of the reliability diagram, all folds and seeds together."""
-        columns = [f"p_{name}" for name in self.facts["classes"]]
-        labels, probabilities = self.table["label"].to_numpy(np.int64), self.table[columns].to_numpy(np.float64)
-        return metrics.reliability(labels, probabilities)
+        columns = [f"p_{name}" for name in self.classes]
+        labels = self.predictions["label"].to_numpy(np.int64)
+        return metrics.reliability(labels, self.predictions[columns].to_numpy(np.float64))
+
+    def tables(self, name: str) -> list[pd.DataFrame]:
+        """Return a table of each run for which it is kept: robustness, columns corruption, severity, n and accuracy."""
+        return [
+            pd.DataFrame(
+                [
+                    {"corruption": corruption, "severity": severity, "n": run[name]["n"], "accuracy": accuracy}
+                    for corruption, accuracies in run[name].items()
+                    if corruption != "n"
+                    for severity, accuracy in enumerate(accuracies, 0 if corruption == "none" else 1)
+                ]
+            )
+            for run in self.runs
+            if run[name]
+        ]
 
     @cached_property
     def budget(self) -> Budget | None:

@@ -75,7 +75,7 @@ def read_entry(facts: Path) -> Entry:
     found, table, elsewhere = read_files(facts)
     folds = table.groupby("seed")["fold"].transform("nunique")
     table = table[folds == folds.max()].reset_index(drop=True)
-    return Entry(facts.name.removesuffix(".json"), found, table, elsewhere)
+    return Entry(table, found["classes"], facts.name.removesuffix(".json"), found, elsewhere)
 
 
 def read_entries(folder: Path) -> list[Entry]:

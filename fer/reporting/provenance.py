@@ -10,6 +10,7 @@ import pandas as pd
 from fer.errors import FerError
 from fer.evaluation.summary import kept_epoch
 from fer.params import Recipe
+from fer.params.system import flat
 from fer.reporting import budget
 from fer.runs import Run
 from fer.wording import examples
@@ -49,22 +50,13 @@ def command(run: Run, parameters: dict) -> str:
     root = run.layout.root if not run.layout.root.is_absolute() else Path("studies") / run.layout.root.name
     words = f"fer train {run.name} --fold {run.fold} --seed {run.seed} --threads {run.threads} --root {root}"
     words += " --bf16-on-cpu" if run.bf16_on_cpu else ""
-    words += "".join(f" --set {shlex.quote(f'{name}={value}')}" for name, value in flattened(run.overrides).items())
+    words += "".join(f" --set {shlex.quote(f'{name}={value}')}" for name, value in flat(run.overrides))
     if not (averaged := parameters.get("averaged")):
         return words
     both = f"{root}/runs/{run.name}/{run.fold}.{run.seed} {shlex.quote(averaged['run'])}"
     words += f" && python workflow/scripts/average.py {both} --share {averaged['share']:g}"
     words += f" --crop {crop}" if (crop := parameters["recipe"]["test_time_crop"]) else ""
     return f"{words} --root {root} --output averaged"
-
-
-def flattened(changes: dict, prefix: str = "") -> dict:
-    """Return nested changes of a recipe with the keys that `--set` takes: augmentation.rotation."""
-    found = {}
-    for name, value in changes.items():
-        key = f"{prefix}{name}"
-        found |= flattened(value, f"{key}.") if isinstance(value, dict) else {key: value}
-    return found
 
 
 def alike(name: str, runs: list[Run], summaries: list[dict]) -> dict:

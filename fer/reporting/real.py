@@ -8,7 +8,7 @@ import pandas as pd
 
 from fer import params
 from fer.params import Study
-from fer.reporting import real_figures, real_rows, real_tables
+from fer.reporting import real_figures, real_rows, real_tables, robustness
 from fer.reporting.kept import Entry
 from fer.reporting.rendering import render
 from fer.reporting.tables import markdown
@@ -47,7 +47,7 @@ def write(entries: list[Entry], study: Study, folder: Path) -> None:
         "autopsy": shown(real_tables.autopsy(entries)),
         "elsewhere": shown(real_tables.elsewhere(entries)),
         "hard": shown(real_tables.hard(entries, read_csv(folder / SUBSETS))) if (folder / SUBSETS).exists() else "",
-        "robustness": shown(real_tables.robustness(entries)),
+        "robustness": shown(robustness.readable(real_tables.sound(entries))),
         "runs": shown(real_rows.ledger(entries)),
         "missing": shown(missing(entries, study, pace)),
         "no_data": [params.load_dataset(name).title for name in NO_DATA],
@@ -72,7 +72,7 @@ def in_order(entries: list[Entry]) -> list[Entry]:
             entry.dataset,
             variant,
             entry.experiment.variant_of if variant else "",
-            -entry.answers.mean("accuracy"),
+            -entry.mean("accuracy"),
         )
 
     return sorted(entries, key=key)

@@ -49,7 +49,7 @@ def results(entries: list[Entry], target: Path) -> None:
 
 def plot_entry(axes, place: int, entry: Entry) -> None:
     """Draw an entry's accuracy, its interval and the published figure at one height."""
-    interval, accuracy = entry.answers.interval, 100 * entry.answers.mean("accuracy")
+    interval, accuracy = entry.interval, 100 * entry.mean("accuracy")
     color = BLUE if not entry.external else GREY if entry.facts["saw_test"] == "yes" else ORANGE
     axes.plot([100 * interval.low, 100 * interval.high], [place, place], color=color, linewidth=1.6)
     axes.plot(accuracy, place, "s" if entry.external else "o", color=color, markersize=5)

@@ -11,26 +11,25 @@ from fer.reporting.tables import percent, span
 
 def formatted(entry: Entry) -> dict[str, str]:
     """Return an entry as people read it."""
-    interval, without = entry.answers.interval, entry.interval_without_copies
-    published = None if entry.external or entry.kind not in ("sound", "as_published") else entry.experiment.published
+    published = entry.experiment.published.accuracy if entry.kind in ("sound", "as_published") else None
     clean = "–"
-    if without is not None:
-        clean = f"{percent(entry.without_copies.mean('accuracy'))} ({span(without.low, without.high)})"
+    if without := entry.without_copies:
+        clean = f"{percent(without.mean('accuracy'))} ({span(without.interval.low, without.interval.high)})"
     return {
         "system": entry.system,
         "row": entry.variant,
         "protocol": entry.protocol.replace("_", " "),
-        "published %": percent(published.accuracy) if published else "–",
-        "accuracy %": entry.answers.plus_minus("accuracy"),
-        "95 % interval": span(interval.low, interval.high),
-        "n": f"{entry.answers.n:,}",
-        "clusters": f"{interval.clusters:,}",
+        "published %": percent(published),
+        "accuracy %": entry.plus_minus("accuracy"),
+        "95 % interval": span(entry.interval.low, entry.interval.high),
+        "n": f"{entry.n:,}",
+        "clusters": f"{entry.interval.clusters:,}",
         "without copies %": "variants" if entry.variants_tested else clean,
-        "balanced %": entry.answers.plus_minus("balanced_accuracy"),
-        "macro F1 %": entry.answers.plus_minus("macro_f1"),
+        "balanced %": entry.plus_minus("balanced_accuracy"),
+        "macro F1 %": entry.plus_minus("macro_f1"),
         "ECE %": percent(entry.ece),
         "trained": entry.trained,
-        "seeds": "–" if entry.external else str(len(entry.answers.seeds)),
+        "seeds": "–" if entry.external else str(len(entry.seeds)),
         "hours": "–" if entry.external else f"{entry.hours:.1f}",
         "saw the test images?": entry.saw_test,
     }
@@ -38,7 +37,7 @@ def formatted(entry: Entry) -> dict[str, str]:
 
 def numbers(entry: Entry) -> dict:
     """Return an entry unrounded; fractions lie in [0, 1]."""
-    interval, without = entry.answers.interval, entry.interval_without_copies
+    without = entry.without_copies
     published = None if entry.external else entry.experiment.published
     first = entry.runs[0] if entry.runs else {}
     return {
@@ -50,25 +49,18 @@ def numbers(entry: Entry) -> dict:
         "change": "" if entry.external else entry.experiment.change,
         "published_accuracy": published.accuracy if published and entry.kind in ("sound", "as_published") else None,
         "published_source": published.source if published else "",
-        "accuracy_mean": entry.answers.mean("accuracy"),
-        "accuracy_std": entry.answers.std("accuracy"),
-        "accuracy_low": interval.low,
-        "accuracy_high": interval.high,
-        "interval_method": interval.method,
-        "n_test": entry.answers.n,
-        "clusters": interval.clusters,
-        "majority": entry.answers.majority,
-        "copies": None if entry.variants_tested else float(entry.table["copy"].mean()),
-        "accuracy_without_copies": entry.without_copies.mean("accuracy") if without else None,
-        "without_copies_low": without.low if without else None,
-        "without_copies_high": without.high if without else None,
-        "balanced_accuracy": entry.answers.mean("balanced_accuracy"),
-        "macro_f1": entry.answers.mean("macro_f1"),
+        **entry.unrounded(),
+        "copies": None if entry.variants_tested else float(entry.predictions["copy"].mean()),
+        "accuracy_without_copies": without.mean("accuracy") if without else None,
+        "without_copies_low": without.interval.low if without else None,
+        "without_copies_high": without.interval.high if without else None,
+        "balanced_accuracy": entry.mean("balanced_accuracy"),
+        "macro_f1": entry.mean("macro_f1"),
         "ece": entry.ece,
         "trained": entry.trained,
         "saw_test": entry.saw_test,
-        "seeds": len(entry.answers.seeds),
-        "folds": entry.table["fold"].nunique(),
+        "seeds": len(entry.seeds),
+        "folds": entry.predictions["fold"].nunique(),
         "hours": entry.hours,
         "parameters": entry.facts.get("network"),
         "flops": entry.facts.get("flops"),

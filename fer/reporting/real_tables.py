@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from fer import params
-from fer.evaluation import significance
 from fer.evaluation.answers import Answers
 from fer.evaluation.intervals import accuracy_interval
-from fer.evaluation.significance import Predictions, paired_test
+from fer.evaluation.significance import Predictions
+from fer.evaluation.significance import comparisons as comparisons_of
+from fer.reporting import significance
+from fer.reporting.autopsy import beside
 from fer.reporting.kept import Entry
-from fer.reporting.tables import percent, points, span
+from fer.reporting.tables import percent, span
 
 
 def sound(entries: list[Entry]) -> list[Entry]:
@@ -21,28 +22,14 @@ def sound(entries: list[Entry]) -> list[Entry]:
 
 def comparisons(entries: list[Entry]) -> pd.DataFrame:
     """Return every pair of systems on the same test images (see `fer.evaluation.significance.comparisons`)."""
-    found = significance.comparisons([Predictions(item.name, item.dataset, item.table) for item in sound(entries)])
+    found = comparisons_of([Predictions(item.name, item.dataset, item.predictions) for item in sound(entries)])
     return found[found["n"].notna()].reset_index(drop=True)
 
 
 def readable(found: pd.DataFrame) -> pd.DataFrame:
-    """Return the comparisons as people read them: percentage points, counts with commas."""
-    rows = [
-        {
-            "first": pair["first"],
-            "second": pair["second"],
-            "n": f"{pair['n']:,}",
-            "first alone": f"{pair['first_only_right']:,.0f}",
-            "second alone": f"{pair['second_only_right']:,.0f}",
-            "difference": points(pair["difference"]),
-            "p (Holm)": f"{pair['p_holm']:.2g}",
-            "test": pair["test"],
-        }
-        for pair in found.to_dict("records")
-    ]
-    return pd.DataFrame(
-        rows, columns=["first", "second", "n", "first alone", "second alone", "difference", "p (Holm)", "test"]
-    )
+    """Return the comparisons as people read them."""
+    columns = ["first", "second", "n", "first alone", "second alone", "difference", "p (Holm)", "test"]
+    return significance.readable(found, digits=2).reindex(columns=columns)
 
 
 def autopsy(entries: list[Entry]) -> pd.DataFrame:
@@ -51,20 +38,19 @@ def autopsy(entries: list[Entry]) -> pd.DataFrame:
     for entry in entries:
         if entry.kind in ("sound", "external"):
             continue
-        against, own = entry.experiment.against, entry.answers
-        found = {"experiment": entry.name, "change": entry.experiment.change, "accuracy %": own.plus_minus("accuracy")}
-        if (other := by_name.get(against)) is None:
-            why = f"{against} is not kept" if against else f"not compared: {entry.experiment.not_compared}"
-            rows.append(found | {"against": why, "its %": "–", "difference": "–", "p": "–"})
-            continue
-        found |= {"against": against, "its %": other.answers.plus_minus("accuracy")}
-        pair = None if entry.variants_tested != other.variants_tested else paired_test(entry.table, other.table)
-        if pair is None:
-            rows.append(found | {"difference": "other test images", "p": "–"})
-        else:
-            difference = points(pair["difference"], pair["low"], pair["high"])
-            rows.append(found | {"difference": difference, "p": f"{pair['p']:.2g}"})
-    return pd.DataFrame(rows, columns=["experiment", "change", "accuracy %", "against", "its %", "difference", "p"])
+        found, other = beside(entry, by_name, "{} is not kept"), by_name.get(entry.experiment.against)
+        rows.append(
+            {
+                "experiment": entry.name,
+                "change": entry.experiment.change,
+                "accuracy %": entry.plus_minus("accuracy"),
+                "against": found.against,
+                "its %": other.plus_minus("accuracy") if other else "–",
+                "difference": found.remark or found.shown() or "–",
+                "p": "–" if found.p is None else f"{found.p:.2g}",
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def calibration(entries: list[Entry]) -> pd.DataFrame:
@@ -75,7 +61,7 @@ def calibration(entries: list[Entry]) -> pd.DataFrame:
 
 def classes(entries: list[Entry]) -> pd.DataFrame:
     """Return precision, recall, F1 and n of each class of each entry, one below the other."""
-    parts = {entry.name: entry.answers.per_class for entry in entries}
+    parts = {entry.name: entry.per_class for entry in entries}
     return pd.concat(parts, names=["entry", "class"]).reset_index() if parts else pd.DataFrame()
 
 
@@ -84,7 +70,7 @@ def recalls(entries: list[Entry]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {"system": entry.name}
-            | {f"{name} %": percent(found, 1) for name, found in entry.answers.per_class["recall"].items()}
+            | {f"{name} %": percent(found, 1) for name, found in entry.per_class["recall"].items()}
             for entry in sound(entries)
         ]
     )
@@ -115,27 +101,6 @@ def elsewhere(entries: list[Entry]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def robustness(entries: list[Entry]) -> pd.DataFrame:
-    """Return the accuracy on corrupted images, each corruption averaged over its severities, all runs together."""
-    rows = []
-    for entry in sound(entries):
-        measured = [run["robustness"] for run in entry.runs if run["robustness"]]
-        if not measured:
-            continue
-        weights = [found["n"] for found in measured]
-        means = {
-            name: np.average([np.mean(found[name]) for found in measured], weights=weights)
-            for name in measured[0]
-            if name != "n"
-        }
-        untouched = means.pop("none")
-        shown = {"experiment": entry.name, "n": f"{sum(weights) // len(entry.answers.seeds):,}"}
-        shown |= {"untouched %": percent(untouched, 1)}
-        shown |= {f"{name.replace('_', ' ')} %": percent(mean, 1) for name, mean in means.items()}
-        rows.append(shown | {"mean %": percent(np.mean(list(means.values())), 1)})
-    return pd.DataFrame(rows)
-
-
 def hard(entries: list[Entry], subsets: pd.DataFrame) -> pd.DataFrame:
     """Return the accuracy on named subsets of the test part, with its interval.
 
@@ -145,11 +110,11 @@ def hard(entries: list[Entry], subsets: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for entry in sound(entries):
         own = subsets[subsets["dataset"] == entry.dataset]
-        shown = {"system": entry.name, "all %": entry.answers.plus_minus("accuracy")}
+        shown = {"system": entry.name, "all %": entry.plus_minus("accuracy")}
         for name, samples in own.groupby("subset", sort=False)["sample"]:
-            part = entry.table[entry.table["sample"].isin(samples)]
+            part = entry.predictions[entry.predictions["sample"].isin(samples)]
             if len(part):
-                found = Answers(part, entry.facts["classes"])
+                found = Answers(part, entry.classes)
                 bounds = span(found.interval.low, found.interval.high)
                 shown[f"{name} %"] = f"{found.plus_minus('accuracy')} ({bounds}; n {found.n:,})"
         if len(shown) > 2:

@@ -13,7 +13,7 @@ import pandas as pd
 from fer import layout
 from fer.evaluation import metrics
 from fer.evaluation.answers import Scores
-from fer.params import Study
+from fer.params import Experiment, Study
 from fer.reporting import budget, losses
 from fer.reporting.budget import Budget
 from fer.reporting.losses import Losses
@@ -50,9 +50,14 @@ class Result(Scores):
         return self.first.name
 
     @property
+    def experiment(self) -> Experiment:
+        """The experiment as its file in params/ describes it."""
+        return self.first.experiment
+
+    @property
     def kind(self) -> str:
         """Sound, as_published, defect or ablation."""
-        return self.first.experiment.kind
+        return self.experiment.kind
 
     @property
     def published(self) -> float | None:
@@ -61,22 +66,17 @@ class Result(Scores):
         Nor is there one on synthetic faces, with which it must not be compared.
         """
         own = self.kind in ("sound", "as_published") and not self.synthetic
-        return self.first.experiment.published.accuracy if own else None
-
-    @property
-    def published_cell(self) -> str:
-        """The published accuracy in percent, as a table shows it; empty where there is none to compare with."""
-        return "" if self.synthetic else percent(self.published)
+        return self.experiment.published.accuracy if own else None
 
     @property
     def variant(self) -> str:
         """What the experiment is beside others on the same data: sound, or how it departs from the sound one."""
-        return self.first.experiment.change or "sound"
+        return self.experiment.change or "sound"
 
     @property
     def label(self) -> str:
         """The system's title, with what the experiment gives it to see where there is a choice."""
-        experiment = self.first.experiment
+        experiment = self.experiment
         seen = [] if experiment.modality == "visible" else [experiment.modality]
         seen += [] if experiment.views == "face" else [VIEWS[experiment.views]]
         return self.first.system.title + (f" ({', '.join(seen)})" if seen else "")
@@ -122,7 +122,7 @@ class Result(Scores):
     @property
     def all_folds(self) -> list[str]:
         """All folds of the protocol."""
-        return experiment_folds(self.first.experiment)
+        return experiment_folds(self.experiment)
 
     @cached_property
     def summaries(self) -> list[dict]:
@@ -162,7 +162,7 @@ class Result(Scores):
     @property
     def publication(self) -> str:
         """What was published for this experiment, in words, with its source; for synthetic faces, why it is hidden."""
-        published = self.first.experiment.published
+        published = self.experiment.published
         return published.withheld if self.synthetic else published.sentence
 
     @property
@@ -238,7 +238,7 @@ class Result(Scores):
     @property
     def deviations(self) -> list[str]:
         """Where it departs from the publication: the system, the experiment, and what the study changes of it."""
-        own = [*self.first.system.deviations, *self.first.experiment.deviations]
+        own = [*self.first.system.deviations, *self.experiment.deviations]
         own += budget.overridden(self.first, self.parameters["overrides"])
         made, all_folds = len(self.folds), len(self.all_folds)
         return own if made == all_folds else [*own, f"This study: {made} of {all_folds} folds"]

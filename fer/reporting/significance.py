@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from fer.evaluation import significance
+from fer.evaluation.answers import Scores
 from fer.evaluation.significance import Predictions
 from fer.reporting.budget import compare_budgets
 from fer.reporting.comparison import any_synthetic
@@ -26,6 +27,16 @@ def table(results: list[Result]) -> Table:
     """The comparisons of the sound experiments, for reading."""
     sound = [result for result in results if result.kind == "sound"]
     found = comparisons(sound)
+    return Table("significance", "Significance", NOTE, readable(found), found, any_synthetic(sound))
+
+
+def readable(found: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
+    """Return the pairs that can be compared as people read them: percentage points, counts with commas.
+
+    Args:
+        found: what `fer.evaluation.significance.comparisons` or `comparisons` returned.
+        digits: of the p-values.
+    """
     rows = [
         {
             "dataset": row["dataset"],
@@ -36,14 +47,14 @@ def table(results: list[Result]) -> Table:
             "first alone": f"{row['first_only_right']:,.0f}",
             "second alone": f"{row['second_only_right']:,.0f}",
             "difference": points(row["difference"]),
-            "p": f"{row['p']:.3g}",
-            "p (Holm)": f"{row['p_holm']:.3g}",
+            "p": f"{row['p']:.{digits}g}",
+            "p (Holm)": f"{row['p_holm']:.{digits}g}",
             "test": row["test"],
-            "budget": row["budget"],
+            "budget": row.get("budget"),  # of a study's pairs
         }
         for row in found[found["n"].notna()].to_dict("records")
     ]
-    return Table("significance", "Significance", NOTE, pd.DataFrame(rows), found, any_synthetic(sound))
+    return pd.DataFrame(rows)
 
 
 def comparisons(results: list[Result]) -> pd.DataFrame:
@@ -53,7 +64,7 @@ def comparisons(results: list[Result]) -> pd.DataFrame:
     alike, and which of them never learned.
     """
     found = significance.comparisons(
-        [Predictions(result.name, result.first.experiment.dataset, by_pair(result)) for result in results]
+        [Predictions(result.name, result.experiment.dataset, by_pair(result)) for result in results]
     )
     by_name = {result.name: result for result in results}
     pairs = zip(found["first"], found["second"], strict=True)
@@ -66,9 +77,10 @@ def marks(first: Result, second: Result) -> str:
     return "; ".join([compare_budgets(first.budget, second.budget), *idle])
 
 
-def by_pair(result: Result) -> pd.DataFrame:
+def by_pair(scores: Scores) -> pd.DataFrame:
     """Return the predictions with both images of a pair under one number: the lower one.
 
-    So a network for infrared images is tested on the same samples as one for visible images.
+    So a network for infrared images is tested on the same samples as one for visible images. Kept predictions, which do
+    not name the partner, stay as they are.
     """
-    return result.predictions.assign(sample=result.predictions[["sample", "partner"]].min(axis=1))
+    return scores.predictions.assign(sample=scores.predictions.filter(["sample", "partner"]).min(axis=1))

@@ -33,9 +33,9 @@ def cells(study: Study, results: list[Result]) -> pd.DataFrame:
     """
     own, rows = {result.name: result for result in results}, []
     for name in study.cross_dataset:
-        trained_on = own[name].first.experiment.dataset
+        trained_on = own[name].experiment.dataset
         for key in study.cross_dataset:
-            tested_on = own[key].first.experiment.dataset
+            tested_on = own[key].experiment.dataset
             figures = within(own[name]) if key == name else across(study, name, tested_on)
             figures["without_face"] = without_face(own[key].first)
             rows.append({"experiment": name, "trained_on": trained_on, "tested_on": tested_on, **figures})
@@ -45,7 +45,7 @@ def cells(study: Study, results: list[Result]) -> pd.DataFrame:
 def table(study: Study, results: list[Result]) -> Table:
     """The matrix of accuracies, for reading."""
     found = cells(study, results)
-    systems = {result.first.experiment.system for result in results if result.name in study.cross_dataset}
+    systems = {result.experiment.system for result in results if result.name in study.cross_dataset}
     note = (
         f"Accuracy in percent of {', '.join(sorted(systems))}, trained on the dataset of the row and tested on that of "
         "the column, over the expressions that both have. On the diagonal, the results table's own figure; elsewhere "
@@ -55,10 +55,10 @@ def table(study: Study, results: list[Result]) -> Table:
         "'as cut' is the accuracy without this."
     )
     shown = [result for result in results if result.name in study.cross_dataset]
-    trained = {result.first.experiment.dataset: result.trained for result in shown}
+    trained = {result.experiment.dataset: result.trained for result in shown}
     frame = readable(found) if len(found) else pd.DataFrame({"trained on": []})
     frame["trained"] = frame["trained on"].map(trained)
-    lost = [f"{percent(without_face(result.first), 1)} % of {result.first.experiment.dataset}" for result in shown]
+    lost = [f"{percent(without_face(result.first), 1)} % of {result.experiment.dataset}" for result in shown]
     note += f" No face was found in {', '.join(lost)}." if lost else ""
     return Table("cross_dataset", "Trained on one dataset, tested on another", note, frame, found, any_synthetic(shown))
 

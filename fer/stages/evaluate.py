@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fer import layout, params
 from fer.devices import choose_device
@@ -29,7 +28,7 @@ from fer.runs import TrainedRun, same_images
 from fer.stages.originals import DRAWN, says
 from fer.storage import file_sha256, read_frame, write_frame, write_json, write_text
 from fer.training.data import Part, load_part
-from fer.training.prediction import predict, probabilities_of
+from fer.training.prediction import classify
 
 
 def evaluate(run: TrainedRun, device: str = "auto", corrupted: int | None = None) -> str:
@@ -42,7 +41,7 @@ def evaluate(run: TrainedRun, device: str = "auto", corrupted: int | None = None
     network, parameters = load_network(run.folder, chosen)
     part = load_part(run.source, "test", chosen)
     classes = parameters.classes
-    labels, probabilities = part.labels.cpu().numpy(), classify(network, part, parameters)
+    labels, probabilities = part.labels.cpu().numpy(), classify(network, part.images, parameters)
 
     clusters = clusters_of(run.data["index"], part.samples)
     table = predictions(part.samples, clusters, labels, probabilities, classes)
@@ -51,7 +50,7 @@ def evaluate(run: TrainedRun, device: str = "auto", corrupted: int | None = None
     pairs = pd.DataFrame({"actual": names[labels], "predicted": names[table["predicted"]]})
     write_text(run.folder / layout.CONFUSION, pairs.to_csv(index=False, lineterminator="\n"))
     channels, views = parameters.input.channels, parameters.recipe.test_time_views
-    robust = robustness(lambda part: classify(network, part, parameters), part, channels, corrupted or 1000)
+    robust = robustness(lambda part: classify(network, part.images, parameters), part, channels, corrupted or 1000)
     price = cost(network, part.images[:1], parameters.input, views)
     exact = probabilities.astype(np.float64)
     figures = metrics(labels, exact, classes) | interval_of(table)
@@ -118,7 +117,7 @@ def tested_on(
         np.concatenate([part.samples for part in parts]),
     )
     samples, labels = whole.samples, shared_labels(whole.labels.cpu().numpy(), other.classes, shared)
-    as_cut = classify(network, whole, parameters)
+    as_cut = classify(network, whole.images, parameters)
     reframed = framed_otherwise(parameters, other)
     probabilities = classify(network, framed_as_trained(run, dataset, whole), parameters) if reframed else as_cut
     seen = np.isin(pixels_of(run.layout.faces(dataset), samples), seen_pixels(run))
@@ -153,18 +152,12 @@ def framed_otherwise(parameters: RunParameters, other: Dataset) -> bool:
     return own is not None and seen and own.crop != other.alignment.crop
 
 
-def framed_as_trained(run: TrainedRun, dataset: str, part: Part) -> Part:
-    """Return test images of another dataset, cropped again as those of the run's own dataset are."""
+def framed_as_trained(run: TrainedRun, dataset: str, part: Part) -> Tensor:
+    """Return the images of a test part of another dataset, cropped again as those of the run's own dataset are."""
     order = np.argsort(part.samples)
     raw, faces, alignment = run.layout.raw(dataset), run.layout.faces(dataset), run.parameters.alignment
     images = fit(framed(raw, faces, alignment, part.samples[order]), run.parameters.input)
-    return replace(part, images=torch.from_numpy(images[np.argsort(order)]).to(part.images.device))
-
-
-def classify(network: nn.Module, part: Part, parameters: RunParameters) -> np.ndarray:
-    """Return probabilities, float32 (n, classes), as the run's recipe has it classify."""
-    answers = predict(network, part, parameters.input, parameters.recipe)
-    return probabilities_of(network, answers).cpu().numpy()
+    return torch.from_numpy(images[np.argsort(order)]).to(part.images.device)
 
 
 def pixels_of(faces: Path, samples: np.ndarray) -> np.ndarray:

@@ -27,7 +27,8 @@ from fer.explain.explanation import (
 from fer.explain.planes import branches_of
 from fer.networks import load_network
 from fer.params import Explain, Input, Recipe
-from fer.reporting.saliency import Column, Row, Single, draw_maps, draw_none
+from fer.reporting.drawing import BLUE, ORANGE
+from fer.reporting.saliency import Row, Tile, draw_maps, draw_none, scale_of
 from fer.runs import TrainedRun
 from fer.stages.originals import DRAWN, says
 from fer.storage import atomic, write_json
@@ -75,16 +76,14 @@ def explain(run: TrainedRun, device: str = "auto", overrides: dict[str, Any] | N
         "scores": summary(explanation.scores, clusters),
         "methods": [{"name": name, "description": METHODS.get(name, OWN)} for name in explanation.scores],
         "remarks": [
-            *remark_on_sample_count(count, parameters),
-            *remarks_on_evaluation(own.recipe),
-            *remark_on_empty_maps(explanation),
+            *remarks_on(count, parameters, own.recipe, explanation.maps[CAM]),
             *explanation.remarks,
             SAME_HAND,
         ],
     }
     write(run, of | found, means)
-    rows = rows_of(part, explanation, found["samples"], found["planes"], parameters.columns, input_spec)
-    draw_maps(title, rows, columns_of(means), of["synthetic"], figure)
+    rows = rows_of(part, explanation, means, found, parameters.columns, input_spec)
+    draw_maps(title, rows, of["synthetic"], figure)
     return f"{counted(len(part), 'sample')}, {found['scored']} of them classified correctly; {figure}"
 
 
@@ -139,31 +138,22 @@ def counts(labels: np.ndarray, correct: np.ndarray, classes: list[str]) -> list[
     ]
 
 
-def remark_on_sample_count(count: int, parameters: Explain) -> list[str]:
-    """Return a remark on samples that the budget cut."""
-    if count == parameters.samples:
-        return []
-    return [
-        f"{counted(count, 'sample')} of each expression at most instead of {parameters.samples}, "
-        f"for the budget of {parameters.budget:g} TFLOPs."
-    ]
+def remarks_on(count: int, parameters: Explain, recipe: Recipe, grad_cam: np.ndarray) -> list[str]:
+    """Return what there is to say of samples that the budget cut, and of an evaluation that differs from what is shown.
 
-
-def remarks_on_evaluation(recipe: Recipe) -> list[str]:
-    """Return a remark on a recipe whose evaluation uses the network differently from explain."""
+    The same goes for images for which Grad-CAM, (n, planes, side, side), found nothing that speaks for their class.
+    """
+    empty = int((grad_cam.max((1, 2, 3)) == 0).sum())
     said = {
+        f"{counted(count, 'sample')} of each expression at most instead of {parameters.samples}, "
+        f"for the budget of {parameters.budget:g} TFLOPs.": count < parameters.samples,
         "Dropout is off here; evaluation leaves it on.": recipe.dropout_at_evaluation,
         f"Images are shown once here; evaluation averages {recipe.test_time_views} views of each.": (
             recipe.test_time_views > 1
         ),
+        f"Grad-CAM is zero everywhere for {empty} of {counted(len(grad_cam), 'image')}.": empty > 0,
     }
     return [remark for remark, applies in said.items() if applies]
-
-
-def remark_on_empty_maps(explanation: Explanation) -> list[str]:
-    """Return a remark on images in which Grad-CAM found nothing that speaks for their class."""
-    none = int((explanation.maps[CAM].max((1, 2, 3)) == 0).sum())
-    return [f"Grad-CAM is zero everywhere for {none} of {counted(len(explanation.correct), 'image')}."] if none else []
 
 
 # --- the figure's parts ---------------------------------------------------------------------------------------------
@@ -176,46 +166,48 @@ KINDS = {
 OF_SINGLES = {DROP: "occlusion", CAM: "Grad-CAM"}
 
 
-def columns_of(means: dict[str, np.ndarray]) -> list[Column]:
-    """Return the figure's columns of the mean maps (classes, planes, side, side): planes become rows of their own."""
-    columns = []
-    for name, maps in means.items():
-        unit = "× even weight" if name.startswith("attention") else "share let through"
-        title, unit, kind = KINDS.get(name, (name.replace(", ", ",\n"), unit, "weight"))
-        columns.append(Column(title, unit, kind, maps.reshape(-1, *maps.shape[2:])))
-    return columns
-
-
 def rows_of(
-    part: Part, explanation: Explanation, samples: list[dict], planes: list[str], columns: int, input_spec: Input
+    part: Part, explanation: Explanation, means: dict[str, np.ndarray], found: dict, columns: int, input_spec: Input
 ) -> list[Row]:
     """Return the figure's rows, every expression and every plane of it, with `columns` single samples each.
 
     Args:
-        samples: what `counts` returned.
+        means: the mean maps of each method, (classes, planes, side, side).
+        found: the `planes` and, of each class, the `samples` (see `counts`).
     """
-    labels, rows = part.labels.numpy(), []
+    labels, planes, rows = part.labels.numpy(), found["planes"], []
     crops = None if explanation.crops is None else pixels(torch.from_numpy(explanation.crops), input_spec)
-    for code, count in enumerate(samples):
+    kinds = {name: KINDS.get(name, own_kind(name)) for name in means}
+    scales = {name: scale_of(unit, kind, means[name]) for name, (_, unit, kind) in kinds.items()}
+    for code, count in enumerate(found["samples"]):
         own = np.flatnonzero(labels == code)
         for at, plane in enumerate(planes):
-            faces = part.images[own].chunk(len(planes), 1)[at]
-            singles = [single(part, explanation, number, at, samples) for number in own[:columns]]
+            images = part.images.chunk(len(planes), 1)[at]
+            face = picture(images[own])
+            of_class = [Tile("mean face", face)]
+            if crops is not None:
+                of_class.append(Tile("its crop by the\nspatial transformer", picture(crops[own])))
+            of_class += [Tile(kinds[name][0], face, maps[code, at], scales[name]) for name, maps in means.items()]
+            singles = []
+            for position, number in enumerate(own[:columns], 1):
+                colour = BLUE if explanation.correct[number] else ORANGE
+                taken_for = found["samples"][explanation.predicted[number]]["expression"]
+                image = picture(images[[number]])
+                singles.append(Tile(f"sample {position},\ntaken for", image, caption=taken_for, colour=colour))
+                for name, title in OF_SINGLES.items():  # each map has a scale of its own
+                    values = explanation.maps[name][number, at]
+                    scale = scale_of("", KINDS[name][2], values)
+                    singles.append(Tile(f"{title}\n(own scale)", image, values, scale))
             name = f"{count['expression']}\n{count['correct']} of {count['samples']} right" if at == 0 else ""
             name += f"\n{plane}" if len(planes) > 1 else ""
-            rows.append(Row(name.strip(), picture(faces), None if crops is None else picture(crops[own]), singles))
+            rows.append(Row(name.strip(), of_class, singles))
     return rows
 
 
-def single(part: Part, explanation: Explanation, number: int, at: int, samples: list[dict]) -> Single:
-    """Return sample `number` as the figure shows its plane `at`."""
-    image = part.images[[number]].chunk(explanation.maps[CAM].shape[1], 1)[at]
-    maps = [
-        Column(title, "", KINDS[name][2], explanation.maps[name][number, at][None])
-        for name, title in OF_SINGLES.items()
-    ]
-    predicted = samples[explanation.predicted[number]]["expression"]
-    return Single(picture(image), maps, predicted, bool(explanation.correct[number]))
+def own_kind(name: str) -> tuple[str, str, str]:
+    """Return head, unit and kind of a map of the system's own attention."""
+    unit = "× even weight" if name.startswith("attention") else "share let through"
+    return name.replace(", ", ",\n"), unit, "weight"
 
 
 def pixels(values: Tensor, input_spec: Input) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fer.layout import Layout
-from fer.reporting import calibration
 from fer.reporting import figures as drawing
 from fer.reporting.results import Result
 
@@ -12,5 +11,5 @@ def figures(result: Result, layout: Layout) -> str:
     """Draw the figures of an experiment from the summaries of its runs; return a line for the terminal."""
     drawing.confusion(result, layout.figure_of(result.name, "confusion"))
     drawing.curves(result, layout.figure_of(result.name, "curves"))
-    calibration.diagram(result, layout.figure_of(result.name, "reliability"))
+    drawing.reliability_diagram(result, layout.figure_of(result.name, "reliability"))
     return f"in {layout.figures(result.name)}"

@@ -18,7 +18,7 @@ import pandas as pd
 from fer import layout, params
 from fer.errors import FerError
 from fer.layout import Layout
-from fer.leakage import leaked_test
+from fer.leakage import leaked
 from fer.params import Study
 from fer.reporting import losses, real
 from fer.reporting.kept import ELSEWHERE, KEY
@@ -136,7 +136,7 @@ def keep_score(path: Path, source: Layout, folder: Path) -> None:
     require_real(source, dataset)
     audit = read_json(source.audit(dataset, protocol))
     # As with our own systems: where the duplicates of test were removed from train, none is a copy
-    leaked = [] if "kept" in audit else [sample for fold in audit["folds"].values() for sample in leaked_test(fold)]
+    copies = [] if "kept" in audit else leaked(audit)
     table = read_frame(path.with_suffix(".parquet")).assign(fold="all", seed=0)
     about = {
         "external": name,
@@ -147,4 +147,4 @@ def keep_score(path: Path, source: Layout, folder: Path) -> None:
         "saw_test": figures["saw_test"],
         "probabilities": figures["ece"] is not None,
     }
-    write_entry(folder / f"{dataset}.{protocol}.{name}", about, table.assign(copy=np.isin(table["sample"], leaked)))
+    write_entry(folder / f"{dataset}.{protocol}.{name}", about, table.assign(copy=np.isin(table["sample"], copies)))

@@ -19,7 +19,7 @@ from fer.evaluation.intervals import accuracy_interval
 from fer.evaluation.metrics import metrics
 from fer.evaluation.predictions import accuracy_line, clusters_of, interval_of, predictions
 from fer.layout import Layout
-from fer.leakage import leaked_test
+from fer.leakage import leaked
 from fer.stages.answers import answers, file_stem, read_answers, rows_of_samples
 from fer.storage import read_frame, read_json, read_rows, write_bytes, write_frame, write_json, write_text
 
@@ -72,8 +72,7 @@ def score(file: Path, system: External, dataset: str, protocol: str, layout: Lay
     write_frame(layout.external(dataset, protocol, system.name, "parquet"), answered)
     figures = metrics(labels, probabilities.astype(np.float64), classes) | interval_of(answered)
     correct = probabilities.argmax(1) == labels
-    folds = read_json(layout.audit(dataset, protocol))["folds"].values()
-    clean = ~np.isin(samples, [sample for fold in folds for sample in leaked_test(fold)])
+    clean = ~np.isin(samples, leaked(read_json(layout.audit(dataset, protocol))))
     figures |= {
         "system": system.name,
         "trained_on": system.trained_on,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pandas as pd
 
 from fer import layout
 from fer.checkout import owner
+from fer.params.system import flat
 from fer.runs import Run
 from fer.storage import file_sha256, read_csv, read_json
 from fer.wording import counted
@@ -66,20 +67,23 @@ def shared_tags(run: Run, state: str) -> dict[str, str]:
     }
 
 
-def flat(values: dict, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield ("recipe.optimizer", "adam") for {"recipe": {"optimizer": "adam"}}."""
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", str(value)
+def having(tags: dict[str, str]) -> str:
+    """Return the condition by which MLflow finds the runs that have all these tags."""
+    return " AND ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+
+
+def run_tags(tags: dict[str, str]) -> list:
+    """Return tags as MLflow's client takes them in a batch."""
+    from mlflow.entities import RunTag
+
+    return [RunTag(*tag) for tag in tags.items()]
 
 
 def as_parameters(values: dict) -> list:
     """Return nested values as MLflow parameters, their names joined by dots."""
     from mlflow.entities import Param
 
-    return [Param(name, value) for name, value in flat(values)]
+    return [Param(name, str(value)) for name, value in flat(values)]
 
 
 def history_metrics(history: Iterable[dict], when: datetime) -> list:
@@ -128,7 +132,7 @@ def source_tags(run: Run) -> dict[str, str]:
         "weights.path": str(weights),
         "weights.sha256": file_sha256(weights),
         **{f"data.{name}.sha256": str(value) for name, value in parameters["data"].items()},
-        **{f"environment.{name}": value for name, value in flat(machine)},
+        **{f"environment.{name}": str(value) for name, value in flat(machine)},
     }
 
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import psutil
 
 from fer.errors import FerError
+from fer.params.system import flat
 from fer.runs import Run
 from fer.tracking import entries
 from fer.tracking.address import sqlite_file, store_uri, without_password
-from fer.tracking.entries import KEY, OWNER, ROOT, STATE, as_parameters, history_metrics, tags
+from fer.tracking.entries import KEY, OWNER, ROOT, STATE, as_parameters, having, history_metrics, run_tags, tags
 from fer.tracking.store import connect, experiment_id, failure, on_network
 
 if TYPE_CHECKING:
@@ -117,11 +118,10 @@ class LiveRun:
         experiment = experiment_id(client, self.run.experiment.dataset)
         parameters = self.run.resolved()
         mine = {HOST: platform.node(), PROCESS: this_process(), SEEN: now()}
-        mine |= {PARAMETERS: entries.digest(f"{name}={value}\n" for name, value in entries.flat(parameters))}
+        mine |= {PARAMETERS: entries.digest(f"{name}={value}\n" for name, value in flat(parameters))}
         named = tags(self.run, "live") | mine
         same = {name: named[name] for name in (KEY, OWNER, ROOT, STATE, PARAMETERS)}
-        condition = " AND ".join(f"tags.`{name}` = '{value}'" for name, value in same.items())
-        for entry in client.search_runs([experiment], condition):
+        for entry in client.search_runs([experiment], having(same)):
             ours = entry.data.tags.get(PROCESS) == mine[PROCESS] and entry.data.tags.get(HOST) == mine[HOST]
             if ours or (entry.info.status != "FINISHED" and not alive(entry)):
                 client.update_run(entry.info.run_id, "RUNNING")
@@ -130,12 +130,6 @@ class LiveRun:
         run_id = client.create_run(experiment, tags=named).info.run_id
         client.log_batch(run_id, params=as_parameters(parameters))
         return run_id
-
-
-def run_tags(values: dict[str, str]) -> list:
-    from mlflow.entities import RunTag
-
-    return [RunTag(*tag) for tag in values.items()]
 
 
 def now() -> str:

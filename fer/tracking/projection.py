@@ -68,8 +68,7 @@ class Book:
     def search(self, wanted: dict[str, str]) -> list[Entry]:
         """Return every run whose tags are exactly these."""
         experiments = [item.experiment_id for item in every(self.client.search_experiments)]
-        condition = " AND ".join(f"tags.`{name}` = '{value}'" for name, value in wanted.items())
-        found = every(self.client.search_runs, experiments, condition) if experiments else ()
+        found = every(self.client.search_runs, experiments, entries.having(wanted)) if experiments else ()
         return [entry for entry in found if wanted.items() <= entry.data.tags.items()]  # some databases ignore case
 
     def current(self, key: str, digest: str, experiment: str) -> Entry | None:
@@ -135,8 +134,6 @@ def enter(book: Book, experiment: str, runs: list[Run]) -> None:
 
 def enter_experiment(book: Book, experiment: str, runs: list[Run], digests: list[str]) -> str:
     """Enter what an experiment's runs have in common, and their means; return the id of the entry."""
-    from mlflow.entities import RunTag
-
     first, client = runs[0], book.client
     note, metrics, figures = entries.note(runs), entries.experiment_metrics(runs), entries.figures(first)
     curves = entries.mean_history(runs)
@@ -152,12 +149,8 @@ def enter_experiment(book: Book, experiment: str, runs: list[Run], digests: list
     common = {name: value for name, value in parameters.items() if name not in ("fold", "seed", "data")}
     about = {name: value for name, value in entries.source_tags(first).items() if name.startswith("mlflow.source")}
     about["mlflow.source.name"] = f"fer report ({counted(len(runs), 'run')} of {first.name})"
-    client.log_batch(
-        run_id,
-        entries.single_metrics(metrics, when),
-        entries.as_parameters(common),
-        [RunTag(*tag) for tag in about.items()],
-    )
+    measured = entries.single_metrics(metrics, when)
+    client.log_batch(run_id, measured, entries.as_parameters(common), entries.run_tags(about))
     log_metrics(client, run_id, entries.history_metrics(curves, when))
     client.log_inputs(run_id, [entries.dataset_input(first)])
     for figure in figures:
@@ -170,16 +163,14 @@ def enter_experiment(book: Book, experiment: str, runs: list[Run], digests: list
 
 def add_run(client: MlflowClient, experiment: str, run: Run, special: dict[str, str]) -> None:
     """Enter everything of one run's folder; weights by their path and hash."""
-    from mlflow.entities import RunTag
-
     when = began(run)
     seconds = read_json(run.folder / layout.ENVIRONMENT)["seconds"]
     created = client.create_run(experiment, start_time=stamp(when), tags=entries.tags(run, "current") | special)
     run_id = created.info.run_id
     parameters = read_json(run.folder / layout.PARAMETERS)
     parameters.pop("data")
-    about = entries.source_tags(run)
-    client.log_batch(run_id, params=entries.as_parameters(parameters), tags=[RunTag(*tag) for tag in about.items()])
+    about = entries.run_tags(entries.source_tags(run))
+    client.log_batch(run_id, params=entries.as_parameters(parameters), tags=about)
     metrics = entries.single_metrics(entries.measured(run), when)
     metrics += entries.history_metrics(read_csv(run.folder / layout.HISTORY).to_dict("records"), when)
     log_metrics(client, run_id, metrics)

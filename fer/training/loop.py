@@ -111,7 +111,7 @@ def train(
             samples = train_part.samples[epoch_batches[step].cpu()]
             raise FerError(diverged(losses[step].item(), epoch, step, samples))
         evaluated = average.module if average else network
-        logits = predict(evaluated, val_part, input_spec, recipe)
+        logits = predict(evaluated, val_part.images, input_spec, recipe)
         val_loss = functional.cross_entropy(logits, val_part.labels).item()
         val_accuracy = (logits.argmax(1) == val_part.labels).float().mean().item()
         advance(state.scheduler, val_loss)

@@ -25,9 +25,9 @@ from fer.layout import Layout
 from fer.networks import load_network
 from fer.params.run import Averaged
 from fer.runs import TrainedRun
-from fer.stages.evaluate import classify
 from fer.storage import sha256, write_bytes, write_json
 from fer.training.data import load_part
+from fer.training.prediction import classify
 
 
 def averaged(one: dict[str, Tensor], other: dict[str, Tensor], share: float) -> dict[str, Tensor]:
@@ -66,7 +66,7 @@ def validation(run: TrainedRun) -> float:
     """Return the accuracy on the run's validation part, as its recipe has it classify."""
     network, parameters = load_network(run.folder)
     part = load_part(run.source, "val", torch.device("cpu"))
-    return float((classify(network, part, parameters).argmax(1) == part.labels.numpy()).mean())
+    return float((classify(network, part.images, parameters).argmax(1) == part.labels.numpy()).mean())
 
 
 def main() -> None:

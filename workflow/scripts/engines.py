@@ -41,19 +41,10 @@ METRICS = {layout.METRICS}
 PLOTS = {layout.CONFUSION: {"x": "predicted", "y": "actual", "template": "confusion"}}
 CURVES = ("train_accuracy", "val_accuracy")  # of history.csv, all runs of an experiment in one plot
 DEFAULT_STUDY = Path("params/study.yaml")
+OWN_COMMAND = "python workflow/scripts/engines.py"
 STAGES = (
-    "acquire",
-    "index",
-    "align",
-    "blocks",
-    "split",
-    "augment",
-    "train",
-    "evaluate",
-    "transfer",
-    "explain",
-    "report",
-)
+    "acquire", "index", "align", "blocks", "split", "augment", "train", "evaluate", "transfer", "explain", "report",
+)  # fmt: skip
 NOTE = "# Compiled from the Snakefile by workflow/scripts/engines.py: do not edit, change the rules instead.\n"
 
 
@@ -64,26 +55,18 @@ NOTE = "# Compiled from the Snakefile by workflow/scripts/engines.py: do not edi
 def dag(study_file: Path):
     """Yield Snakemake's DAG of `all`, whose jobs know whether they must run."""
     from snakemake.api import SnakemakeApi
-    from snakemake.settings.types import (
-        ConfigSettings,
-        DAGSettings,
-        OutputSettings,
-        Quietness,
-        ResourceSettings,
-        StorageSettings,
-    )
+    from snakemake.settings import types
 
     try:
-        with SnakemakeApi(OutputSettings(quiet={Quietness.ALL}, show_failed_logs=False)) as api:
+        with SnakemakeApi(types.OutputSettings(quiet={types.Quietness.ALL}, show_failed_logs=False)) as api:
             logging.getLogger("snakemake").setLevel(logging.ERROR)
             workflow = api.workflow(
-                resource_settings=ResourceSettings(cores=1),
-                config_settings=ConfigSettings(config={"study": str(study_file)}),
-                storage_settings=StorageSettings(),
+                resource_settings=types.ResourceSettings(cores=1),
+                config_settings=types.ConfigSettings(config={"study": str(study_file)}),
+                storage_settings=types.StorageSettings(),
                 snakefile=Path("Snakefile"),
             )
-            settings = DAGSettings(targets={"all"}, max_checksum_file_size=10**12)
-            workflow.dag(settings)
+            workflow.dag(types.DAGSettings(targets={"all"}, max_checksum_file_size=10**12))
             # The public calls of the API print the DAG; its jobs are reached as Snakemake's own printdag does (9.27).
             inner = workflow._workflow
             inner._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True)
@@ -158,8 +141,7 @@ def compiled(graph, study_file: Path) -> str:
         (job for job in graph.jobs if job.shellcmd), key=lambda job: (STAGES.index(stage_of(job)), stage_name(job))
     )
     stages = {stage_name(job): stage(job, layout.Layout(Path(study.root))) for job in jobs}
-    script = f"python workflow/scripts/engines.py settle --study {study_file}"
-    stages["settle"] = {"cmd": script, "deps": last(stages, study)}
+    stages["settle"] = {"cmd": f"{OWN_COMMAND} settle --study {study_file}", "deps": last(stages, study)}
     stages = {"inputs": inputs_stage(study, study_file), **stages}
     if study.root != ".":
         up = os.path.relpath(".", study.root)
@@ -196,7 +178,7 @@ def inputs_stage(study: Study, study_file: Path) -> dict:
     deps |= {str(params.FOLDER / kind) for kind in ("datasets", "systems", "experiments")}
     outs = [{str(folder): {"cache": False}} for folder in layout.Layout(Path(study.root)).inputs()]
     return {
-        "cmd": f"python workflow/scripts/engines.py inputs --study {study_file}",
+        "cmd": f"{OWN_COMMAND} inputs --study {study_file}",
         "deps": sorted(deps),
         "outs": outs,
     }
@@ -362,14 +344,10 @@ def record(study_file: Path) -> None:
 def show(study_file: Path) -> None:
     """Bring MLflow up to date and say where everything is. Tracking is a projection: its failure is a warning."""
     if subprocess.run(["fer", "track", "--study", str(study_file)]).returncode:
-        print("MLflow was not updated. To update it: " + track_command(study_file))
+        print("MLflow was not updated. To update it: " + of_study("fer track", study_file))
     reports = layout.Layout(Path(load_study(study_file).root)).reports()
     print(f"\nResults: {reports / 'results.md'}, and as a page {reports / 'index.html'}")
     print("Runs:    mlflow ui   (then open http://127.0.0.1:5000)")
-
-
-def track_command(study_file: Path) -> str:
-    return "fer track" + ("" if study_file == DEFAULT_STUDY else f" --study {study_file}")
 
 
 def check(study_file: Path) -> None:
@@ -387,9 +365,9 @@ def check(study_file: Path) -> None:
     else:
         print(f"dvc:       {summary(sorted(changes)) if changes else 'nothing to do'}")
     if changes and not waiting:
-        print(f"the artifacts are up to date but not recorded: {own_command('record', study_file)}")
+        print(f"the artifacts are up to date but not recorded: {of_study(f'{OWN_COMMAND} record', study_file)}")
     elif stale:
-        print(f"{path} differs from the Snakefile: {own_command('compile', study_file)}")
+        print(f"{path} differs from the Snakefile: {of_study(f'{OWN_COMMAND} compile', study_file)}")
     if waiting or changes or stale:
         sys.exit(1)
 
@@ -398,10 +376,9 @@ def root_of(study_file: Path) -> Path:
     return Path(load_study(study_file).root)
 
 
-def own_command(word: str, study_file: Path) -> str:
-    """Return what a user types for a command of this script on a study."""
-    study = "" if study_file == DEFAULT_STUDY else f" --study {study_file}"
-    return f"python workflow/scripts/engines.py {word}{study}"
+def of_study(command: str, study_file: Path) -> str:
+    """Return what a user types for a command on a study, which the default one is without being named."""
+    return command + ("" if study_file == DEFAULT_STUDY else f" --study {study_file}")
 
 
 def verify(study_file: Path) -> None:
@@ -466,10 +443,8 @@ def pull(study_file: Path, what: str = "") -> None:
     path = dvc_file(load_study(study_file))
     if reason := obstacle(root_of(study_file)):
         raise FerError(f"nothing can be pulled: {reason}")
-    if not Path(path).with_name("dvc.lock").exists():
-        raise FerError(
-            f"{path.with_name('dvc.lock')} does not exist: this commit records no artifacts. Run `make all`."
-        )
+    if not (lock := path.with_name("dvc.lock")).exists():
+        raise FerError(f"{lock} does not exist: this commit records no artifacts. Run `make all`.")
     if not subprocess.run(["dvc", "remote", "list"], capture_output=True, text=True, check=True).stdout.strip():
         raise FerError(
             "no DVC remote is configured, so there is nowhere to pull from.\n"
@@ -513,19 +488,17 @@ def main() -> None:
         study = load_study(arguments.study)
         require_starts(study)
         inputs.write(study)
-        match arguments.command:
-            case "inputs":
-                pass  # they are written
+        match arguments.command:  # "inputs" are written
             case "compile":
                 with dag(arguments.study) as graph:
                     print(compile_dvc(graph, arguments.study))
-            case "record":
-                record(arguments.study)
             case "settle":
                 settle(arguments.study)
                 show(arguments.study)
             case "pull":
                 pull(arguments.study, arguments.what)
+            case "record":
+                record(arguments.study)
             case "check":
                 check(arguments.study)
             case "verify":

@@ -13,23 +13,20 @@ import argparse
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import save
 
 from fer import layout, params
 from fer.errors import FerError
-from fer.evaluation.intervals import accuracy_interval
-from fer.evaluation.predictions import clusters_of
+from fer.exporting.export import tested
 from fer.layout import Layout
-from fer.leakage import leaked_test
 from fer.networks import load_network
 from fer.recognition.about import ABOUT
 from fer.recognition.recognizer import PRETRAINED
 from fer.runs import TrainedRun
-from fer.stages.evaluate import classify
 from fer.storage import read_csv, read_json, sha256, write_bytes, write_json
 from fer.training.data import load_part
+from fer.training.prediction import classify
 
 
 def release(run: TrainedRun, name: str) -> dict:
@@ -53,21 +50,13 @@ def release(run: TrainedRun, name: str) -> dict:
 
     network, parameters = load_network(target)
     part = load_part(run.source, "test")
-    correct = classify(network, part, parameters).argmax(1) == part.labels.numpy()
-    clusters = clusters_of(run.data["index"], part.samples)
-    folds = read_json(run.layout.audit(parameters.dataset, parameters.protocol))["folds"].values()
-    clean = ~np.isin(part.samples, [sample for fold in folds for sample in leaked_test(fold)])
-    found = accuracy_interval(correct, clusters)
+    correct = classify(network, part.images, parameters).argmax(1) == part.labels.numpy()
     about = {
         "name": name,
         "system": params.load_system(parameters.system).title,
         "dataset": dataset.title,
         "synthetic": read_json(run.layout.counts(parameters.dataset))["synthetic"],
-        "n": len(correct),
-        "accuracy": float(correct.mean()),
-        "interval": [found.low, found.high],
-        "n_without_leaked": int(clean.sum()),
-        "accuracy_without_leaked": float(correct[clean].mean()) if clean.any() else None,
+        **tested(run, correct, part.samples),
         "epochs": len(read_csv(run.folder / layout.HISTORY)),
         "notes": [f"Dataset: {dataset.citation}.", "Measured as released: weights in half precision."],
     }
