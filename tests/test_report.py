@@ -78,8 +78,9 @@ def test_the_autopsy_sets_the_defect_beside_the_sound_experiment_and_the_publish
     text = (folder / "reports/tables/autopsy.md").read_text()
     defect, sound = (row for row in text.splitlines() if row.startswith(f"| {EXPERIMENT} |"))
     difference = 100 * table["accuracy_mean"].diff(-1)[0]
-    assert "dropout left on" in defect and f"| {difference:+.1f} (".replace("-", "−") in defect
-    assert f"| {EXPERIMENT} | official |" in defect and "| sound |" in sound
+    shown = f"{difference:+.1f}".replace("-", "−")
+    assert "dropout left on" in defect and f"| {EXPERIMENT} | {shown} (" in defect
+    assert "| official |" in defect and "| sound |" in sound
     row = table.iloc[0]
     assert row["against"] == EXPERIMENT and row["low"] <= row["difference"] <= row["high"] and 0 <= row["p"] <= 1
     assert row["difference"] == pytest.approx(difference / 100) and f"| {row['p']:.3g} |" in defect
