@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from fer.errors import FerError
 from fer.folds import folds
 from fer.layout import PARAMETERS, WEIGHTS, Layout
 from fer.params import Dataset, Experiment, Input, Recipe, RunParameters, System
+from fer.params.system import flat
 from fer.storage import file_sha256, read_json
 
 VIEWS = {"face": ["crops"], "eyes": ["eyes"], "mouth": ["mouth"], "both": ["eyes", "mouth"], "boxes": ["boxes"]}
@@ -112,6 +114,14 @@ class Run(RunFiles):
     def dataset(self) -> Dataset:
         """The dataset as its file in params/ describes it; `source` and `samples` are not those of the study."""
         return params.load_dataset(self.experiment.dataset)
+
+    def train_command(self, root: Path) -> str:
+        """Return the command that trains it in the study whose artifacts are in `root`."""
+        words = f"fer train {self.name} --fold {self.fold} --seed {self.seed} --threads {self.threads}"
+        words += "" if root == Path() else f" --root {shlex.quote(str(root))}"
+        words += " --bf16-on-cpu" if self.bf16_on_cpu else ""
+        changes = flat(self.overrides)
+        return words + "".join(f" --set {shlex.quote(f'{name}={value}')}" for name, value in changes)
 
     @property
     def recipe(self) -> Recipe:

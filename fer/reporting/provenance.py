@@ -10,7 +10,6 @@ import pandas as pd
 from fer.errors import FerError
 from fer.evaluation.summary import kept_epoch
 from fer.params import Recipe
-from fer.params.system import flat
 from fer.reporting import budget
 from fer.runs import Run
 from fer.wording import examples
@@ -48,9 +47,7 @@ def accuracies_by_severity(table: pd.DataFrame) -> dict:
 def command(run: Run, parameters: dict) -> str:
     """Return what makes the run's weights by hand; of a folder elsewhere, as if it were the study's own."""
     root = run.layout.root if not run.layout.root.is_absolute() else Path("studies") / run.layout.root.name
-    words = f"fer train {run.name} --fold {run.fold} --seed {run.seed} --threads {run.threads} --root {root}"
-    words += " --bf16-on-cpu" if run.bf16_on_cpu else ""
-    words += "".join(f" --set {shlex.quote(f'{name}={value}')}" for name, value in flat(run.overrides))
+    words = run.train_command(root)
     if not (averaged := parameters.get("averaged")):
         return words
     both = f"{root}/runs/{run.name}/{run.fold}.{run.seed} {shlex.quote(averaged['run'])}"

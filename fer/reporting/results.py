@@ -224,12 +224,11 @@ class Result(Scores):
 
     def command(self, run: Run) -> str:
         """Return what trains and evaluates one run by hand."""
-        where = f"{run.name} --fold {run.fold} --seed {run.seed} --threads {run.threads}"
-        where += "" if run.layout.root == Path() else f" --root {run.layout.root}"
-        bf16 = " --bf16-on-cpu" if run.bf16_on_cpu else ""
-        changes = "".join(f" --set {shlex.quote(f'{name}={value}')}" for name, value in run.overrides.items())
-        corrupted = "" if self.corrupted is None else f" --corrupted {self.corrupted}"
-        return f"fer train {where}{bf16}{changes} && fer evaluate {where}{corrupted}"
+        root = run.layout.root
+        evaluate = f"fer evaluate {run.name} --fold {run.fold} --seed {run.seed} --threads {run.threads}"
+        evaluate += "" if root == Path() else f" --root {shlex.quote(str(root))}"
+        evaluate += "" if self.corrupted is None else f" --corrupted {self.corrupted}"
+        return f"{run.train_command(root)} && {evaluate}"
 
     def accuracies(self) -> list[float]:
         """Return the test accuracy of each run, in [0, 1]."""
