@@ -51,7 +51,8 @@ def atomic(target: Path) -> Iterator[Path]:
                 os.fsync(handle.fileno())
             os.replace(scratch, target)
     except BaseException:
-        scratch.unlink(missing_ok=True)
+        with suppress(OSError):  # never made, or its name is too long: the first error is the one to tell
+            scratch.unlink()
         raise
 
 

@@ -220,7 +220,7 @@ def test_each_experiment_is_tested_on_the_datasets_of_all_the_others_by_their_ow
     ("cross_dataset", "message"),
     [
         (["on-fer2013", "on-ckplu"], "'on-ckplu' is not an experiment of this study (did you mean 'on-ckplus'?)"),
-        (["on-fer2013"], "given on-fer2013 alone; expected two experiments or more"),
+        (["on-fer2013"], "given only on-fer2013; expected two experiments or more"),
         (["on-fer2013", "on-ckplus", "on-fer2013"], "on-fer2013 and on-fer2013 are both on fer2013"),
         (["on-viri", "on-infrared"], "on-viri and on-infrared are both on viri; name one experiment for each dataset"),
         (["on-fer2013", "on-infrared"], "on-fer2013 is trained on visible images and on-infrared on infrared ones"),
