@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import time
 import traceback
@@ -69,7 +70,7 @@ def _by_processes(
     processes: dict[Connection, BaseProcess] = {}
     idle: list[Connection] = []
     busy: dict[Connection, int] = {}
-    done: dict[int, list[Result]] = {}
+    done: dict[int, tuple[list[Result], Exception | None]] = {}
     turn = 0
     try:
         while True:
@@ -83,13 +84,13 @@ def _by_processes(
                 return
             for pipe in wait(busy):
                 with _told_of_death():
-                    results, error = pipe.recv()
-                if error:
-                    raise error
-                done[busy.pop(pipe)] = results
+                    done[busy.pop(pipe)] = pipe.recv()
                 idle.append(pipe)
             while turn in done:
-                yield from done.pop(turn)
+                results, error = done.pop(turn)
+                yield from results
+                if error is not None:
+                    raise error
                 turn += 1
     finally:
         for pipe, process in processes.items():
@@ -102,7 +103,7 @@ def _by_processes(
 def _told_of_death() -> Iterator[None]:
     try:
         yield
-    except (EOFError, ConnectionError) as error:
+    except (EOFError, OSError) as error:  # a message that is cut short is an OSError
         raise FerError("a worker process died; is the machine out of memory?") from error
 
 
@@ -154,17 +155,24 @@ def uninterrupted() -> Iterator[None]:
 def _work(pipe: Connection, function: Callable[[Item], Result], initializer: Callable[[], None] | None) -> None:
     """Answer chunks until the other end of the pipe is gone: a worker ends with its job, even if that is killed."""
     prepare = cache(initializer or (lambda: None))
-    with suppress(EOFError, ConnectionError):
+    with suppress(EOFError, OSError):
         while True:
-            pipe.send(_answer(function, prepare, pipe.recv()))
+            pipe.send_bytes(_answer(function, prepare, pipe.recv()))
 
 
-def _answer(
-    function: Callable[[Item], Result], prepare: Callable[[], None], chunk: list[Item]
-) -> tuple[list[Result], Exception | None]:
+def _answer(function: Callable[[Item], Result], prepare: Callable[[], None], chunk: list[Item]) -> bytes:
+    """Return the pickled results of a chunk up to its first failure, and that failure or None."""
+    results: list[Result] = []
     try:
         prepare()
-        return [function(item) for item in chunk], None
+        for item in chunk:
+            results.append(function(item))
+        return pickle.dumps((results, None))
     except Exception as error:
         error.add_note(traceback.format_exc())  # pickling loses the traceback
-        return [], error
+        try:
+            answer = pickle.dumps((results, error))
+            pickle.loads(answer)  # noqa: S301  (some pickle and cannot be made again)
+        except Exception:
+            answer = pickle.dumps(([], RuntimeError(error.__notes__[0])))
+        return answer

@@ -1,11 +1,15 @@
 """Files are whole or absent."""
 
+import gc
 import os
 import signal
+import struct
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
+from multiprocessing.connection import Connection
 
 import numpy as np
 import pyarrow as pa
@@ -184,6 +188,62 @@ def test_an_error_of_the_work_itself_is_not_taken_for_a_death(error, monkeypatch
 
 def fail(error, _):
     raise error("of the work")
+
+
+def test_of_several_errors_the_first_in_order_is_raised_after_the_results_before_it(monkeypatch):
+    monkeypatch.setattr("fer.parallel.ALONE", 0)
+    monkeypatch.setattr("fer.parallel.workers", lambda: 2)
+    found = []
+    with pytest.raises(ValueError, match="of 40"):
+        found.extend(number for number in ordered_map(fail_late, range(300)))
+    with pytest.raises(ValueError, match="of 40"):
+        for number in ordered_map(fail_late, range(300)):
+            found.append(number)
+    assert found[-40:] == list(range(40))
+
+
+def fail_late(number):
+    if number == 40:
+        time.sleep(0.5)
+    if number in (40, 70):
+        raise ValueError(f"of {number}")
+    return number
+
+
+def test_an_error_that_cannot_be_sent_is_raised_with_its_traceback(monkeypatch):
+    monkeypatch.setattr("fer.parallel.ALONE", 0)
+    for function in (fail_with_a_lock, fail_with_two_arguments, make_a_lock):
+        with pytest.raises(RuntimeError, match=f"in {function.__name__}|cannot pickle"):
+            list(ordered_map(function, range(300)))
+
+
+class TwoArguments(Exception):
+    def __init__(self, first, second):
+        super().__init__(f"{first}{second}")
+
+
+def fail_with_a_lock(_):
+    raise ValueError(threading.Lock())
+
+
+def fail_with_two_arguments(_):
+    raise TwoArguments("a", "b")
+
+
+def make_a_lock(_):
+    return threading.Lock()
+
+
+def test_a_worker_that_dies_in_the_middle_of_its_answer_is_told(monkeypatch):
+    monkeypatch.setattr("fer.parallel.ALONE", 0)
+    with pytest.raises(FerError, match="worker process died"):
+        list(ordered_map(die_in_an_answer, range(300)))
+
+
+def die_in_an_answer(_):
+    pipe = next(item for item in gc.get_objects() if isinstance(item, Connection))
+    os.write(pipe.fileno(), struct.pack("!i", 1000) + b"the first of 1000 bytes")
+    os._exit(1)
 
 
 def test_results_ahead_of_a_slow_one_do_not_pile_up(monkeypatch):
