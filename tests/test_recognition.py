@@ -286,6 +286,14 @@ def test_the_boxes_of_a_large_photograph_are_in_its_own_pixels(recognizer, party
     assert 360 * 5 < first.box[0] < first.box[2] < (360 + SIDE) * 5
 
 
+def test_a_picture_of_a_rare_kind_that_can_be_decoded_is_read_where_it_is_named(recognizer, party, tmp_path):
+    cv2.imwrite(str(tmp_path / "party.pam"), party[..., ::-1])
+    cv2.imwrite(str(tmp_path / "party.png"), party[..., ::-1])
+    assert [face.label for face in recognizer(tmp_path / "party.pam")] == [
+        face.label for face in recognizer(tmp_path / "party.png")
+    ]
+
+
 def test_a_folder_s_images_of_a_kind_that_is_not_read_are_named_and_hidden_files_are_passed_over(
     model, party, tmp_path
 ):

@@ -39,9 +39,12 @@ def read_image(path: Path) -> np.ndarray:
     if path.is_dir():
         raise FerError(f"{path} is a folder; expected an image")
     data = path.read_bytes()
-    if fault := image_fault(data):
-        raise FerError(f"{path}: {fault}")
-    image = crops.native(data, str(path), largest=None)
+    try:
+        image = crops.native(data, str(path), largest=None)
+    except FerError:
+        if fault := image_fault(data):
+            raise FerError(f"{path}: {fault}") from None
+        raise
     return crops.converted(image, 1 if image.ndim == 2 else 3)
 
 

@@ -50,10 +50,10 @@ def command(run: Run, parameters: dict) -> str:
     words = run.train_command(root)
     if not (averaged := parameters.get("averaged")):
         return words
-    both = f"{root}/runs/{run.name}/{run.fold}.{run.seed} {shlex.quote(averaged['run'])}"
+    both = shlex.join([f"{root}/runs/{run.name}/{run.fold}.{run.seed}", averaged["run"]])
     words += f" && python workflow/scripts/average.py {both} --share {averaged['share']:g}"
     words += f" --crop {crop}" if (crop := parameters["recipe"]["test_time_crop"]) else ""
-    return f"{words} --root {root} --output averaged"
+    return f"{words} --root {shlex.quote(str(root))} --output averaged"
 
 
 def alike(name: str, runs: list[Run], summaries: list[dict]) -> dict:

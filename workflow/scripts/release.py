@@ -24,7 +24,7 @@ from fer.networks import load_network
 from fer.recognition.about import ABOUT
 from fer.recognition.recognizer import PRETRAINED
 from fer.runs import TrainedRun
-from fer.storage import read_csv, read_json, sha256, write_bytes, write_json
+from fer.storage import read_csv, read_json, require, sha256, write_bytes, write_json
 from fer.training.data import load_part
 from fer.training.prediction import classify
 
@@ -32,6 +32,7 @@ from fer.training.prediction import classify
 def release(run: TrainedRun, name: str) -> dict:
     """Write the released model; return what `about.json` says."""
     run.require_same(run.data)
+    require(run.layout.audit(run.parameters.dataset, run.parameters.protocol))
     network, parameters = load_network(run.folder)
     weights = {key: rounded(value) for key, value in network.state_dict().items()}
     data = save(weights)
