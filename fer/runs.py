@@ -117,11 +117,14 @@ class Run(RunFiles):
 
     def train_command(self, root: Path) -> str:
         """Return the command that trains it in the study whose artifacts are in `root`."""
-        words = f"fer train {self.name} --fold {self.fold} --seed {self.seed} --threads {self.threads}"
-        words += "" if root == Path() else f" --root {shlex.quote(str(root))}"
-        words += " --bf16-on-cpu" if self.bf16_on_cpu else ""
+        words = self.command("train", root) + (" --bf16-on-cpu" if self.bf16_on_cpu else "")
         changes = flat(self.overrides)
         return words + "".join(f" --set {shlex.quote(f'{name}={value}')}" for name, value in changes)
+
+    def command(self, stage: str, root: Path) -> str:
+        """Return the command of one of its stages in the study whose artifacts are in `root`, without options."""
+        words = f"fer {stage} {self.name} --fold {self.fold} --seed {self.seed} --threads {self.threads}"
+        return words if root == Path() else f"{words} --root {shlex.quote(str(root))}"
 
     @property
     def recipe(self) -> Recipe:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fer.layout import WEIGHTS
 from fer.params import Study
 from fer.runs import Run, start_of, study_runs
 
@@ -26,11 +27,12 @@ def require_start(run: Run) -> None:
 def require_starts(study: Study) -> None:
     """Refuse a study with an experiment that starts from weights which its network cannot take.
 
-    A folder that does not exist yet, or that the study itself makes, is left to its trainings.
+    Weights that are not there yet (the other study may still train them, or its checkout lack them), or that the study
+    itself makes, are left to its trainings.
     """
     runs = study_runs(study)
     own = {run.folder.resolve() for run in runs}
     for run in {run.name: run for run in runs}.values():
         start = run.recipe.start_from
-        if start and Path(start).exists() and Path(start).resolve() not in own:
+        if start and Path(start, WEIGHTS).exists() and Path(start).resolve() not in own:
             require_start(run)

@@ -545,6 +545,15 @@ def test_the_figure_is_stamped_if_and_only_if_the_faces_were_drawn(explained, mo
     assert titles and titles[0].startswith(explained.name) and ("SYNTHETIC" in titles[0]) == synthetic
 
 
+def test_a_column_has_its_head_where_the_first_expression_has_fewer_samples(monkeypatch, tmp_path):
+    heads, face = [], np.zeros((4, 4), np.uint8)
+    monkeypatch.setattr(saliency, "save", lambda figure, target: heads.extend(axes.get_title() for axes in figure.axes))
+    mean, first, second = (saliency.Tile(head, face) for head in ("mean face", "sample 1", "sample 2"))
+    rows = [saliency.Row("angry", [mean], [first]), saliency.Row("happy", [mean], [first, second])]
+    saliency.draw_maps("title", rows, True, tmp_path / "figure.png")
+    assert [head for head in heads if head] == ["mean face", "sample 1", "sample 2"]
+
+
 def test_the_report_finds_a_table_of_all_methods_and_the_figure(explained):
     shown, found = report_of(explained.layout, explained.name), read_json(explained.layout.explanation(explained.name))
     table = pd.DataFrame(shown["table"]["cells"], columns=shown["table"]["columns"])

@@ -89,8 +89,10 @@ def test_a_study_whose_start_does_not_fit_is_refused_by_both_engines_before_any_
 
 def test_a_start_that_the_study_itself_trains_or_that_is_not_there_yet_is_left_to_its_trainings(tmp_path, monkeypatch):
     own = released(tmp_path / "mine/runs/fer2013-fer_baseline/0.0", architecture={"width": 24})
+    fetched = released(tmp_path / "fetched", architecture={"width": 24})
+    (fetched / WEIGHTS).unlink()  # as in a clone whose artifacts were not fetched
     shutil.copytree("params", tmp_path / "params")
     monkeypatch.chdir(tmp_path)
-    for start in (own, tmp_path / "later"):
+    for start in (own, tmp_path / "later", fetched):
         experiments = {"fer2013-fer_baseline": None, EXPERIMENT: {"start_from": str(start)}}
         require_starts(params.Study(name="mine", root="mine", seeds=[0], experiments=experiments))

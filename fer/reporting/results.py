@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -225,10 +224,8 @@ class Result(Scores):
     def command(self, run: Run) -> str:
         """Return what trains and evaluates one run by hand."""
         root = run.layout.root
-        evaluate = f"fer evaluate {run.name} --fold {run.fold} --seed {run.seed} --threads {run.threads}"
-        evaluate += "" if root == Path() else f" --root {shlex.quote(str(root))}"
-        evaluate += "" if self.corrupted is None else f" --corrupted {self.corrupted}"
-        return f"{run.train_command(root)} && {evaluate}"
+        corrupted = "" if self.corrupted is None else f" --corrupted {self.corrupted}"
+        return f"{run.train_command(root)} && {run.command('evaluate', root)}{corrupted}"
 
     def accuracies(self) -> list[float]:
         """Return the test accuracy of each run, in [0, 1]."""

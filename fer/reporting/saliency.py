@@ -84,8 +84,11 @@ def draw_maps(title: str, rows: list[Row], synthetic: bool, target: Path) -> Non
         len(heights), len(widths), width_ratios=widths, height_ratios=heights, wspace=0.05, hspace=0.05,
         left=LABELS / width, right=1 - 0.02 / width, top=1 - TOP / height, bottom=0.02,
     )  # fmt: skip
+    cells = [dict([*enumerate(row.means), *enumerate(row.singles, means + 1)]) for row in rows]
+    heads = {column: tile.head for row in cells for column, tile in row.items()}
+    cells[0] = {column: Tile(head, None) for column, head in heads.items()} | cells[0]  # where it has fewer singles
     for number, row in enumerate(rows):
-        for column, tile in [*enumerate(row.means), *enumerate(row.singles, means + 1)]:
+        for column, tile in cells[number].items():
             axes = paint(figure.add_subplot(grid[number, column]), tile, with_head=number == 0)
             if column == 0:
                 axes.set_ylabel(row.name, rotation=0, ha="right", va="center", fontsize=7.5, labelpad=5)
