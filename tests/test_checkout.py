@@ -83,25 +83,6 @@ def test_a_link_to_a_place_inside_the_checkout_keeps_nothing_from_being_recorded
     assert obstacle(Path()) is None
 
 
-def test_a_run_that_cannot_be_recorded_says_so_before_its_first_job_and_shows_its_results(make_clone, tmp_path):
-    """Record, check and pull say the same; what needs neither DVC nor git goes on."""
-    clone = make_clone()
-    shutil.rmtree(clone.folder / ".git")
-    shutil.copytree(clone.folder, tmp_path / "other" / "fer-main")
-    clone.folder = tmp_path / "other" / "fer-main"
-    clone.environment |= {"PYTHONPATH": str(clone.folder), "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
-    subprocess.run(["git", "init", "-q", str(tmp_path / "other")], check=True)
-    log = clone.run("snakemake --cores 2 all").stdout
-    reason = "this folder is not a git repository of its own"
-    assert log.index(f"will not be recorded in DVC: {reason}") < log.index("acquire fer2013:")
-    assert f"not recorded in DVC: {reason}" in log and "2 of them new" in log and "reports/results.md" in log
-    assert read_json(clone.folder / "runs/fer2013-dnn/0.0/environment.json")["commit"] == "unknown"
-    engines = "python workflow/scripts/engines.py"
-    assert f"snakemake: nothing to do\ndvc:       not recorded: {reason}" in clone.run(f"{engines} check").stdout
-    pulled = clone.run(f"{engines} pull", ok=False)
-    assert pulled.returncode == 2 and f"nothing can be pulled: {reason}" in pulled.stdout
-
-
 def test_a_clone_has_the_same_bytes_whatever_git_makes_of_line_endings(make_clone, tmp_path):
     clone = make_clone()
     for setting in ("core.autocrlf=true", "core.eol=crlf"):

@@ -368,11 +368,11 @@ def test_an_unknown_configuration_key_is_refused(workspace):
 
 
 def test_a_study_with_a_root_of_its_own_leaves_the_default_one_alone_and_one_core_makes_what_eight_made(ran, workspace):
-    study = (workspace.folder / "params/study.yaml").read_text().replace("name: tiny", "name: mine\nroot: studies/mine")
-    (workspace.folder / "params/studies/mine.yaml").write_text(study)
+    study = TINY | {"name": "mine", "root": "studies/mine", "experiments": {"fer2013-dnn": {"steps": 3}}}
+    (workspace.folder / "params/studies/mine.yaml").write_text(yaml.safe_dump(study))
     option, root = "--study params/studies/mine.yaml", workspace.folder / "studies/mine"
     workspace.run("snakemake --cores 1 all --config study=params/studies/mine.yaml")
-    for pattern in ("data/**/*.*", "runs/*/*/*.safetensors", "runs/*/*/predictions.parquet"):
+    for pattern in ("data/**/*.*", f"{RUN}*.safetensors", f"{RUN}predictions.parquet"):
         files = sorted(path.relative_to(ran.folder) for path in ran.folder.glob(pattern) if path.is_file())
         assert files
         for file in files:
@@ -383,6 +383,23 @@ def test_a_study_with_a_root_of_its_own_leaves_the_default_one_alone_and_one_cor
     (root / "runs/fer2013-dnn/0.0/weights.safetensors").unlink()
     verified = workspace.run(f"python workflow/scripts/engines.py verify {option}").stdout
     assert "studies/mine/runs/fer2013-dnn/0.0/weights.safetensors is missing\n  restored" in verified
+
+
+def test_a_run_that_cannot_be_recorded_says_so_before_its_first_job_and_shows_its_results(workspace, tmp_path):
+    """Record, check and pull say the same; what needs neither DVC nor git goes on."""
+    shutil.rmtree(workspace.folder / ".git")
+    shutil.rmtree(workspace.folder / "runs/fer2013-dnn")
+    clone = Clone(shutil.move(workspace.folder, tmp_path / "other/fer-main"))
+    clone.environment |= {"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
+    subprocess.run(["git", "init", "-q", str(tmp_path / "other")], check=True)
+    log = clone.run("snakemake --cores 2 all").stdout
+    reason = "this folder is not a git repository of its own"
+    assert log.index(f"will not be recorded in DVC: {reason}") < log.index("train fer2013-dnn")
+    assert f"not recorded in DVC: {reason}" in log and "1 of them new" in log and "reports/results.md" in log
+    assert json.loads((clone.folder / RUN / "environment.json").read_text())["commit"] == "unknown"
+    assert f"snakemake: nothing to do\ndvc:       not recorded: {reason}" in clone.run(CHECK).stdout
+    pulled = clone.run("python workflow/scripts/engines.py pull", ok=False)
+    assert pulled.returncode == 2 and f"nothing can be pulled: {reason}" in pulled.stdout
 
 
 def put(clone, *names):
