@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score, f1_score, precision_score
+from torch.utils.flop_counter import FlopCounterMode
 
 from fer import layout, params, systems
-from fer.evaluation.cost import cost
+from fer.evaluation.cost import cost, flops, lstm_flops
 from fer.evaluation.intervals import accuracy_interval
 from fer.evaluation.metrics import expected_calibration_error, metrics, reliability
 from fer.runs import Run
@@ -102,6 +103,17 @@ def test_flops_are_those_of_the_published_layers(name, size, classes, millions):
     network = systems.build(name, system.model_copy(update={"input": seen}), classes)
     images = torch.zeros(1, seen.channels, size, size, dtype=torch.uint8)
     assert cost(network, images, seen)["flops"] / 1e6 == pytest.approx(millions, abs=0.06)
+
+
+@pytest.mark.parametrize("name", ["acnn_alstm", "attentional_cnn", "deepfer"])
+def test_flops_are_those_that_torch_s_own_counter_finds(name):
+    system = params.load_system(name)
+    network = systems.build(name, system, 7).eval()
+    image = torch.zeros(1, system.input.channels, system.input.size, system.input.size)
+    own = {torch.ops.aten.mkldnn_rnn_layer: lstm_flops}  # of which that counter knows nothing
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=own) as counter:
+        network(image)
+    assert flops(network, image) == counter.get_total_flops() > 0
 
 
 @pytest.fixture
