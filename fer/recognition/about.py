@@ -100,7 +100,8 @@ def about(folder: Path, parameters: RunParameters) -> About:
 def origin(parameters: RunParameters) -> list[str]:
     """Return what to know when reading a run's figures: its defects, and what its starting weights were trained on."""
     started = parameters.started_on.items()
-    notes = [f"its weights started from a network trained on {name} ({part})" for name, part in started]
+    before = "training started from a network trained on {} ({}), whose epochs come on top"
+    notes = [before.format(name, part) for name, part in started]
     if averaged := parameters.averaged:
         notes.append(f"its weights are averaged with those of an earlier run, which make up {100 * averaged.share:g} %")
     if parameters.recipe.choose_epoch_on == "test":
