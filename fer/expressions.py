@@ -31,16 +31,16 @@ def expression(class_name: str) -> str:
     return name
 
 
-def shared_expressions(trained: list[str], tested: list[str], contempt: bool = False) -> list[str]:
+def shared_expressions(trained: list[str], tested: list[str]) -> list[str]:
     """Return the common names of the expressions that both lists of classes hold, in the order of `tested`.
 
-    Contempt is left out unless asked for: few datasets have it.
+    Contempt is left out: few datasets have it.
 
     Raises:
         FerError: fewer than two are shared.
     """
     known = {expression(name) for name in trained}
-    shared = [name for name in map(expression, tested) if name in known and (contempt or name != "contempt")]
+    shared = [name for name in map(expression, tested) if name in known - {"contempt"}]
     if len(shared) < 2:
         raise FerError(
             f"classes {', '.join(trained)} and {', '.join(tested)} share {len(shared)} expressions; two are needed"

@@ -105,4 +105,4 @@ def share_of_faces_found(taken: Taken, count: int = 40) -> float:
     images = taken.images()
     chosen = [images[place] for place in np.linspace(0, len(images) - 1, count).astype(int)]
     grey = [item if item.ndim == 2 else cv2.cvtColor(item[..., :3], cv2.COLOR_BGR2GRAY) for item in chosen]
-    return float(np.mean([landmarks.detect(item) is not None for item in grey]))
+    return float(np.mean([landmarks.find(item) is not None for item in grey]))

@@ -149,7 +149,7 @@ def test_tilted_faces_come_out_level(tmp_path):
     ]
     faces, array = run(make_raw(turned, tmp_path), with_alignment(crop="similarity", size=128))
     assert faces["detected"].all()
-    points = [landmarks.detect(crop, padding=0.3) for crop in array]
+    points = [landmarks.find(crop, padding=0.3).landmarks for crop in array]
     for found in points:
         right, left = found[36:42].mean(0), found[42:48].mean(0)
         assert abs(np.degrees(np.arctan2(*(left - right)[::-1]))) < 3
@@ -238,7 +238,7 @@ def test_faces_are_detected_and_their_landmarks_are_in_pixels_of_the_original(tm
 @pytest.mark.parametrize(("enlarge", "padding"), [(1, 0.0), (2, 0.0), (1, 0.3), (3, 0.25), (0.6, 0.1), ([0.1, 1.5], 0)])
 def test_enlarging_shrinking_and_padding_do_not_move_the_landmarks(enlarge, padding):
     grey = grey_face()
-    plain, other = landmarks.detect(grey), landmarks.detect(grey, enlarge, padding)
+    plain, other = (landmarks.find(grey, *options).landmarks for options in ((), (enlarge, padding)))
     assert np.linalg.norm(plain - other, axis=1).mean() < 4
 
 

@@ -47,7 +47,6 @@ def test_a_stage_is_found_by_its_one_word(stage):
         (["train", "fer2013-dnn", "--set", "epochs=[1"], "'[1' is not a valid YAML value"),
         (["train", "fer2013-dnn", "--set", "start_from=nowhere"], "nowhere is not the folder of a trained run"),
         (["train", "fer2013-dnn", "--set", "augmentation.saturation=0.2"], "saturation: given 0.2, but only one RGB"),
-        (["evaluate", "fer2013-dnn", "--contempt"], "--contempt is given without --on"),
         (["evaluate", "fer2013-dnn", "--corrupted", "5", "--on", "jaffe:x"], "--corrupted is given with --on"),
         (["train", "fer2013-dnn", "--set", "augmentation.scale=2"], "recipe.augmentation.scale: given 2"),
         (["train", "fer2013-dnn", "--set", "test_time_crop=48"], "test_time_crop: given 48; expected less than"),

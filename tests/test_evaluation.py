@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fer import layout, params, systems
 from fer.evaluation.cost import cost, flops, lstm_flops
 from fer.evaluation.intervals import accuracy_interval
-from fer.evaluation.metrics import expected_calibration_error, metrics, reliability
+from fer.evaluation.metrics import calibration_error, confidence_bins, metrics, reliability
 from fer.runs import Run
 from fer.stages.evaluate import evaluate
 from fer.stages.train import train
@@ -52,9 +52,9 @@ def test_a_calibrated_predictor_has_no_calibration_error_and_a_boastful_one_has_
     confidence = generator.uniform(0.5, 1, 200_000)
     correct = generator.random(200_000) < confidence
     probabilities = np.stack([confidence, 1 - confidence], 1)
-    assert expected_calibration_error((~correct).astype(int), probabilities) < 0.01
+    assert calibration_error(confidence_bins((~correct).astype(int), probabilities)) < 0.01
     half_right = np.arange(100) % 2
-    assert expected_calibration_error(half_right, np.tile([0.9, 0.1], (100, 1))) == pytest.approx(0.4)
+    assert calibration_error(confidence_bins(half_right, np.tile([0.9, 0.1], (100, 1)))) == pytest.approx(0.4)
 
 
 def test_the_reliability_diagram_shows_accuracy_by_confidence_in_bins_that_cover_every_sample_once():
@@ -73,7 +73,7 @@ def test_the_calibration_error_is_the_mean_gap_of_the_reliability_diagram():
     table = reliability(labels, probabilities)
     gaps = (table["accuracy"] - table["confidence"]).abs()
     assert table["n"].sum() == len(labels)
-    error = expected_calibration_error(labels, probabilities)
+    error = calibration_error(confidence_bins(labels, probabilities))
     assert error == pytest.approx(np.average(gaps.fillna(0), weights=table["n"])) and error > 0.05
 
 

@@ -197,7 +197,7 @@ BAD = {
     "no votes in a row": (line(7, lambda row: "Training,a" + ",0" * 10), r"row 5 .line 7.: votes .*not all of them 0"),
     "other columns": (line(1, lambda row: row.replace("NF", "noface")), "its columns are .*, noface; expected Usage"),
     "no header": (with_votes(lambda text: text[1:]), r"fer2013new\.csv: its columns are Training, .*expected Usage"),
-    "other encoding": (utf16, r"fer2013new\.csv is not a table of comma-separated values in UTF-8"),
+    "other encoding": (utf16, r"fer2013new\.csv is not a valid CSV file in UTF-8"),
     "nothing": (lambda folder: unpacked(folder / "in", {"notes.txt": b"mine"}), "holds no table of pixels"),
 }  # fmt: skip
 

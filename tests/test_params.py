@@ -11,6 +11,7 @@ import yaml
 from fer import params
 from fer.errors import FerError
 from fer.params import loading
+from fer.params.reading import options_in
 
 STUDY = Path("params/study.yaml")
 
@@ -324,3 +325,10 @@ def test_a_comparison_of_unlike_experiments_is_refused(edit, path, old, new, mes
     with pytest.raises(FerError) as error:
         params.load_study(STUDY)
     assert f"params/{path}" in str(error.value) and message in str(error.value)
+
+
+def test_an_option_s_annotation_of_another_type_is_named():
+    source = "@register\nclass Mine:\n    def __init__(self, *, width: {} = None): ...\n"
+    assert options_in(source.format("int | None")).model_validate({"width": 3}).width == 3
+    with pytest.raises(FerError, match="Mine: in the annotation of an option, name 'Optional' is not defined"):
+        options_in(source.format("Optional[int]"))

@@ -14,9 +14,9 @@ IOD = (36, 45)  # outer eye corners
 
 @pytest.fixture(scope="module")
 def detections():
-    """(Rendering, dlib's landmarks or None) of 120 faces: every expression, 15 subjects."""
+    """(Rendering, dlib's face or None) of 120 faces: every expression, 15 subjects."""
     renderings = [render(*face) for face in FACES]
-    return [(item, landmarks.detect(cv2.cvtColor(item.visible, cv2.COLOR_BGR2GRAY))) for item in renderings]
+    return [(item, landmarks.find(cv2.cvtColor(item.visible, cv2.COLOR_BGR2GRAY))) for item in renderings]
 
 
 def test_dlib_finds_at_least_95_percent_of_the_faces(detections):
@@ -28,7 +28,7 @@ def test_dlib_s_landmarks_lie_within_6_percent_of_the_inter_ocular_distance_of_t
     for rendering, found in detections:
         if found is not None:
             distance = np.linalg.norm(rendering.landmarks[IOD[0]] - rendering.landmarks[IOD[1]])
-            errors.append(np.linalg.norm(found - rendering.landmarks, axis=1).mean() / distance)
+            errors.append(np.linalg.norm(found.landmarks - rendering.landmarks, axis=1).mean() / distance)
     assert np.mean(errors) <= 0.06
 
 
@@ -38,7 +38,7 @@ def test_dlib_finds_most_faces_at_the_size_of_fer2013():
         small = cv2.resize(
             cv2.cvtColor(render(*face).visible, cv2.COLOR_BGR2GRAY), (48, 48), interpolation=cv2.INTER_AREA
         )
-        found += landmarks.detect(small, enlarge=5, padding=0.25) is not None
+        found += landmarks.find(small, enlarge=5, padding=0.25) is not None
     assert found / len(FACES[::2]) >= 0.9
 
 

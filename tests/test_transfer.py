@@ -43,10 +43,9 @@ def test_shared_expressions_stand_in_the_order_of_the_tested_dataset():
     assert shared_expressions(FER2013, VIRI) == ["anger", "happiness", "neutral", "sadness", "surprise"]
 
 
-def test_contempt_is_shared_only_when_asked_for():
+def test_contempt_is_not_shared():
     ours, theirs = ["anger", "contempt", "fear"], ["contempt", "fear", "anger"]
     assert shared_expressions(ours, theirs) == ["fear", "anger"]
-    assert shared_expressions(ours, theirs, contempt=True) == ["contempt", "fear", "anger"]
 
 
 def test_datasets_with_fewer_than_two_expressions_in_common_are_refused():

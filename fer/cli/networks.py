@@ -76,9 +76,6 @@ def evaluate(
             "Overwrites the result of an earlier call with --on.",
         ),
     ] = None,
-    contempt: Annotated[
-        bool, typer.Option("--contempt", help="With --on: include contempt among the expressions.")
-    ] = False,
     corrupted: Annotated[
         int | None,
         typer.Option(
@@ -90,8 +87,6 @@ def evaluate(
     root: Root = Path(),
 ) -> None:
     """Evaluate a run on the test part: predictions, metrics, confusion matrix and cost."""
-    if contempt and not on:
-        raise FerError("--contempt is given without --on; expected both, or neither")
     if corrupted and on:
         raise FerError("--corrupted is given with --on, where no image is corrupted; give one of them")
     name, others = f"{experiment} {fold}.{seed}", [dataset_and_protocol(pair) for pair in on or []]
@@ -102,7 +97,7 @@ def evaluate(
     if not on:
         announce("evaluate", name, lambda: work(run, device, corrupted))
     else:
-        announce("evaluate", name, lambda: evaluate_on(run, others, contempt, device))
+        announce("evaluate", name, lambda: evaluate_on(run, others, device))
 
 
 @app.command(epilog="Example: `fer explain fer2013-attentional_cnn --seed 1 --set samples=4`")

@@ -82,13 +82,11 @@ def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.zeros(len(whole)), where=whole > 0)
 
 
-def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = ECE_BINS) -> float:
-    """Return the mean gap between confidence and accuracy over equal-width bins (Guo et al., ICML 2017, eq. 3)."""
-    return calibration_error(confidence_bins(labels, probabilities, bins))
-
-
 def calibration_error(bins: pd.DataFrame) -> float:
-    """Return the expected calibration error, in [0, 1], of the sums that `confidence_bins` returns."""
+    """Return the mean gap between confidence and accuracy, in [0, 1], of the sums that `confidence_bins` returns.
+
+    The expected calibration error of Guo et al. (ICML 2017), equation 3.
+    """
     return float((bins["confidence"] - bins["correct"]).abs().sum() / bins["n"].sum())
 
 

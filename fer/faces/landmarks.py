@@ -186,12 +186,6 @@ def choose(found: list[tuple], shape: tuple[int, int]) -> tuple:
     return min((pair for pair in clear if pair[1].width() * SAME_SIZE >= widest), key=distance)
 
 
-def detect(image: np.ndarray, enlarge: float | Sequence[float] = 1.0, padding: float = 0.0) -> np.ndarray | None:
-    """Return the landmarks of what `find` finds, or None."""
-    face = find(image, enlarge, padding)
-    return None if face is None else face.landmarks
-
-
 def original_pixels(points: np.ndarray, image: np.ndarray, prepared: np.ndarray, border: int) -> np.ndarray:
     """Return landmarks of a `prepared` copy as float32 in pixels of `image` itself."""
     height, width = (side - 2 * border for side in prepared.shape)

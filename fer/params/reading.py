@@ -146,13 +146,27 @@ def options_in(source: str) -> type[Strict] | None:
 
 
 def keyword_arguments(definition: ast.ClassDef) -> dict[str, tuple]:
-    """Return name: (type, default) of the keyword-only arguments of a class's constructor, if it has its own."""
+    """Return name: (type, default) of the keyword-only arguments of a class's constructor, if it has its own.
+
+    An inherited constructor has no options. An annotation is made of Python's own types (`bool`, `int`, `float`, `str`,
+    `list[int]`, `int | None`), `Literal`, and `Fraction`, `Positive`, `Seed` and `Side` of `fer.params.base`.
+
+    Raises:
+        FerError: an annotation names another type.
+    """
     init = next((i for i in definition.body if isinstance(i, ast.FunctionDef) and i.name == "__init__"), None)
     names = {"Literal": Literal, "Fraction": Fraction, "Positive": Positive, "Seed": Seed, "Side": Side}
-    return {
-        argument.arg: (
-            eval(ast.unparse(argument.annotation), names),  # noqa: S307 — our own source, never a user's text
-            ... if default is None else ast.literal_eval(default),
-        )
-        for argument, default in (zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True) if init else ())
-    }
+    arguments = zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True) if init else ()
+    try:
+        return {
+            argument.arg: (
+                eval(ast.unparse(argument.annotation), dict(names)),  # noqa: S307 — our own source, never a user's text
+                ... if default is None else ast.literal_eval(default),
+            )
+            for argument, default in arguments
+        }
+    except NameError as error:
+        raise FerError(
+            f"{definition.name}: in the annotation of an option, {error}. Expected Python's own types, such as "
+            f"int | None, or {', '.join(names)}"
+        ) from error

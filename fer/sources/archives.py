@@ -1,4 +1,6 @@
-"""What is inside a zip, tar or 7z archive, one file after the other. No name of an entry ever becomes a path on disk.
+"""What is inside a zip, tar or 7z archive, one file after the other.
+
+Zip and tar are read in place, a 7z archive is unpacked into a temporary folder.
 
 Every format is one generator. It yields (path, open file) for the files that are wanted and (path, None) for the
 others, which are then not unpacked where the format has an index (zip, 7z).

@@ -60,9 +60,7 @@ def read_table(handle: BinaryIO, name: str, faults: Faults, headed: bool = True)
         if not header or (headed and count < 0):
             raise NoRows(name, bool(header))
     except (csv.Error, UnicodeDecodeError) as error:
-        raise FerError(
-            f"{name} is not a table of comma-separated values in UTF-8: {error}. Save it as CSV in UTF-8"
-        ) from error
+        raise FerError(f"{name} is not a valid CSV file in UTF-8: {error}. Save it as CSV in UTF-8") from error
 
 
 def read_list(handle: BinaryIO, name: str) -> Iterator[tuple[str, list[str]]]:

@@ -62,7 +62,7 @@ def evaluate(run: TrainedRun, device: str = "auto", corrupted: int | None = None
     return accuracy_line("test accuracy", figures)
 
 
-def evaluate_on(run: TrainedRun, others: list[tuple[str, str]], contempt: bool = False, device: str = "auto") -> str:
+def evaluate_on(run: TrainedRun, others: list[tuple[str, str]], device: str = "auto") -> str:
     """Test a trained network on the test samples of other datasets, by the expressions that both have.
 
     Samples of other expressions are left out and counted, and so are images that the network was trained on or whose
@@ -74,7 +74,6 @@ def evaluate_on(run: TrainedRun, others: list[tuple[str, str]], contempt: bool =
 
     Args:
         others: dataset and protocol of each.
-        contempt: count contempt among the expressions.
     """
     for dataset, protocol in others:
         if [name for name, _ in others].count(dataset) > 1:
@@ -91,7 +90,7 @@ def evaluate_on(run: TrainedRun, others: list[tuple[str, str]], contempt: bool =
     run.require_same({name: run.data[name] for name in ("index", "split")})  # they say which images were seen
     chosen = choose_device(device, run.threads)
     network, _ = load_network(run.folder, chosen)
-    tested = {pair: tested_on(run, network, *pair, contempt, chosen) for pair in others}
+    tested = {pair: tested_on(run, network, *pair, chosen) for pair in others}
     figures = {dataset: {"protocol": protocol} | found for (dataset, protocol), (found, _) in tested.items()}
     write_frame(
         run.folder / layout.TRANSFER_PREDICTIONS, pd.concat([table for _, table in tested.values()], ignore_index=True)
@@ -104,11 +103,11 @@ def evaluate_on(run: TrainedRun, others: list[tuple[str, str]], contempt: bool =
 
 
 def tested_on(
-    run: TrainedRun, network: nn.Module, dataset: str, protocol: str, contempt: bool, device: torch.device
+    run: TrainedRun, network: nn.Module, dataset: str, protocol: str, device: torch.device
 ) -> tuple[dict, pd.DataFrame]:
     """Return the figures and the predictions of a run's network on the test samples of one other dataset."""
     other, parameters = params.load_dataset(dataset), run.parameters
-    shared = shared_expressions(parameters.classes, other.classes, contempt)
+    shared = shared_expressions(parameters.classes, other.classes)
     files = run.data_of(dataset, protocol)
     parts = [load_part(run.source_of(files, fold), "test", device) for fold in folds(protocol, other)]
     whole = Part(

@@ -1,6 +1,6 @@
 # Snakemake 9.27 hashes every input of a job anew for each of its outputs (`finished` in snakemake/persistence, reported
-# as snakemake#4240): 73,727 hashes of 585 files after the default study. Here a checksum is kept as long as the file
-# keeps its size and date. Without a method of that name nothing is changed.
+# as https://github.com/snakemake/snakemake/issues/4240): 73,727 hashes of 585 files after the default study. Here a
+# checksum is kept as long as the file keeps its size and date. Without a method of that name nothing is changed.
 import hashlib
 import os
 
