@@ -46,3 +46,16 @@ def shared_expressions(trained: list[str], tested: list[str]) -> list[str]:
             f"classes {', '.join(trained)} and {', '.join(tested)} share {len(shared)} expressions; two are needed"
         )
     return shared
+
+
+def expression_or_none(name: str) -> str | None:
+    """Return the common name of a class, as `expression` does, or None where it is not one of an expression."""
+    try:
+        return expression(name)
+    except FerError:
+        return None
+
+
+def codes_by_expression(classes: list[str]) -> dict[str, int]:
+    """Return the codes of a dataset's classes, their places in `classes`, by their common names."""
+    return {expression(name): code for code, name in enumerate(classes)}

@@ -15,7 +15,7 @@ from pathlib import Path
 from fer import sources
 from fer.errors import Faults as Faults
 from fer.errors import FerError
-from fer.expressions import expression
+from fer.expressions import codes_by_expression, expression
 from fer.params import Dataset
 from fer.registry import Registry
 from fer.wording import counted
@@ -124,7 +124,7 @@ class Adapter(ABC):
         Raises:
             FerError: no class of the dataset has that name.
         """
-        codes = {expression(own): code for code, own in enumerate(self.classes)}
+        codes = codes_by_expression(self.classes)
         try:
             return codes[expression(name)]
         except (FerError, KeyError) as error:

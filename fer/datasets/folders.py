@@ -49,7 +49,7 @@ from fer.datasets import Adapter, Faults, Original, Sample, register, synthetic,
 from fer.datasets.folder_names import NUMBERED, part_named, plain
 from fer.datasets.label_tables import IMAGE_COLUMNS, LABEL_COLUMNS, Labels
 from fer.errors import FerError
-from fer.expressions import expression
+from fer.expressions import expression, expression_or_none
 from fer.parallel import ordered_map
 from fer.params import Dataset
 from fer.wording import examples
@@ -133,7 +133,7 @@ class Folders(Adapter):
                 faults.add(path, f"lies in folders of several parts, {' and '.join(sorted(parts))}")
             if others:
                 faults.add(path, f"lies in the folder of {known[0]} and in that of {' and '.join(sorted(others))}")
-            if known and known[0] != inside[0] and not is_expression(inside[0]):
+            if known and known[0] != inside[0] and not expression_or_none(inside[0]):
                 wrappers.setdefault(inside[0], path)
                 inside = known
             if inside:
@@ -212,7 +212,7 @@ class Folders(Adapter):
                 f"options: {{folders: {{{shown}}}}}, or use the names: {', '.join(self.classes)}"
             )
         if unknown:
-            more = [name for name in unknown if is_expression(name)]
+            more = [name for name in unknown if expression_or_none(name)]
             raise FerError(
                 f"unknown {these} (for example {example}); expected {', '.join(self.classes)}. Rename or remove what "
                 "does not belong there, change the `classes` of the parameter file"
@@ -271,14 +271,6 @@ class Folders(Adapter):
                 plan.append((f"{part}/{name}/S{subject:03}_{take}.png", expression(name), subject, take))
             first += subjects
         return plan
-
-
-def is_expression(name: str) -> bool:
-    """Return whether a name is one of the expressions that the project knows, or a synonym."""
-    try:
-        return bool(expression(name))
-    except FerError:
-        return False
 
 
 def render_image(face: tuple[str, str, int, int]) -> bytes:

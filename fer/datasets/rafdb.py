@@ -29,7 +29,7 @@ from fer import sources
 from fer.datasets import Adapter, Faults, Original, Sample, register, synthetic
 from fer.datasets.folder_names import class_folder, parts_above
 from fer.errors import FerError
-from fer.expressions import expression
+from fer.expressions import expression, expression_or_none
 from fer.parallel import ordered_map
 from fer.sources.tables import NoRows, read_list, read_table
 from fer.wording import counted, examples
@@ -205,10 +205,8 @@ class RafDb(Adapter):
 
 def code_named(folder: str) -> str | None:
     """Return the official code of the expression that a folder is named after, None where it is not."""
-    try:
-        return str(EMOTIONS.index(expression(folder)) + 1)
-    except (FerError, ValueError):
-        return None
+    name = expression_or_none(folder)
+    return str(EMOTIONS.index(name) + 1) if name in EMOTIONS else None
 
 
 def identity(match: re.Match) -> Face:

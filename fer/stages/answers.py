@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fer.errors import FerError
-from fer.expressions import EXPRESSIONS, expression
+from fer.expressions import codes_by_expression, expression_or_none
 from fer.wording import counted
 
 
@@ -132,8 +132,8 @@ def columns_of(table: pd.DataFrame, classes: list[str], file: Path) -> dict[int,
     named, columns = codes_by_expression(classes), {}
     for column in table.columns:
         name = column.removeprefix("p_")
-        if (code := class_of(name, named)) is None:
-            if name == column and not is_expression(name):
+        if (code := named.get(expression_or_none(name))) is None:
+            if name == column and not expression_or_none(name):
                 continue  # not an answer
             raise FerError(
                 f"{file} has a column {column!r}, but the dataset has no such class. Its classes: {', '.join(classes)}"
@@ -167,7 +167,7 @@ def probabilities(texts: pd.DataFrame, file: Path) -> np.ndarray:
 def codes_of(labels: pd.Series, classes: list[str], file: Path) -> np.ndarray:
     """Return the code of the class in each cell of a column `label`, int (n,)."""
     named = codes_by_expression(classes)
-    codes = [class_of(name, named) for name in labels]
+    codes = [named.get(expression_or_none(name)) for name in labels]
     unknown = [name for name, code in zip(labels, codes, strict=True) if code is None]
     if unknown:
         close = difflib.get_close_matches(unknown[0], classes, n=1)
@@ -177,21 +177,3 @@ def codes_of(labels: pd.Series, classes: list[str], file: Path) -> np.ndarray:
             f"{hint}. Its classes: {', '.join(classes)}"
         )
     return np.array(codes)
-
-
-def codes_by_expression(classes: list[str]) -> dict[str, int]:
-    """Return the codes of a dataset's classes by the common names of their expressions."""
-    return {expression(name): code for code, name in enumerate(classes)}
-
-
-def is_expression(name: str) -> bool:
-    """Return whether a name is that of an expression, of this dataset or another."""
-    return class_of(name, dict.fromkeys(EXPRESSIONS, 0)) is not None
-
-
-def class_of(name: str, named: dict[str, int]) -> int | None:
-    """Return the code of a class, named as the dataset does or by a synonym of its expression."""
-    try:
-        return named.get(expression(name))
-    except FerError:
-        return None
