@@ -24,7 +24,6 @@ from torch import nn
 from fer.errors import FerError
 from fer.params import Input, RunParameters, System
 from fer.registry import Registry
-from fer.wording import counted
 
 _systems: Registry[type[nn.Module]] = Registry("fer.systems")
 register = _systems.register
@@ -60,29 +59,17 @@ def dense_layers(network: nn.Module) -> list[nn.Linear]:
     return [module for module in network.modules() if isinstance(module, nn.Linear)]
 
 
-def require_size(given: Input, size: int, channels: int) -> None:
-    """Refuse an input that the published layer table cannot take."""
-    if (given.size, given.channels) != (size, channels):
-        raise FerError(
-            f"this system takes {size}×{size} images with {counted(channels, 'channel')}; "
-            f"input gives size {given.size} and channels {given.channels}"
-        )
-
-
-def require_multiple(given: Input, side: int, channels: int) -> None:
-    """Refuse an input that the network cannot halve as often as it must."""
-    if given.size % side or given.channels != channels:
-        raise FerError(
-            f"this system takes images whose side is a multiple of {side}, with {counted(channels, 'channel')}; "
-            f"input gives size {given.size} and channels {given.channels}"
-        )
-
-
-def require_range(given: Input, sizes: range, channels: tuple[int, ...]) -> None:
-    """Refuse an input outside the sizes and channels that a system can take."""
-    if given.size not in sizes or given.channels not in channels:
-        raise FerError(
-            f"this system takes square images of {sizes[0]} to {sizes[-1]} pixels a side "
-            f"with {' or '.join(map(str, channels))} channel{'s' * (channels != (1,))}; "
-            f"input gives size {given.size} and channels {given.channels}"
-        )
+def require_input(given: Input, sizes: int | range, *channels: int) -> None:
+    """Refuse an input outside the sizes and the numbers of channels that a system's layers can take."""
+    if given.size in (sizes if isinstance(sizes, range) else (sizes,)) and given.channels in channels:
+        return
+    if isinstance(sizes, int):
+        images = f"{sizes}×{sizes} images"
+    elif sizes.step > 1:
+        images = f"images whose side is a multiple of {sizes.step},"
+    else:
+        images = f"square images of {sizes[0]} to {sizes[-1]} pixels a side"
+    raise FerError(
+        f"this system takes {images} with {' or '.join(map(str, channels))} channel{'s' * (channels != (1,))}; "
+        f"input gives size {given.size} and channels {given.channels}"
+    )

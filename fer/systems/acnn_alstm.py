@@ -35,7 +35,7 @@ from fer.layers.cnn_sequence import (
     weighted_sum,
 )
 from fer.params import Input
-from fer.systems import register, require_size
+from fer.systems import register, require_input
 
 
 @register
@@ -52,7 +52,7 @@ class ACNNALSTM(nn.Module):
         initialisation: Literal["he", "default"] = "he",
     ):
         super().__init__()
-        require_size(input_spec, 48, 1)
+        require_input(input_spec, 48, 1)
         self.features = convolutions()
         self.local_attention = PositionAttention() if sequence == "positions" else MapGate()
         self.lstm = nn.LSTM(FEATURES, HIDDEN, batch_first=True)

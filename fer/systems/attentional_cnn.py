@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from fer.layers.spatial_transformer import localisation, start_at_identity, warp
 from fer.params import Fraction, Input
-from fer.systems import register, require_size
+from fer.systems import register, require_input
 
 
 @register
@@ -32,7 +32,7 @@ class AttentionalCNN(nn.Module):
 
     def __init__(self, classes: int, input_spec: Input, *, dropout: Fraction = 0.5, initial_std: Fraction = 0.0):
         super().__init__()
-        require_size(input_spec, 48, 1)
+        require_input(input_spec, 48, 1)
         self.localisation = localisation(input_spec.size)
         self.features = nn.Sequential(
             nn.Conv2d(1, 10, 3), nn.ReLU(), nn.Conv2d(10, 10, 3), nn.MaxPool2d(2), nn.ReLU(),

@@ -17,7 +17,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from fer.params import Input
-from fer.systems import register, require_size
+from fer.systems import register, require_input
 
 
 @register
@@ -28,7 +28,7 @@ class BoxGeometry(nn.Module):
 
     def __init__(self, classes: int, input_spec: Input, *, views: Literal["boxes"] = "boxes"):
         super().__init__()
-        require_size(input_spec, 1, 1)
+        require_input(input_spec, 1, 1)
         self.layers = nn.Sequential(
             nn.Flatten(), nn.Linear(self.planes, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, classes)
         )

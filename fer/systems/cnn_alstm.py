@@ -30,7 +30,7 @@ from fer.layers.cnn_sequence import (
     weighted_sum,
 )
 from fer.params import Input
-from fer.systems import register, require_size
+from fer.systems import register, require_input
 
 
 @register
@@ -48,7 +48,7 @@ class CNNALSTM(nn.Module):
         initialisation: Literal["he", "default"] = "he",
     ):
         super().__init__()
-        require_size(input_spec, 48, 1)
+        require_input(input_spec, 48, 1)
         self.sequence = sequence
         self.features = convolutions(relu)
         self.lstm = recurrence(sequence)

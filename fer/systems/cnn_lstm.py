@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from fer.layers.cnn_sequence import HIDDEN, convolutions, initialise, recurrence, sequence_of
 from fer.params import Fraction, Input
-from fer.systems import register, require_size
+from fer.systems import register, require_input
 
 
 @register
@@ -40,7 +40,7 @@ class CNNLSTM(nn.Module):
         initialisation: Literal["he", "default"] = "he",
     ):
         super().__init__()
-        require_size(input_spec, 48, 1)
+        require_input(input_spec, 48, 1)
         self.sequence = sequence
         self.features = convolutions()
         self.lstm = recurrence(sequence)

@@ -35,7 +35,7 @@ from torch import Tensor, nn
 
 from fer.layers.spatial_transformer import localisation, start_at_identity, warp
 from fer.params import Fraction, Input
-from fer.systems import register, require_range
+from fer.systems import register, require_input
 
 SIZES = range(82, 257)  # the smallest leaves 2×2 of the last map, so that batch norm can train on a single image
 
@@ -53,7 +53,7 @@ class DeepFER(nn.Module):
         dropout: Fraction = 0.35,
     ):
         super().__init__()
-        require_range(input_spec, SIZES, channels=(1,))
+        require_input(input_spec, SIZES, 1)
         self.stn = stn
         self.features = nn.Sequential(
             *convolution(1, 32, 7),

@@ -20,7 +20,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from fer.params import Input
-from fer.systems import register, require_size
+from fer.systems import register, require_input
 
 
 @register
@@ -29,7 +29,7 @@ class DNN(nn.Module):
 
     def __init__(self, classes: int, input_spec: Input):
         super().__init__()
-        require_size(input_spec, 48, 1)
+        require_input(input_spec, 48, 1)
         self.features = nn.Sequential(
             nn.Conv2d(1, 64, 5, padding="same"), nn.MaxPool2d(3, 2, ceil_mode=True), nn.ReLU(), # see cnn_sequence.py
             nn.Conv2d(64, 64, 3, padding="same"), nn.ReLU(),

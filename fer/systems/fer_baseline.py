@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torchvision.ops import SqueezeExcitation, StochasticDepth
 
 from fer.params import Fraction, Input, Positive
-from fer.systems import register, require_range
+from fer.systems import register, require_input
 
 SIZES = range(40, 113)
 STEM = 32
@@ -53,7 +53,7 @@ class FERBaseline(nn.Module):
         drop_path: Fraction = 0.1,
     ):
         super().__init__()
-        require_range(input_spec, SIZES, channels=(1, 3))
+        require_input(input_spec, SIZES, 1, 3)
         layers: list[nn.Module] = [*convolution(input_spec.channels, STEM, 3), nn.ReLU(inplace=True)]
         channels = STEM
         for number, (multiple, narrows) in enumerate(BLOCKS):

@@ -32,7 +32,7 @@ from torchvision.models import ResNet50_Weights, resnet50
 
 from fer.layers.weights import load_backbone
 from fer.params import Input
-from fer.systems import register, require_multiple
+from fer.systems import register, require_input
 
 
 class Gate(nn.Module):
@@ -85,7 +85,7 @@ class LocalGlobalResNet50(nn.Module):
         weights: str = "random",
     ):
         super().__init__()
-        require_multiple(input_spec, 32, 3)
+        require_input(input_spec, range(32, 4097, 32), 3)
         backbone = resnet50()
         backbone.fc = nn.Identity()
         load_backbone(backbone, weights, ResNet50_Weights.IMAGENET1K_V1)

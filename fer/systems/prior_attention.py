@@ -36,7 +36,7 @@ import torch
 from torch import Tensor, nn
 
 from fer.params import Fraction, Input
-from fer.systems import register, require_size
+from fer.systems import register, require_input
 
 
 def branch(dropout: float) -> nn.Sequential:
@@ -90,7 +90,7 @@ class PriorAttention(nn.Module):
         dropout: Fraction = 0.1,
     ):
         super().__init__()
-        require_size(input_spec, 32, 1)
+        require_input(input_spec, 32, 1)
         names = ("eyes", "mouth") if views == "both" else (views,)
         self.planes = len(names)
         make_branch, make_fusion = (small_branch, small_fusion) if small else (branch, fusion)

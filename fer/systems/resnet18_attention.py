@@ -35,7 +35,7 @@ from torchvision.models import ResNet18_Weights, resnet18
 
 from fer.layers.weights import load_backbone
 from fer.params import Fraction, Input
-from fer.systems import register, require_multiple
+from fer.systems import register, require_input
 
 
 class Branch(nn.Module):
@@ -87,7 +87,7 @@ class ResNet18Attention(nn.Module):
         logits_dropout: Fraction = 0.0,
     ):
         super().__init__()
-        require_multiple(input_spec, 32, 3)
+        require_input(input_spec, range(32, 4097, 32), 3)
         modalities = ("visible", "infrared") if modality == "fused" else (modality,)
         self.planes = len(modalities)
         self.branches = nn.ModuleDict({name: Branch(weights, squared=modality != "visible") for name in modalities})
