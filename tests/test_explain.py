@@ -42,7 +42,6 @@ from fer.reporting.document import explained as report_of
 from fer.reporting.document import scores_table
 from fer.runs import Run
 from fer.stages import explain as stage
-from fer.stages.originals import DRAWN
 from fer.stages.train import train
 from fer.storage import read_json
 from fer.training.data import Part, load_part
@@ -537,8 +536,8 @@ def test_the_figure_is_stamped_if_and_only_if_the_faces_were_drawn(explained, mo
     monkeypatch.setattr(saliency, "save", lambda figure, target: titles.append(figure.get_suptitle()))
     monkeypatch.setattr(Layout, "explanation", lambda *_: tmp_path / "explain.json")
     monkeypatch.setattr(Layout, "explanation_maps", lambda *_: tmp_path / "explain.safetensors")
-    assert stage.says(explained.layout.index("fer2013"), DRAWN) is True
-    monkeypatch.setattr(stage, "says", lambda *_: synthetic)
+    assert stage.is_synthetic(explained.layout.index("fer2013"))
+    monkeypatch.setattr(stage, "is_synthetic", lambda *_: synthetic)
     stage.explain(explained.as_trained(), "cpu", {"samples": 1})
     found = read_json(tmp_path / "explain.json")
     assert found["synthetic"] == synthetic and found["parameters"]["samples"] == 1

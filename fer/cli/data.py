@@ -62,11 +62,13 @@ def align(dataset: DatasetName, root: Root = Path()) -> None:
 def blocks(dataset: DatasetName, root: Root = Path()) -> None:
     """Crop the eyes and the mouth of every face, and draw a sheet of samples."""
     from fer.stages.blocks import blocks as work
+    from fer.stages.originals import is_synthetic
 
     layout, parameters = Layout(root), params.load_dataset(dataset)
-    inputs = (layout.raw(dataset), layout.faces(dataset), layout.index(dataset), layout.crops(dataset))
+    raw = layout.raw(dataset)
+    inputs = (raw, layout.faces(dataset), layout.index(dataset), layout.crops(dataset))
     outputs = (layout.blocks(dataset), layout.eyes(dataset), layout.mouth(dataset), layout.figure(dataset, "faces"))
-    announce("blocks", dataset, lambda: work(*inputs, parameters, *outputs, synthetic=drawn(layout.raw(dataset))))
+    announce("blocks", dataset, lambda: work(*inputs, parameters, *outputs, synthetic=is_synthetic(raw)))
 
 
 @app.command(epilog="Example: `fer split ckplus kfold_subject --seed 1`")
@@ -77,6 +79,7 @@ def split(
     root: Root = Path(),
 ) -> None:
     """Assign every sample to train, val or test, and audit the split for leaks."""
+    from fer.stages.originals import is_synthetic
     from fer.stages.split import split as work
 
     layout, parameters = Layout(root), params.load_dataset(dataset)
@@ -84,11 +87,4 @@ def split(
     inputs = (layout.raw(dataset), layout.index(dataset), layout.faces(dataset), layout.crops(dataset))
     outputs = [make(dataset, protocol) for make in (layout.split, layout.audit, layout.audit_page, layout.refused_page)]
     arguments = (*inputs, parameters, protocol, seed, *outputs)
-    announce("split", f"{dataset} {protocol}", lambda: work(*arguments, synthetic=drawn(layout.raw(dataset))))
-
-
-def drawn(raw: Path) -> bool:
-    """Return whether the originals are synthetic: pictures of them are stamped so."""
-    from fer.stages.originals import DRAWN, says
-
-    return bool(says(raw, DRAWN))
+    announce("split", f"{dataset} {protocol}", lambda: work(*arguments, synthetic=is_synthetic(layout.raw(dataset))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from fer.reporting.results import Result
-from fer.reporting.tables import SYNTHETIC, Table, percent, span
+from fer.reporting.tables import Table, percent, span
 from fer.storage import read_json
 
 OURS = (
@@ -53,7 +53,7 @@ def of_dataset(name: str, results: list[Result]) -> Table:
     own = [result for result in results if result.experiment.dataset == name]
     weighed = "Balanced accuracy and macro F1 weigh classes alike; ECE is the expected calibration error (15 bins)."
     note = f"{how(own)} {without_faces(own)} {weighed}"
-    title = f"{own[0].first.dataset.title}{stamp(own[0])}: every system"
+    title = f"{own[0].dataset_title}: every system"
     frame = rows_of(own, ("system", "row", "protocol"), ("starts from", "balanced %", "macro F1 %", "ECE %"))
     return Table(f"dataset-{name}", title, note, frame, numbers(own), any_synthetic(own), names_of(own))
 
@@ -218,11 +218,6 @@ def per_class(result: Result) -> pd.DataFrame:
     shown = (100 * table[["precision", "recall", "f1"]]).map("{:.1f}".format)
     shown.columns = ["precision %", "recall %", "F1 %"]
     return shown.assign(n=table["n"].astype(int)).rename_axis("class").reset_index()
-
-
-def stamp(result: Result) -> str:
-    """Return " (SYNTHETIC)" for an experiment on synthetic faces, otherwise ""."""
-    return f" ({SYNTHETIC})" if result.synthetic else ""
 
 
 def any_synthetic(results: list[Result]) -> bool:

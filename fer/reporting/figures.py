@@ -11,7 +11,7 @@ from fer.evaluation import metrics
 from fer.evaluation.summary import kept_epoch
 from fer.reporting.drawing import BLUE, ORANGE, plt, save
 from fer.reporting.results import Result
-from fer.reporting.tables import SYNTHETIC
+from fer.reporting.tables import stamp
 
 
 def confusion(result: Result, target: Path) -> None:
@@ -77,4 +77,4 @@ def reliability_diagram(result: Result, target: Path) -> None:
 
 def title(result: Result, what: str) -> str:
     """Return the title of an experiment's figure, stamped SYNTHETIC where its faces are."""
-    return f"{result.name}\n{what}" + (f" ({SYNTHETIC})" if result.synthetic else "")
+    return f"{result.name}\n{what}" + stamp(result.synthetic)

@@ -16,7 +16,7 @@ from fer.params import Experiment, Study
 from fer.reporting import budget, losses
 from fer.reporting.budget import Budget
 from fer.reporting.losses import Losses
-from fer.reporting.tables import SYNTHETIC, percent
+from fer.reporting.tables import percent, stamp
 from fer.runs import Run, experiment_folds, study_runs
 from fer.storage import read_json
 
@@ -83,7 +83,7 @@ class Result(Scores):
     @property
     def dataset_title(self) -> str:
         """The dataset's title, with SYNTHETIC where its faces are."""
-        return self.first.dataset.title + (f" ({SYNTHETIC})" if self.synthetic else "")
+        return self.first.dataset.title + stamp(self.synthetic)
 
     @property
     def starts_from(self) -> str:

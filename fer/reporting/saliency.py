@@ -11,7 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
 from fer.reporting.drawing import ORANGE, empty, plt, save
-from fer.reporting.tables import SYNTHETIC
+from fer.reporting.tables import stamp
 
 # Inches: the heads, a cell, the rows' names, the colour bars, the gap before the single samples
 TOP, CELL, LABELS, BAR, GAP = 0.8, 1.05, 1.15, 0.5, 0.35
@@ -95,13 +95,8 @@ def draw_maps(title: str, rows: list[Row], synthetic: bool, target: Path) -> Non
     for column, tile in enumerate(rows[0].means):
         if tile.scale:
             bar(figure.add_subplot(grid[len(rows), column]), tile.scale)
-    figure.suptitle(stamped(title, synthetic), fontsize=10, y=1 - 0.14 / height, va="top")
+    figure.suptitle(title + stamp(synthetic), fontsize=10, y=1 - 0.14 / height, va="top")
     save(figure, target)
-
-
-def stamped(title: str, synthetic: bool) -> str:
-    """Return a title, stamped SYNTHETIC where the faces are."""
-    return f"{title}  ({SYNTHETIC})" if synthetic else title
 
 
 def paint(axes: Axes, tile: Tile, with_head: bool) -> Axes:
@@ -150,6 +145,6 @@ def short(value: float) -> str:
 def draw_none(title: str, reason: str, synthetic: bool, target: Path) -> None:
     """Write a figure that says why there is no map."""
     figure = plt.figure(figsize=(7.2, 1.2))
-    figure.suptitle(stamped(title, synthetic), fontsize=10)
+    figure.suptitle(title + stamp(synthetic), fontsize=10)
     figure.text(0.5, 0.35, reason, ha="center", fontsize=8, color=ORANGE)
     save(figure, target)

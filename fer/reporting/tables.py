@@ -67,8 +67,8 @@ class Table:
 
     def document(self) -> str:
         """Return the table as a Markdown page of its own."""
-        stamp = f"> **{SYNTHETIC_NOTE}**\n\n" if self.synthetic else ""
-        return f"# {self.title}\n\n{stamp}{self.note}\n\n{markdown(self.frame)}"
+        warning = f"> **{SYNTHETIC_NOTE}**\n\n" if self.synthetic else ""
+        return f"# {self.title}\n\n{warning}{self.note}\n\n{markdown(self.frame)}"
 
     def shown(self) -> dict:
         """Return what a page shows of the table, ready for JSON."""
@@ -79,7 +79,7 @@ class Table:
         note = self.note + (f" {SYNTHETIC_NOTE}" if self.synthetic else "")
         below = f"\n\\par\\smallskip\n\\parbox{{\\linewidth}}{{{with_commands(latex_text(note))}}}"
         blocks, pieces = columns_of_pages(self.frame), []
-        caption = self.title + (f" ({SYNTHETIC})" if self.synthetic and SYNTHETIC not in self.title else "")
+        caption = self.title + stamp(self.synthetic and SYNTHETIC not in self.title)
         for number, columns in enumerate(blocks, 1):
             frame = self.frame[columns]
             style = frame.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
@@ -141,6 +141,11 @@ def with_commands(text: str) -> str:
     for sign, command in (("±", "$\\pm$"), ("–", "--"), ("−", "$-$"), ("×", "$\\times$"), ("→", "$\\to$")):
         text = text.replace(sign, command)
     return text
+
+
+def stamp(synthetic: bool) -> str:
+    """Return what follows a title where the faces are synthetic, otherwise ""."""
+    return f" ({SYNTHETIC})" if synthetic else ""
 
 
 def percent(value: float | None, digits: int = 2) -> str:

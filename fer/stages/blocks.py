@@ -16,6 +16,7 @@ from fer.parallel import ordered_map
 from fer.params import Dataset
 from fer.progress import track
 from fer.reporting.sheets import Tile, choose, draw_sheet
+from fer.reporting.tables import stamp
 from fer.stages.align import BATCH, prepare_worker
 from fer.storage import array_writer, open_parquet, read_array, read_rows, write_rows
 from fer.wording import counted
@@ -78,7 +79,7 @@ def blocks(
     files = {"aligned": crops, "eyes": eyes_file, "mouth": mouth_file}
     arrays = {name: read_array(file) for name, file in files.items()}
     tiles = {number: tile(original, parameters) for number, original in shown.items()}
-    name = parameters.title + (" (SYNTHETIC)" if synthetic else "")
+    name = parameters.title + stamp(synthetic)
     title = f"{name}: faces found in {total - canonical:,} of {counted(total, 'image')} ({1 - canonical / total:.1%})"
     aligned = parameters.alignment.crop == "similarity"
     draw_sheet(title, parameters.classes, choice, tiles, arrays, sheet_file, aligned)

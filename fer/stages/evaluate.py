@@ -25,7 +25,7 @@ from fer.folds import folds
 from fer.networks import load_network
 from fer.params import Dataset, RunParameters
 from fer.runs import TrainedRun, same_images
-from fer.stages.originals import DRAWN, says
+from fer.stages.originals import is_synthetic
 from fer.storage import file_sha256, read_frame, write_frame, write_json, write_text
 from fer.training.data import Part, load_part
 from fer.training.prediction import classify
@@ -57,7 +57,7 @@ def evaluate(run: TrainedRun, device: str = "auto", corrupted: int | None = None
     figures["cost"] = {name: price[name] for name in ("parameters", "flops")}  # the same on every machine
     write_json(run.folder / layout.METRICS, figures)
     found = summary(run, table, confidence_bins(labels, exact), robust, price)
-    found["synthetic"] = bool(says(run.data["index"], DRAWN))
+    found["synthetic"] = is_synthetic(run.data["index"])
     write_json(run.folder / layout.SUMMARY, found, indent=None)
     return accuracy_line("test accuracy", figures)
 

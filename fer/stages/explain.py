@@ -30,7 +30,7 @@ from fer.params import Explain, Input, Recipe
 from fer.reporting.drawing import BLUE, ORANGE
 from fer.reporting.saliency import Row, Tile, draw_maps, draw_none, scale_of
 from fer.runs import TrainedRun
-from fer.stages.originals import DRAWN, says
+from fer.stages.originals import is_synthetic
 from fer.storage import atomic, write_json
 from fer.training.data import Part, load_part, normalise
 from fer.wording import counted
@@ -52,7 +52,7 @@ def explain(run: TrainedRun, device: str = "auto", overrides: dict[str, Any] | N
     chosen = choose_device(device, run.threads)
     (network, own), part = load_network(run.folder, chosen), load_part(run.source, "test")
     of = {"experiment": run.name, "fold": run.fold, "seed": own.seed, "parameters": parameters.model_dump()}
-    of["synthetic"] = bool(says(run.data["index"], DRAWN))
+    of["synthetic"] = is_synthetic(run.data["index"])
     title = f"{run.name}, fold {run.fold}, seed {own.seed}: what the network's answers depend on"
     figure = run.layout.figure(run.name, "explain")
     if part.images.shape[-1] == 1:

@@ -13,7 +13,7 @@ from fer.datasets import Adapter
 from fer.errors import FerError
 from fer.folds import PARTS, WHOLE
 from fer.progress import track
-from fer.stages.originals import DRAWN, LEFT_OUT, says
+from fer.stages.originals import DRAWN, LEFT_OUT, is_synthetic, says
 from fer.storage import open_parquet, read_rows, write_json, write_rows
 from fer.wording import counted, go_on
 
@@ -56,7 +56,7 @@ def index(adapter: Adapter, raw: Path, target: Path, counts: Path) -> str:
             yield {"sample": number, "path": original["path"], **vars(sample)}
         empty = require_every_class(raw, images, adapter)
 
-    synthetic = bool(says(raw, DRAWN))
+    synthetic = is_synthetic(raw)
     write_rows(target, SCHEMA, rows(), lambda: {DRAWN: json.dumps(synthetic)})
     classes, official = adapter.classes, adapter.parameters.official_counts
     parts = [

@@ -14,3 +14,8 @@ LEFT_OUT, DRAWN = "left_out", "synthetic"
 def says(file: Path, key: str):
     """Return what a file says about itself: LEFT_OUT or DRAWN, or None if it says nothing."""
     return json.loads((open_parquet(file).metadata.metadata or {}).get(key.encode(), b"null"))
+
+
+def is_synthetic(file: Path) -> bool:
+    """Return whether the faces of originals or of an index are synthetic: pictures of them are stamped so."""
+    return bool(says(file, DRAWN))
