@@ -170,7 +170,7 @@ def test_the_option_subject_reads_the_subject_and_numbers_count_within_it(tmp_pa
 
 def test_a_path_without_the_subject_is_named(tmp_path):
     source = unpacked(tmp_path / "in", packed(NVIE))
-    with pytest.raises(FerError, match=r"files: the option subject, .* finds no subject in this path: .*S1/1\.JPG"):
+    with pytest.raises(FerError, match=r"files: options\.subject, .* finds no subject in this path: .*S1/1\.JPG"):
         take("nvie", source, tmp_path / "out", with_options("nvie", subject=r"/(P\d+)/"))
 
 

@@ -79,6 +79,8 @@ class Adapter(ABC):
         3
     """
 
+    subject: re.Pattern | None = None  # the option `subject` of those that have it
+
     def __init__(self, parameters: Dataset):
         self.parameters = parameters
         self.classes = parameters.classes
@@ -129,6 +131,13 @@ class Adapter(ABC):
             return codes[expression(name)]
         except (FerError, KeyError) as error:
             raise FerError(f"{where}: unknown label {name!r}; expected {', '.join(self.classes)}") from error
+
+    def subject_of(self, path: str) -> str | None:
+        """Return the subject that the option `subject` finds in a path; None without the option."""
+        found = self.subject and self.subject.search(path)
+        if self.subject and not (found and found[1]):
+            raise FerError(f"{path}: options.subject, {self.subject.pattern!r}, finds no subject in this path")
+        return found[1] if found else None
 
     @abstractmethod
     def originals(self, source: Path) -> Iterator[Original]:

@@ -234,10 +234,8 @@ class Folders(Adapter):
 
     def describe(self, path: str, annotation: dict[str, str]) -> Sample:
         """Return the sample: class and part from the annotation, the subject from the path."""
-        found = self.subject and self.subject.search(path)
-        if self.subject and not (found and found[1]):
-            raise FerError(f"{path}: options.subject, {self.subject.pattern!r}, finds no subject in this path")
-        return Sample(self.named(annotation["class"]), annotation.get("part"), found[1] if found else None)
+        subject = self.subject_of(path)
+        return Sample(self.named(annotation["class"]), annotation.get("part"), subject)
 
     def write_synthetic(self, samples: int, target: Path) -> Path:
         """Write train/happy/S012_3.png and so on, in the proportions of `official_counts`; parts share no subject."""

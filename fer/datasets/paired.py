@@ -141,15 +141,6 @@ class Paired(Adapter):
             text = (match and match[1]) or ""
         return Shot(label, self.subject_of(path), tuple(map(int, re.findall(r"[0-9]+", text))), modality)
 
-    def subject_of(self, path: str) -> str | None:
-        """Return the subject that the option `subject` finds in a path; None without the option."""
-        if self.subject is None:
-            return None
-        match = self.subject.search(path)
-        if match is None or not match[1]:
-            raise FerError(f"{path}: the option subject, {self.subject.pattern!r}, finds no subject in this path")
-        return match[1]
-
     def pair(self, shot: Shot) -> str:
         """Return the name of a shot's pair, such as `angry-012`."""
         subject = [shot.subject] if shot.subject else []
