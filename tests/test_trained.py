@@ -127,11 +127,12 @@ def test_a_run_s_folder_is_all_that_its_network_needs(project, tmp_path, monkeyp
         load_network(elsewhere)
 
 
-def test_a_run_of_an_older_version_is_read_by_what_its_file_has(project, monkeypatch):
+def test_a_run_of_another_version_is_read_by_what_its_file_has(project, monkeypatch):
     values = read_json(project / RUN / layout.PARAMETERS)
     for name in ("classes", "alignment", "weights", "bf16_on_cpu"):
         values.pop(name)
-    values["recipe"].pop("progressive_sizes")
+    values["recipe"].pop("gradient_clip")
+    values["recipe"]["augmentation"]["of_a_newer_version"] = values["of_a_newer_version"] = 1
     write_json(project / RUN / layout.PARAMETERS, values)
     monkeypatch.chdir(project)
     assert load_network(project / RUN)[1].classes[0] == "angry"

@@ -15,10 +15,8 @@ from fer.faces.fitting import fit
 from fer.params import Augmentation, Input, Recipe
 from fer.runs import Run
 from fer.stages import train as stage
-from fer.stages.evaluate import evaluate
 from fer.storage import read_json
 from fer.systems import build
-from fer.systems.fer_baseline import FERBaseline
 from fer.training.augmentation import augmenter
 from fer.training.checkpoint import Checkpoint, State
 from fer.training.data import Part, load_part, normalise
@@ -235,34 +233,6 @@ def test_parameters_record_the_recipe_and_the_hash_of_every_input(data):
     parameters = json.loads((run.folder / layout.PARAMETERS).read_text())
     assert parameters["recipe"]["epochs"] == 2 and parameters["seed"] == 0
     assert {name: len(value) for name, value in parameters["data"].items()} == {"crops": 64, "index": 64, "split": 64}
-
-
-def test_progressive_sizes_share_the_epochs_and_the_last_share_has_the_input_s(data, monkeypatch):
-    sides, forward = [], FERBaseline.forward
-    run = make_run(data, name="fer2013-fer_baseline", epochs=5, progressive_sizes=[40, 44])
-
-    def watched(network, images):
-        if network.training:
-            sides.append(images.shape[-1])
-        return forward(network, images)
-
-    monkeypatch.setattr(FERBaseline, "forward", watched)
-    stage.train(run, "cpu")
-    assert sides == [40] * 10 + [44] * 10 + [48] * 5, "five steps an epoch"
-    line = evaluate(run.as_trained(), "cpu")
-    assert "n = 70" in line and read_json(run.folder / layout.PARAMETERS)["recipe"]["progressive_sizes"] == [40, 44]
-
-
-@pytest.mark.parametrize(
-    ("name", "sizes", "message"),
-    [
-        ("fer2013-fer_baseline", [64], r"--set: recipe.progressive_sizes: given 64; at most the input's size, 48"),
-        ("fer2013-dnn", [32], r"progressive_sizes: DNN cannot take images of 32×32 pixels"),
-    ],
-)
-def test_a_progressive_size_that_cannot_be_shown_is_refused_before_the_first_step(data, name, sizes, message):
-    with pytest.raises(FerError, match=message):
-        stage.train(make_run(data, name=name, progressive_sizes=sizes), "cpu")
 
 
 def test_one_cycle_ends_near_zero_and_constant_stays():

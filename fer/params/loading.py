@@ -381,10 +381,6 @@ def with_changes(system: System, experiment: Experiment, changes: dict[str, dict
     check(options, architecture, path, f"{prefix}architecture")
     seen = check(Input, deep_merge(system.input.model_dump(), changes["input"]), path, f"{prefix}input")
     recipe = resolve_recipe(system.recipe, changes["recipe"], path, f"{prefix}recipe")
-    if larger := [side for side in recipe.progressive_sizes if side > seen.size]:
-        raise FerError(
-            f"{path}: {prefix}recipe.progressive_sizes: given {larger[0]}; at most the input's size, {seen.size}"
-        )
     several = experiment.modality == "fused" or experiment.views == "both"
     if recipe.augmentation.saturation and (seen.channels != 3 or several):
         raise FerError(

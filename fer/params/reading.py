@@ -64,9 +64,12 @@ def parse(text: str) -> Any:
 
 
 def check(model: type[Model], values: dict, path: Path, key: str = "") -> Model:
-    """Return values as `model`; a mistake is a `FerError` that names the file `path` and the key (below `key`)."""
+    """Return values as `model`; a mistake is a `FerError` that names the file `path` and the key (below `key`).
+
+    Whether unknown keys are an error is up to `model`, for the models that it contains, too.
+    """
     try:
-        return model.model_validate(values)
+        return model.model_validate(values, extra=model.model_config["extra"])
     except ValidationError as error:
         raise FerError(explain(error, model, path, key)) from error
 

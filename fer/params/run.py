@@ -23,7 +23,7 @@ class Averaged(BaseModel):
 class RunParameters(BaseModel):
     """Everything that decides what a run trains, and everything needed to use its network again anywhere.
 
-    Keys that only a newer version knows are ignored.
+    Keys that only another version knows are ignored.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)

@@ -115,11 +115,6 @@ class Recipe(Strict):
         "32-true",
         description="bf16-mixed takes effect on GPUs that have bfloat16; on CPUs that have it, if a study says so",
     )
-    progressive_sizes: list[Side] = Field(
-        default_factory=list,
-        description="sides of the training images in pixels, each for an equal share of the epochs; the last share is "
-        "shown at the input's size",
-    )
     augmentation: Augmentation = Augmentation()
     offline: OfflineAugmentation | None = Field(None, description="variants made before training (stage augment)")
 

@@ -49,7 +49,7 @@ def train(
         teacher: gives the target distributions, for label-distribution training.
 
     Raises:
-        FerError: the loss stopped being finite, or the network does not take images of a progressive size.
+        FerError: the loss stopped being finite.
     """
     train_part, val_part = parts["train"], parts["val"]
     steps_an_epoch = len(batches(torch.arange(len(train_part)), recipe.batch_size))
@@ -59,8 +59,6 @@ def train(
     torch.manual_seed(seed)
     network = make_network()
     optimizer = make_optimizer(network, recipe)
-    for side in recipe.progressive_sizes:
-        require_side(network, train_part.images[:1].float(), side)
     average = MovingAverage(network, recipe.average_weights) if recipe.average_weights else None
     state = State(network, optimizer, make_scheduler(optimizer, recipe, total_steps, steps_an_epoch), average)
     checkpoint.load(state)
@@ -71,7 +69,6 @@ def train(
     for epoch in track(range(len(state.history), epochs), epochs - len(state.history), "train"):
         torch.manual_seed(seed * 1_000_003 + epoch + 1)
         network.train()
-        side = training_side(recipe, input_spec, epoch, epochs)
         order = epoch_order(train_part, recipe).to(train_part.labels.device)
         learning_rate = state.scheduler.get_last_lr()[0]
         totals = torch.zeros(2, device=device)  # summed on the device: reading it each step would stall a GPU
@@ -84,8 +81,6 @@ def train(
             if mix:
                 images, targets = mix(images, targets)
             images = standardise(images, input_spec)
-            if side != images.shape[-1]:
-                images = resized(images, side)
             with mixed_precision:
                 logits = network(images)
             logits = logits.float()
@@ -131,33 +126,6 @@ def train(
         checkpoint.keep(state, last=epoch == epochs - 1)
         on_epoch(row)
     return state
-
-
-def training_side(recipe: Recipe, input_spec: Input, epoch: int, epochs: int) -> int:
-    """Return the side in pixels at which the images of an epoch are shown to the network."""
-    sizes = [*recipe.progressive_sizes, input_spec.size]
-    return sizes[epoch * len(sizes) // epochs]
-
-
-def resized(images: Tensor, side: int) -> Tensor:
-    """Return images (batch, channels, …) at side × side pixels, bilinear with antialiasing."""
-    return functional.interpolate(images, size=(side, side), mode="bilinear", antialias=True)
-
-
-def require_side(network: nn.Module, image: Tensor, side: int) -> None:
-    """Refuse a progressive size that the network cannot take, before hours of training.
-
-    Args:
-        image: float (1, planes × channels, size, size), on the network's device.
-    """
-    network.eval()
-    try:
-        with torch.inference_mode():
-            network(resized(image, side))
-    except RuntimeError as error:
-        raise FerError(
-            f"progressive_sizes: {type(network).__name__} cannot take images of {side}×{side} pixels ({error})"
-        ) from error
 
 
 def diverged(loss: float, epoch: int, step: int, samples: np.ndarray) -> str:
