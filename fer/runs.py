@@ -141,6 +141,14 @@ class Run(RunFiles):
         """The runs whose trained networks this one needs (same fold, same seed), by what it needs them for."""
         return {key: replace(self, name=name, overrides={}) for key, name in self.experiment.predecessors.items()}
 
+    @property
+    def networks(self) -> dict[str, Path]:
+        """The trained weights that training reads, by what they are: of predecessors, a backbone, where it starts."""
+        files = {key: other.folder / WEIGHTS for key, other in self.predecessors.items()}
+        backbone, start = self.system.architecture.get("weights", "random"), self.recipe.start_from
+        files |= {} if backbone in ("random", "imagenet") else {"weights": Path(backbone)}
+        return files | ({"start_from": Path(start) / WEIGHTS} if start else {})
+
     def as_trained(self) -> TrainedRun:
         """Return the run as its folder records its training."""
         return TrainedRun(self.folder, self.layout, self.threads)

@@ -88,7 +88,7 @@ def write_run(run: Run, recipe: Recipe, state: State) -> None:
     write_text(run.folder / layout.HISTORY, history.to_csv(index=False, lineterminator="\n"))
     recorded = {
         "recipe": recipe,
-        "data": {name: file_sha256(path) for name, path in read(run).items()},
+        "data": {name: file_sha256(path) for name, path in (run.data | run.networks).items()},
         "weights": sha256(weights),
         "started_on": read_parameters(Path(recipe.start_from)).trained_on if recipe.start_from else {},
     }
@@ -116,17 +116,6 @@ def make_teacher(run: Run, device: torch.device) -> Teacher | None:
     return teacher(load_network(other.folder, device)[0], taken)
 
 
-def read(run: Run) -> dict[str, Path]:
-    """Return every file that training reads, by what it is: data, other networks, pretrained weights."""
-    files = run.data | {key: other.folder / layout.WEIGHTS for key, other in run.predecessors.items()}
-    weights = run.system.architecture.get("weights", "random")
-    if weights not in ("random", "imagenet"):
-        files["weights"] = Path(weights)
-    if run.recipe.start_from:
-        files["start_from"] = Path(run.recipe.start_from) / layout.WEIGHTS
-    return files
-
-
 def resume_point(run: Run, computed_on: dict) -> Path:
     """Return the checkpoint's path, named after everything that decides the outcome; drop those of other trainings.
 
@@ -137,7 +126,7 @@ def resume_point(run: Run, computed_on: dict) -> Path:
     decisive = [run.resolved(), computed_on, torch.__version__, code]
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
     others = [other.folder / layout.PARAMETERS for other in run.predecessors.values()]
-    for path in (*read(run).values(), *others):
+    for path in (*run.data.values(), *run.networks.values(), *others):
         digest.update(file_sha256(path).encode())
     path = run.folder / f"{digest.hexdigest()[:16]}.checkpoint"
     for other in run.folder.glob("*.checkpoint"):

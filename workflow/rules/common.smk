@@ -151,18 +151,10 @@ def run_data(wildcards):
     return list(run_of(wildcards).data.values())
 
 
-def other_networks(wildcards):
-    """What the trainings that must come first leave: their weights, and how they are to be built."""
-    others = run_of(wildcards).predecessors.values()
-    return [other.folder / name for other in others for name in (WEIGHTS, PARAMETERS)]
-
-
-def pretrained(wildcards):
-    """The trained weights that a run starts from, if it does: a backbone's, or a whole network's."""
-    system = run_of(wildcards).system
-    weights, start = system.architecture.get("weights", "random"), system.recipe.start_from
-    files = [] if weights in ("random", "imagenet") else [weights]
-    return files + ([f"{start}/{name}" for name in (WEIGHTS, PARAMETERS)] if start else [])
+def networks(wildcards):
+    """The trained weights that a run reads and, except for a backbone, how their networks are to be built."""
+    files = run_of(wildcards).networks
+    return [*files.values(), *(path.with_name(PARAMETERS) for name, path in files.items() if name != "weights")]
 
 
 def run_overrides(wildcards):

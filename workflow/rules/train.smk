@@ -1,8 +1,7 @@
 rule train:
     input:
         data=run_data,
-        networks=other_networks,
-        pretrained=pretrained,
+        networks=networks,
         params=LAYOUT.parameters("train", "{experiment}"),
         code=lambda wildcards: code_of_run("train", wildcards),
     output:
