@@ -87,7 +87,7 @@ def official(index: pd.DataFrame, dataset: Dataset, seed: int) -> pd.Series:
     if parts.isna().all():
         raise FerError(
             f"protocol 'official': the owners of {dataset.title} defined no parts. "
-            f"Use another protocol: {listing(name for name in get_args(Protocol) if name != 'official')}"
+            f"Use another protocol: {', '.join(name for name in get_args(Protocol) if name != 'official')}"
         )
     train = parts == "train"
     if "val" not in dataset.official_counts and train.any() and not (parts == "val").any():
@@ -201,8 +201,8 @@ def require_one_subject_a_group(index: pd.DataFrame) -> None:
     if (subjects > 1).any():
         mixed = index[index["group"] == subjects.index[subjects > 1][0]]
         raise FerError(
-            f"samples {listing(map(str, mixed['sample'].head(5)))} belong together (pair or sequence) but show "
-            f"the subjects {listing(mixed['subject'].unique())}. Check how the adapter names subjects."
+            f"samples {', '.join(map(str, mixed['sample'].head(5)))} belong together (pair or sequence) but show "
+            f"the subjects {', '.join(mixed['subject'].unique())}. Check how the adapter names subjects."
         )
 
 
@@ -213,9 +213,9 @@ def require_these_subjects(index: pd.DataFrame, names: list[str], dataset: Datas
     if unlisted or absent:
         raise FerError(
             f"the subjects of {dataset.title} and `subjects` of its parameter file differ."
-            + (f" In the data alone: {listing(unlisted)}." if unlisted else "")
+            + (f" In the data alone: {', '.join(unlisted)}." if unlisted else "")
             + (
-                f" Without a sample (left out, or dropped because no face was found): {listing(absent)}."
+                f" Without a sample (left out, or dropped because no face was found): {', '.join(absent)}."
                 if absent
                 else ""
             )
@@ -245,7 +245,7 @@ def classes_missing(split: pd.DataFrame, samples: pd.DataFrame, classes: list[st
     for (modality, fold), own in trained.groupby(["modality", "fold"], sort=False):
         kind = f"train of fold {fold}" + (f" ({modality})" if rows["modality"].nunique() > 1 else "")
         lacking[kind] = missing(own, somewhere)
-    return [f"{listing(names)} in {where}" for where, names in lacking.items() if names]
+    return [f"{', '.join(names)} in {where}" for where, names in lacking.items() if names]
 
 
 def require_every_part(split: pd.DataFrame, names: list[str], protocol: str) -> None:
@@ -255,11 +255,6 @@ def require_every_part(split: pd.DataFrame, names: list[str], protocol: str) -> 
         missing = [part for part in PARTS if (fold, part) not in found]
         if missing:
             raise FerError(
-                f"protocol {protocol!r}, fold {fold}: no samples for {listing(missing)}. "
+                f"protocol {protocol!r}, fold {fold}: no samples for {', '.join(missing)}. "
                 "Is the source complete? (FER2013's train.csv, for example, holds only the Training images.)"
             )
-
-
-def listing(names: Iterable[str]) -> str:
-    """Return names separated by commas."""
-    return ", ".join(names)

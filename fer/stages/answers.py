@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pandas as pd
 
 from fer.errors import FerError
 from fer.expressions import codes_by_expression, expression_or_none
+from fer.params.reading import suggestion
 from fer.wording import counted
 
 
@@ -170,10 +170,8 @@ def codes_of(labels: pd.Series, classes: list[str], file: Path) -> np.ndarray:
     codes = [named.get(expression_or_none(name)) for name in labels]
     unknown = [name for name, code in zip(labels, codes, strict=True) if code is None]
     if unknown:
-        close = difflib.get_close_matches(unknown[0], classes, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise FerError(
             f"{file} has {counted(len(unknown), 'answer')} that the dataset has no class for, such as {unknown[0]!r}"
-            f"{hint}. Its classes: {', '.join(classes)}"
+            f"{suggestion(unknown[0], classes)}. Its classes: {', '.join(classes)}"
         )
     return np.array(codes)

@@ -134,12 +134,8 @@ def require_faces_of_every_class(found: pd.Series, left: pd.Series, dataset: Dat
     found, left = (np.bincount(labels, minlength=len(dataset.classes)) for labels in (found, left))
     names = np.array(dataset.classes)
     lost, never = names[(left == 0) & (found > 0)], names[found == 0]
-    faults = (
-        [f"{faces}: all images of {protocols.listing(lost)} were left out because no face was found"]
-        if len(lost)
-        else []
-    )
-    faults += [f"{index} has no image of {protocols.listing(never)}"] if len(never) else []
+    faults = [f"{faces}: all images of {', '.join(lost)} were left out because no face was found"] if len(lost) else []
+    faults += [f"{index} has no image of {', '.join(never)}"] if len(never) else []
     if faults:
         counts = ", ".join(
             f"{name} {some:,} of {every:,}" for name, some, every in zip(names, left, found, strict=True)
