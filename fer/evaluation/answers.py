@@ -12,6 +12,15 @@ from fer.evaluation.intervals import Interval, accuracy_interval
 from fer.evaluation.metrics import metrics
 
 
+def interval_over_seeds(rows: pd.DataFrame, sample: str | list[str], correct: str = "correct") -> Interval:
+    """Return the interval of an accuracy averaged over seeds: of each sample, the share of the seeds that are right.
+
+    `rows` has one row per sample and seed: the columns that tell the samples apart, `correct` and `cluster`.
+    """
+    samples = rows.groupby(sample).agg({correct: "mean", "cluster": "first"})
+    return accuracy_interval(samples[correct].to_numpy(float), samples["cluster"].to_numpy(str))
+
+
 class Scores:
     """Figures of one system's predictions; where there are several seeds, their means.
 
@@ -46,19 +55,11 @@ class Scores:
         return f"{100 * self.mean(metric):.2f}" + ("" if std is None else f" ± {100 * std:.2f}")
 
     @cached_property
-    def samples(self) -> pd.DataFrame:
-        """One row per test image of a fold: `correct`, the share of the seeds that are right, and its `cluster`.
-
-        The rows are indexed by fold, sample and image: a sample has several images if its variants are tested, too.
-        """
-        rows = self.predictions.assign(correct=self.predictions["label"] == self.predictions["predicted"])
-        rows["image"] = rows.groupby(["fold", "seed", "sample"]).cumcount()
-        return rows.groupby(["fold", "sample", "image"]).agg({"correct": "mean", "cluster": "first"})
-
-    @cached_property
     def interval(self) -> Interval:
         """The 95 % interval of the accuracy averaged over seeds, with its method and the number of clusters."""
-        return accuracy_interval(self.samples["correct"].to_numpy(), self.samples["cluster"].to_numpy(str))
+        rows = self.predictions.assign(correct=self.predictions["label"] == self.predictions["predicted"])
+        rows["image"] = rows.groupby(["fold", "seed", "sample"]).cumcount()  # several if a sample's variants are tested
+        return interval_over_seeds(rows, ["fold", "sample", "image"])
 
     @property
     def majority(self) -> float:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from fer import params
-from fer.evaluation.answers import Answers
-from fer.evaluation.intervals import accuracy_interval
+from fer.evaluation.answers import Answers, interval_over_seeds
 from fer.evaluation.significance import Predictions
 from fer.evaluation.significance import comparisons as comparisons_of
 from fer.reporting import significance
@@ -83,8 +82,7 @@ def elsewhere(entries: list[Entry]) -> pd.DataFrame:
         for (dataset, protocol), answers in entry.elsewhere.groupby(["dataset", "protocol"], observed=True):
             labels = answers["label"].astype(str)
             as_cut, correct = (answers[name].astype(str) == labels for name in ("predicted_as_cut", "predicted"))
-            each = answers.assign(correct=correct).groupby("sample").agg({"correct": "mean", "cluster": "first"})
-            found = accuracy_interval(each["correct"].to_numpy(float), each["cluster"].to_numpy(str))
+            found = interval_over_seeds(answers.assign(correct=correct), "sample")
             rows.append(
                 {
                     "trained on": entry.name,
@@ -93,7 +91,7 @@ def elsewhere(entries: list[Entry]) -> pd.DataFrame:
                     "95 % interval": span(found.low, found.high),
                     "as cut %": percent(float(as_cut.mean())),
                     "expressions": str(labels.nunique()),
-                    "n": f"{len(each):,}",
+                    "n": f"{answers['sample'].nunique():,}",
                     "clusters": f"{found.clusters:,}",
                     "runs": str(len(answers[["fold", "seed"]].drop_duplicates())),
                 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from fer import layout
-from fer.evaluation.intervals import Interval, accuracy_interval
+from fer.evaluation.answers import interval_over_seeds
+from fer.evaluation.intervals import Interval
 from fer.params import Study
 from fer.reporting.comparison import any_synthetic
 from fer.reporting.losses import without_face
@@ -78,13 +79,10 @@ def across(study: Study, name: str, dataset: str) -> dict:
     found = pd.DataFrame([read_json(run.folder / layout.TRANSFER)[dataset] for run in runs])
     counts = {key: int(found[key].iloc[0]) for key in ("n", "other_expressions", "seen_in_training")}
     answers = pd.concat(map(pd.DataFrame, found["answers"]), ignore_index=True)
-    samples = answers.groupby("sample").agg({"correct": "mean", "correct_as_cut": "mean", "cluster": "first"})
-    interval, other = (
-        accuracy_interval(samples[column].to_numpy(), samples["cluster"].to_numpy(str))
-        for column in ("correct", "correct_as_cut")
-    )
+    interval, other = (interval_over_seeds(answers, "sample", column) for column in ("correct", "correct_as_cut"))
+    accuracy = float(answers.groupby("sample")["correct_as_cut"].mean().mean())
     figures = {"classes": len(found["classes"].iloc[0])} | found[list(FIGURES)].mean().to_dict()
-    framing = {"framing": found["framing"].iloc[0]} | as_cut(float(samples["correct_as_cut"].mean()), other)
+    framing = {"framing": found["framing"].iloc[0]} | as_cut(accuracy, other)
     return counts | figures | bounds(interval) | framing
 
 
