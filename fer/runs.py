@@ -143,7 +143,10 @@ class Run(RunFiles):
 
     @property
     def networks(self) -> dict[str, Path]:
-        """The trained weights that training reads, by what they are: of predecessors, a backbone, where it starts."""
+        """The trained weights that training reads, by what they are: of predecessors, a backbone, where it starts.
+
+        Those of a backbone, `weights`, alone have no parameters beside them.
+        """
         files = {key: other.folder / WEIGHTS for key, other in self.predecessors.items()}
         backbone, start = self.system.architecture.get("weights", "random"), self.recipe.start_from
         files |= {} if backbone in ("random", "imagenet") else {"weights": Path(backbone)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 EXAMPLES = 5  # names that a message lists of many
+SYNTHETIC = "SYNTHETIC"  # what titles are stamped with where faces were drawn
 
 
 def counted(number: int, singular: str, plural: str | None = None) -> str:
@@ -19,3 +20,8 @@ def examples(names: list[str]) -> str:
     """Return the first few of many names: `a, b, c, d, e and 7 more`."""
     rest = len(names) - EXAMPLES
     return ", ".join(names[:EXAMPLES]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def stamp(synthetic: bool) -> str:
+    """Return what follows a title where the faces are synthetic, otherwise ""."""
+    return f" ({SYNTHETIC})" if synthetic else ""

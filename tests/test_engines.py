@@ -387,8 +387,9 @@ def test_a_study_with_a_root_of_its_own_leaves_the_default_one_alone_and_one_cor
 
 def test_a_run_that_cannot_be_recorded_says_so_before_its_first_job_and_shows_its_results(workspace, tmp_path):
     """Record, check and pull say the same; what needs neither DVC nor git goes on."""
-    shutil.rmtree(workspace.folder / ".git")
-    shutil.rmtree(workspace.folder / "runs/fer2013-dnn")
+    for folder in (".git", ".snakemake", "runs/fer2013-dnn"):
+        shutil.rmtree(workspace.folder / folder)
+    (workspace.folder / "dvc.lock").unlink()
     clone = Clone(shutil.move(workspace.folder, tmp_path / "other/fer-main"))
     clone.environment |= {"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
     subprocess.run(["git", "init", "-q", str(tmp_path / "other")], check=True)

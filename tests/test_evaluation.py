@@ -1,5 +1,8 @@
 """Figures of merit against scikit-learn and hand-made cases."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -114,6 +117,17 @@ def test_flops_are_those_that_torch_s_own_counter_finds(name):
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=own) as counter:
         network(image)
     assert flops(network, image) == counter.get_total_flops() > 0
+    with torch.inference_mode():
+        assert flops(network, image) == counter.get_total_flops()
+
+
+def test_flops_are_counted_without_torch_s_compiler():
+    """Its import takes a second of every evaluation."""
+    program = (
+        "import sys, torch; from fer.evaluation.cost import flops; "
+        "print(flops(torch.nn.Linear(3, 2), torch.zeros(1, 3)), 'torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "12 False\n"
 
 
 @pytest.fixture

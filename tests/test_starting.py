@@ -11,6 +11,7 @@ import yaml
 from safetensors.torch import save_file
 
 from fer import params, systems
+from fer.errors import FerError
 from fer.layout import PARAMETERS, WEIGHTS, Layout
 from fer.params import RunParameters
 from fer.runs import Run
@@ -93,6 +94,10 @@ def test_a_start_that_the_study_itself_trains_or_that_is_not_there_yet_is_left_t
     (fetched / WEIGHTS).unlink()  # as in a clone whose artifacts were not fetched
     shutil.copytree("params", tmp_path / "params")
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "wrong").mkdir()
     for start in (own, tmp_path / "later", fetched):
         experiments = {"fer2013-fer_baseline": None, EXPERIMENT: {"start_from": str(start)}}
+        require_starts(params.Study(name="mine", root="mine", seeds=[0], experiments=experiments))
+    experiments = {EXPERIMENT: {"start_from": str(tmp_path / "wrong")}}
+    with pytest.raises(FerError, match="wrong is not the folder of a trained run"):
         require_starts(params.Study(name="mine", root="mine", seeds=[0], experiments=experiments))

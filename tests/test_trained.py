@@ -132,14 +132,18 @@ def test_a_run_of_another_version_is_read_by_what_its_file_has(project, monkeypa
     for name in ("classes", "alignment", "weights", "bf16_on_cpu"):
         values.pop(name)
     values["recipe"].pop("gradient_clip")
-    values["recipe"]["augmentation"]["of_a_newer_version"] = values["of_a_newer_version"] = 1
+    values["recipe"]["progressive_sizes"] = []  # of an earlier version
+    values["of_a_newer_version"] = 1
     write_json(project / RUN / layout.PARAMETERS, values)
     monkeypatch.chdir(project)
     assert load_network(project / RUN)[1].classes[0] == "angry"
-    values.pop("input")
-    write_json(project / RUN / layout.PARAMETERS, values)
-    with pytest.raises(FerError, match=r"parameters\.json: the key 'input' is missing"):
-        load_network(project / RUN)
+    for spoilt, message in (
+        (values | {"input": values["input"] | {"gamma": 2}}, "unknown key 'input.gamma'"),  # it may change the answers
+        ({name: value for name, value in values.items() if name != "input"}, "the key 'input' is missing"),
+    ):
+        write_json(project / RUN / layout.PARAMETERS, spoilt)
+        with pytest.raises(FerError, match=rf"parameters\.json: {message}"):
+            load_network(project / RUN)
 
 
 TEACHER, STUDENT = "fer2013-attentional_cnn", "mine"

@@ -15,7 +15,8 @@ from fer.evaluation.metrics import metrics
 def interval_over_seeds(rows: pd.DataFrame, sample: str | list[str], correct: str = "correct") -> Interval:
     """Return the interval of an accuracy averaged over seeds: of each sample, the share of the seeds that are right.
 
-    `rows` has one row per sample and seed: the columns that tell the samples apart, `correct` and `cluster`.
+    `rows` has one row per sample and seed: the columns `sample`, which tell the samples apart, the one that `correct`
+    names, and `cluster`.
     """
     samples = rows.groupby(sample).agg({correct: "mean", "cluster": "first"})
     return accuracy_interval(samples[correct].to_numpy(float), samples["cluster"].to_numpy(str))

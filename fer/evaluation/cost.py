@@ -37,7 +37,7 @@ def flops(network: nn.Module, image: Tensor) -> int:
 
     Those of matrix products, convolutions and LSTMs, a multiplication and an addition each.
     """
-    with torch.no_grad(), Counter() as counter:
+    with torch.inference_mode(False), torch.no_grad(), Counter() as counter:
         network(image)
     return counter.flops
 
@@ -53,6 +53,8 @@ class Counter(TorchDispatchMode):
         own = {torch.ops.aten.mkldnn_rnn_layer: lstm_flops}
         self.formulas, self.flops = FlopCounterMode(display=False, custom_mapping=own).flop_registry, 0
 
+    supports_higher_order_operators = True
+
     @classmethod
     def _should_skip_dynamo(cls) -> bool:  # what would import it
         return False
@@ -60,7 +62,7 @@ class Counter(TorchDispatchMode):
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         """Run an operation and count it."""
         result = operation(*args, **(kwargs or {}))
-        if formula := self.formulas.get(operation.overloadpacket):
+        if formula := self.formulas.get(getattr(operation, "overloadpacket", operation)):
             self.flops += formula(*args, **(kwargs or {}), out_val=result)
         return result
 

@@ -129,7 +129,7 @@ def affordable(network: nn.Module, image: Tensor, classes: int, parameters: Expl
     methods = len(METHODS) + len(own_maps(network, image[None]))
     passes = planes * count_windows(image.shape[-1], parameters.windows, parameters.stride)
     passes += 2 * (parameters.steps + 1) * methods
-    allowed = int(1e12 * parameters.budget / (classes * passes * flops(network, image[None])))
+    allowed = int(1e12 * parameters.budget / (classes * passes * max(1, flops(network, image[None]))))
     return max(1, min(parameters.samples, allowed))
 
 

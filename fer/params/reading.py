@@ -64,12 +64,9 @@ def parse(text: str) -> Any:
 
 
 def check(model: type[Model], values: dict, path: Path, key: str = "") -> Model:
-    """Return values as `model`; a mistake is a `FerError` that names the file `path` and the key (below `key`).
-
-    Whether unknown keys are an error is up to `model`, for the models that it contains, too.
-    """
+    """Return values as `model`; a mistake is a `FerError` that names the file `path` and the key (below `key`)."""
     try:
-        return model.model_validate(values, extra=model.model_config["extra"])
+        return model.model_validate(values)
     except ValidationError as error:
         raise FerError(explain(error, model, path, key)) from error
 
@@ -168,7 +165,7 @@ def keyword_arguments(definition: ast.ClassDef) -> dict[str, tuple]:
             )
             for argument, default in arguments
         }
-    except NameError as error:
+    except (NameError, AttributeError, TypeError, ValueError) as error:
         raise FerError(
             f"{definition.name}: in the annotation of an option, {error}. Expected Python's own types, such as "
             f"int | None, or {', '.join(names)}"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fer.params.base import Modality, Name, Views
 from fer.params.dataset import Alignment, Blocks
 from fer.params.system import Input, Recipe
+
+REMOVED = ("progressive_sizes",)  # keys of a recipe
 
 
 class Averaged(BaseModel):
@@ -23,7 +25,7 @@ class Averaged(BaseModel):
 class RunParameters(BaseModel):
     """Everything that decides what a run trains, and everything needed to use its network again anywhere.
 
-    Keys that only another version knows are ignored.
+    Keys that only a newer version knows are ignored; those of its sections are not, as they may change its answers.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
@@ -56,6 +58,13 @@ class RunParameters(BaseModel):
         default_factory=dict,
         description="what the networks behind the weights it started from have seen: dataset → part (`part_seen`)",
     )
+
+    @field_validator("recipe", mode="before")
+    @classmethod
+    def without_removed(cls, recipe: Any) -> Any:
+        """Leave out what recipes of earlier versions had, and what changes nothing about a trained network."""
+        known = isinstance(recipe, dict)
+        return {name: value for name, value in recipe.items() if name not in REMOVED} if known else recipe
 
     @property
     def trained_on(self) -> dict[str, str]:

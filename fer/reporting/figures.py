@@ -11,7 +11,7 @@ from fer.evaluation import metrics
 from fer.evaluation.summary import kept_epoch
 from fer.reporting.drawing import BLUE, ORANGE, plt, save
 from fer.reporting.results import Result
-from fer.reporting.tables import stamp
+from fer.wording import stamp
 
 
 def confusion(result: Result, target: Path) -> None:

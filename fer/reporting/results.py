@@ -16,9 +16,10 @@ from fer.params import Experiment, Study
 from fer.reporting import budget, losses
 from fer.reporting.budget import Budget
 from fer.reporting.losses import Losses
-from fer.reporting.tables import percent, stamp
+from fer.reporting.tables import percent
 from fer.runs import Run, experiment_folds, study_runs
 from fer.storage import read_json
+from fer.wording import stamp
 
 VIEWS = {"both": "eyes and mouth", "eyes": "eyes alone", "mouth": "mouth alone", "boxes": "boxes alone"}
 

@@ -11,7 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
 from fer.reporting.drawing import ORANGE, empty, plt, save
-from fer.reporting.tables import stamp
+from fer.wording import stamp
 
 # Inches: the heads, a cell, the rows' names, the colour bars, the gap before the single samples
 TOP, CELL, LABELS, BAR, GAP = 0.8, 1.05, 1.15, 0.5, 0.35

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fer.wording import SYNTHETIC, stamp
+
 if TYPE_CHECKING:  # the page is made without it
     import pandas as pd
 
-SYNTHETIC = "SYNTHETIC"
 SYNTHETIC_NOTE = (
     "SYNTHETIC: measured on computer-generated faces, to show that the pipeline works from end to end. "
     "These figures say nothing about real faces and must not be compared with published ones."
@@ -141,11 +142,6 @@ def with_commands(text: str) -> str:
     for sign, command in (("±", "$\\pm$"), ("–", "--"), ("−", "$-$"), ("×", "$\\times$"), ("→", "$\\to$")):
         text = text.replace(sign, command)
     return text
-
-
-def stamp(synthetic: bool) -> str:
-    """Return what follows a title where the faces are synthetic, otherwise ""."""
-    return f" ({SYNTHETIC})" if synthetic else ""
 
 
 def percent(value: float | None, digits: int = 2) -> str:

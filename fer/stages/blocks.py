@@ -16,10 +16,9 @@ from fer.parallel import ordered_map
 from fer.params import Dataset
 from fer.progress import track
 from fer.reporting.sheets import Tile, choose, draw_sheet
-from fer.reporting.tables import stamp
 from fer.stages.align import BATCH, prepare_worker
 from fer.storage import array_writer, open_parquet, read_array, read_rows, write_rows
-from fer.wording import counted
+from fer.wording import counted, stamp
 
 SCHEMA = pa.schema(
     [
