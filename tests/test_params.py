@@ -175,7 +175,7 @@ def test_a_study_s_overrides_reach_its_runs_alone():
         ("study.yaml", "[0]", "[0, true]", "seeds: given [0, True]"),
         ("study.yaml", "[0]", "[-1]", "seeds.0: given -1; input should be greater than or equal to 0"),
         ("study.yaml", "[0]", "[]", "seeds: given []; list should have at least 1 item"),
-        ("study.yaml", "{epochs: 21}", "{epochs: 21, steps: 3}", "give either epochs or steps"),
+        ("study.yaml", "{epochs: 25}", "{epochs: 25, steps: 3}", "give either epochs or steps"),
         ("study.yaml", "name: default", "name: default\nroot: ../elsewhere", "root: given '../elsewhere'"),
         ("study.yaml", "name: default", "name: default\n1: 2", "1: given 1; keys should be strings"),
     ],
