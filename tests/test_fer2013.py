@@ -415,9 +415,18 @@ def rewritten(change):
 UNREADABLE = {
     "encrypted zip": (changed_entries((6, 8), 1), r"42 files: encrypted; .*a\.zip: '.*Training_0\.png'"),
     "zip packed in an unknown way": (changed_entries((8, 10), 99), r"a\.zip cannot be unpacked"),
-    "other encoding": (rewritten(lambda data: data.decode().encode("utf-16")), r"fer2013\.csv is not a table.*UTF-8"),
-    "stray byte": (rewritten(lambda data: data[:9000] + b"\xff" + data[9000:]), r"fer2013\.csv is not a table.*0xff"),
-    "open quote": (rewritten(lambda data: data.replace(b"\n0,", b'\n0,"', 1)), r"fer2013\.csv is not a table.*limit"),
+    "other encoding": (
+        rewritten(lambda data: data.decode().encode("utf-16")),
+        r"fer2013\.csv is not a valid CSV.*UTF-8",
+    ),
+    "stray byte": (
+        rewritten(lambda data: data[:9000] + b"\xff" + data[9000:]),
+        r"fer2013\.csv is not a valid CSV.*0xff",
+    ),
+    "open quote": (
+        rewritten(lambda data: data.replace(b"\n0,", b'\n0,"', 1)),
+        r"fer2013\.csv is not a valid CSV.*limit",
+    ),
     "semicolons": (rewritten(lambda data: data.replace(b",", b";")), "separated by semicolons.*expected commas"),
     "cut at a comma": (rewritten(lambda data: data[: data.rindex(b",")]), "row 41 .*2 values for 3 columns"),
 }
