@@ -202,11 +202,15 @@ def test_runs_with_other_parameters_are_not_mixed(kept):
     assert "recipe.learning_rate 0.005 and 0.5" in message
 
 
-def test_runs_that_an_older_version_kept_without_a_newer_key_are_of_the_same_parameters(kept):
+def test_runs_of_an_older_version_without_a_newer_key_or_with_a_removed_one_are_of_the_same_parameters(kept):
     place, file, folder = kept
     facts = read_json(folder / "predictions" / f"{EXPERIMENT}.json")
     assert facts["parameters"]["recipe"].pop("start_from", 0) is None
+    facts["parameters"]["recipe"]["progressive_sizes"] = []
     write_json(folder / "predictions" / f"{EXPERIMENT}.json", facts)
+    summary = read_json(place.run(EXPERIMENT, "0", 0) / layout.SUMMARY)
+    summary["parameters"]["recipe"]["progressive_sizes"] = []
+    write_json(place.run(EXPERIMENT, "0", 0) / layout.SUMMARY, summary)
     shutil.rmtree(place.run(EXPERIMENT, "0", 1))
     fer("report", "real", "--study", file, "--root", place.root, "--into", folder)
     assert len(read_json(folder / "predictions" / f"{EXPERIMENT}.json")["runs"]) == 2

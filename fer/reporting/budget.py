@@ -69,7 +69,7 @@ class Budget:
 
 def measure(runs: list[Run], histories: list[pd.DataFrame], parameters: dict) -> Budget:
     """Return the budget of runs, given their histories and the parameters that the first was trained with."""
-    recipe, asked = params.Recipe.model_validate(parameters["recipe"]), own_recipe(runs[0])
+    recipe, asked = recorded_recipe(parameters), own_recipe(runs[0])
     unit = "epochs" if asked.recipe.epochs else "steps"
     done = [len(history) if unit == "epochs" else int(history["step"].iloc[-1]) for history in histories]
     draws, full_draws = (each.offline and each.offline.draws for each in (recipe, asked.recipe))
@@ -86,6 +86,11 @@ def measure(runs: list[Run], histories: list[pd.DataFrame], parameters: dict) ->
         all_folds=len(experiment_folds(runs[0].experiment)),
         crops=recipe.test_time_views if recipe.test_time_crop else None,
     )
+
+
+def recorded_recipe(parameters: dict) -> params.Recipe:
+    """Return the recipe in a run's recorded parameters, those of earlier versions among them."""
+    return params.Recipe.model_validate(params.RunParameters.without_removed(parameters["recipe"]))
 
 
 def own_recipe(run: Run) -> params.System:

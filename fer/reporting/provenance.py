@@ -9,7 +9,6 @@ import pandas as pd
 
 from fer.errors import FerError
 from fer.evaluation.summary import kept_epoch
-from fer.params import Recipe
 from fer.reporting import budget
 from fer.runs import Run
 from fer.wording import examples
@@ -74,7 +73,7 @@ def shared(parameters: dict) -> dict:
     Keys of the recipe that an older version did not know have the value that they had then: their default.
     """
     kept = {key: value for key, value in parameters.items() if key not in OF_ONE_RUN}
-    return kept | {"recipe": Recipe.model_validate(kept["recipe"]).model_dump(mode="json", exclude={"precision"})}
+    return kept | {"recipe": budget.recorded_recipe(kept).model_dump(mode="json", exclude={"precision"})}
 
 
 def differing(first: dict, second: dict, prefix: str = "") -> str:
